@@ -39,15 +39,25 @@ pub enum Distribution {
 pub enum AttributeError {
     #[error("attribute `{name}`: `choice.values` is empty; give at least one value")]
     NoValues { name: String },
-    #[error("attribute `{name}`: {weights} weights for {values} values; give one weight per value, or none")]
+    #[error(
+        "attribute `{name}`: {weights} weights for {values} values; give one weight per value, or none"
+    )]
     WeightCount { name: String, weights: usize, values: usize },
-    #[error("attribute `{name}`: `choice.weights[{index}]` is {weight}; a weight is a finite number of 0 or more")]
+    #[error(
+        "attribute `{name}`: `choice.weights[{index}]` is {weight}; a weight is a finite number of 0 or more"
+    )]
     Weight { name: String, index: usize, weight: f64 },
-    #[error("attribute `{name}`: the weights sum to {sum}; at least one must be above 0, and the sum finite")]
+    #[error(
+        "attribute `{name}`: the weights sum to {sum}; at least one must be above 0, and the sum finite"
+    )]
     WeightSum { name: String, sum: f64 },
-    #[error("attribute `{name}`: `uniform.min` is {min} and `uniform.max` {max}; min must not be above max")]
+    #[error(
+        "attribute `{name}`: `uniform.min` is {min} and `uniform.max` {max}; min must not be above max"
+    )]
     EmptyRange { name: String, min: i64, max: i64 },
-    #[error("attribute `{name}`: {bound} is beyond 2^53 - 1 = 9007199254740991, the largest exact integer of JSON")]
+    #[error(
+        "attribute `{name}`: {bound} is beyond 2^53 - 1 = 9007199254740991, the largest exact integer of JSON"
+    )]
     Bound { name: String, bound: i64 },
 }
 
@@ -60,7 +70,10 @@ pub struct Attribute {
 
 impl Attribute {
     /// Checks the distribution.
-    pub fn new(name: impl Into<String>, distribution: Distribution) -> Result<Self, AttributeError> {
+    pub fn new(
+        name: impl Into<String>,
+        distribution: Distribution,
+    ) -> Result<Self, AttributeError> {
         let name = name.into();
         match &distribution {
             Distribution::Choice { values, weights } => {
@@ -75,7 +88,9 @@ impl Attribute {
                 if min > max {
                     return Err(AttributeError::EmptyRange { name, min, max });
                 }
-                if let Some(bound) = [min, max].into_iter().find(|bound| bound.unsigned_abs() > MAX_INTEGER as u64) {
+                if let Some(bound) =
+                    [min, max].into_iter().find(|bound| bound.unsigned_abs() > MAX_INTEGER as u64)
+                {
                     return Err(AttributeError::Bound { name, bound });
                 }
             }
@@ -92,8 +107,12 @@ impl Attribute {
     pub fn draw(&self, seed: u64, id: RowId) -> Value {
         let random = random(seed, &self.name, id);
         match &self.distribution {
-            Distribution::Choice { values, weights: None } => values[below(random, values.len() as u64) as usize].clone(),
-            Distribution::Choice { values, weights: Some(weights) } => values[weighted(random, weights)].clone(),
+            Distribution::Choice { values, weights: None } => {
+                values[below(random, values.len() as u64) as usize].clone()
+            }
+            Distribution::Choice { values, weights: Some(weights) } => {
+                values[weighted(random, weights)].clone()
+            }
             &Distribution::Uniform { min, max } => {
                 // Both lie within 2^53: neither the width nor the sum can overflow.
                 Value::from(min + below(random, (max - min) as u64 + 1) as i64)

@@ -20,7 +20,9 @@ pub enum ChunkError {
     Plan(#[from] PlanError),
     #[error("`{path}` is no chunk of rows: {why}; remove it, and its rows are generated again")]
     Damaged { path: String, why: String },
-    #[error("`{path}` was made for generation hash {found}, this run has {expected}; use --fresh to start over")]
+    #[error(
+        "`{path}` was made for generation hash {found}, this run has {expected}; use --fresh to start over"
+    )]
     OtherGeneration { path: String, found: String, expected: String },
 }
 
@@ -35,12 +37,21 @@ pub fn parse_path(path: &str) -> Option<RowRange> {
 }
 
 /// Writes rows as one chunk. `rows` must be exactly the rows of `range`, in row order.
-pub fn write(store: &dyn Store, generation_hash: &str, range: &RowRange, rows: &[Row]) -> Result<(), ChunkError> {
+pub fn write(
+    store: &dyn Store,
+    generation_hash: &str,
+    range: &RowRange,
+    rows: &[Row],
+) -> Result<(), ChunkError> {
     unimplemented!()
 }
 
 /// Reads a chunk and checks that it is whole and of this generation.
-pub fn read(store: &dyn Store, generation_hash: &str, range: &RowRange) -> Result<Vec<Row>, ChunkError> {
+pub fn read(
+    store: &dyn Store,
+    generation_hash: &str,
+    range: &RowRange,
+) -> Result<Vec<Row>, ChunkError> {
     unimplemented!()
 }
 
@@ -56,7 +67,11 @@ pub struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     /// Rows of these chunks; an error if two of them overlap.
-    pub fn new(store: &'a dyn Store, generation_hash: &str, chunks: Vec<RowRange>) -> Result<Self, ChunkError> {
+    pub fn new(
+        store: &'a dyn Store,
+        generation_hash: &str,
+        chunks: Vec<RowRange>,
+    ) -> Result<Self, ChunkError> {
         unimplemented!()
     }
 }

@@ -25,7 +25,11 @@ pub enum PlanError {
 
 /// The chunks that are still to be made so that `existing` and they cover `target` exactly once, in row order, each of at
 /// most `max_rows` rows.
-pub fn missing(target: &RowRange, existing: &[RowRange], max_rows: u64) -> Result<Vec<RowRange>, PlanError> {
+pub fn missing(
+    target: &RowRange,
+    existing: &[RowRange],
+    max_rows: u64,
+) -> Result<Vec<RowRange>, PlanError> {
     unimplemented!()
 }
 

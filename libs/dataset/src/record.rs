@@ -56,16 +56,18 @@ impl fmt::Display for RowId {
 
 /// A text that is no row id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no row id; expected `<record>-<sample>`, two whole numbers without leading zeros, as in `17-0`")]
+#[error(
+    "`{0}` is no row id; expected `<record>-<sample>`, two whole numbers without leading zeros, as in `17-0`"
+)]
 pub struct RowIdError(String);
 
 impl FromStr for RowId {
     type Err = RowIdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let parsed = text
-            .split_once('-')
-            .and_then(|(record, sample)| Some(RowId { record: record.parse().ok()?, sample: sample.parse().ok()? }));
+        let parsed = text.split_once('-').and_then(|(record, sample)| {
+            Some(RowId { record: record.parse().ok()?, sample: sample.parse().ok()? })
+        });
         // One spelling only: "+1", "01" would name the same row twice.
         match parsed {
             Some(id) if id.to_string() == text => Ok(id),
@@ -146,7 +148,18 @@ mod tests {
     #[test]
     fn a_row_id_has_exactly_one_spelling() {
         assert_eq!("17-3".parse(), Ok(RowId { record: 17, sample: 3 }));
-        for text in ["", "17", "17-", "-3", "017-3", "17-03", "+17-3", "17-3-1", "17 -3", "18446744073709551616-0"] {
+        for text in [
+            "",
+            "17",
+            "17-",
+            "-3",
+            "017-3",
+            "17-03",
+            "+17-3",
+            "17-3-1",
+            "17 -3",
+            "18446744073709551616-0",
+        ] {
             assert!(text.parse::<RowId>().is_err(), "{text}");
         }
     }

@@ -48,9 +48,13 @@ impl Snapshot {
 pub enum SnapshotError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("the first {records} records of the source changed since the run began (digest {found}, was {expected}); use --fresh to start over")]
+    #[error(
+        "the first {records} records of the source changed since the run began (digest {found}, was {expected}); use --fresh to start over"
+    )]
     Changed { records: u64, found: String, expected: String },
-    #[error("the source has {found} records from offset on, the run began with {expected}; use --fresh to start over")]
+    #[error(
+        "the source has {found} records from offset on, the run began with {expected}; use --fresh to start over"
+    )]
     Shrunk { found: u64, expected: u64 },
     #[error("`{path}` is damaged: {why}; use --fresh to start over")]
     Damaged { path: String, why: String },

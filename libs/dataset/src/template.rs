@@ -67,7 +67,10 @@ impl Template {
     }
 
     /// Checks that every name it uses is one of `available`.
-    pub fn check<'n>(&self, available: impl IntoIterator<Item = &'n str>) -> Result<(), TemplateError> {
+    pub fn check<'n>(
+        &self,
+        available: impl IntoIterator<Item = &'n str>,
+    ) -> Result<(), TemplateError> {
         unimplemented!()
     }
 

@@ -70,22 +70,38 @@ impl Iterator for Records<'_> {
 
 /// Opens a file, or all files that a glob such as `data/*.parquet` matches, sorted by name, as one source. A relative
 /// pattern is relative to `base`.
-pub fn open(base: &Path, pattern: &str, options: &Options) -> Result<Records<'static>, SourceError> {
+pub fn open(
+    base: &Path,
+    pattern: &str,
+    options: &Options,
+) -> Result<Records<'static>, SourceError> {
     unimplemented!()
 }
 
 /// Reads records from a text, such as a key of a ConfigMap. `name` is how errors call it, and its extension gives the
 /// format if the options don't.
-pub fn read_str<'a>(name: &str, text: &'a str, options: &Options) -> Result<Records<'a>, SourceError> {
+pub fn read_str<'a>(
+    name: &str,
+    text: &'a str,
+    options: &Options,
+) -> Result<Records<'a>, SourceError> {
     unimplemented!()
 }
 
 /// Records written in the manifest. `name` is how errors call them: `spec.source.inline.records`.
-pub fn inline<'a>(name: &str, records: Vec<Record>, options: &Options) -> Result<Records<'a>, SourceError> {
+pub fn inline<'a>(
+    name: &str,
+    records: Vec<Record>,
+    options: &Options,
+) -> Result<Records<'a>, SourceError> {
     unimplemented!()
 }
 
 /// Reads all records of bytes in memory, compressed or not; for tests and fuzzing.
-pub fn read_bytes(format: Format, bytes: &[u8], limits: Limits) -> Result<Vec<SourceRecord>, SourceError> {
+pub fn read_bytes(
+    format: Format,
+    bytes: &[u8],
+    limits: Limits,
+) -> Result<Vec<SourceRecord>, SourceError> {
     unimplemented!()
 }

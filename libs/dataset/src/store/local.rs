@@ -78,7 +78,8 @@ impl LocalStore {
             if kind.is_dir() {
                 self.remove_leftovers(&path)?;
             } else if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
-                ignore_missing(fs::remove_file(&path)).map_err(|source| io_error("remove", &path, source))?;
+                ignore_missing(fs::remove_file(&path))
+                    .map_err(|source| io_error("remove", &path, source))?;
             }
         }
         Ok(())
@@ -118,7 +119,8 @@ impl LocalStore {
             let path = entry.path();
             let kind = entry.file_type().map_err(|source| io_error("list", &path, source))?;
             let name = entry.file_name();
-            let hidden = [TEMPORARY, LOCK, OWNER].iter().any(|own| name.to_string_lossy().starts_with(own));
+            let hidden =
+                [TEMPORARY, LOCK, OWNER].iter().any(|own| name.to_string_lossy().starts_with(own));
             if kind.is_dir() {
                 self.list_into(&path, found)?;
             } else if let (false, Ok(relative)) = (hidden, path.strip_prefix(&self.root)) {
@@ -142,7 +144,13 @@ impl Store for LocalStore {
             .create_new(true)
             .open(&temporary)
             .map_err(|source| io_error("write", &target, source))?;
-        Ok(Box::new(LocalUpload { file: BufWriter::new(file), temporary, target, folder, committed: false }))
+        Ok(Box::new(LocalUpload {
+            file: BufWriter::new(file),
+            temporary,
+            target,
+            folder,
+            committed: false,
+        }))
     }
 
     fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, StoreError> {
@@ -178,7 +186,12 @@ impl Store for LocalStore {
         let path = self.root.join(OWNER);
         match fs::read_to_string(&path) {
             Ok(found) if found == owner => return Ok(()),
-            Ok(found) => return Err(StoreError::Owned { path: self.root.display().to_string(), owner: found }),
+            Ok(found) => {
+                return Err(StoreError::Owned {
+                    path: self.root.display().to_string(),
+                    owner: found,
+                });
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(io_error("read", &path, source)),
         }
@@ -186,7 +199,8 @@ impl Store for LocalStore {
         let temporary = self.root.join(format!("{TEMPORARY}{}-owner", std::process::id()));
         fs::write(&temporary, owner).map_err(|source| io_error("write", &path, source))?;
         let linked = fs::hard_link(&temporary, &path);
-        ignore_missing(fs::remove_file(&temporary)).map_err(|source| io_error("remove", &temporary, source))?;
+        ignore_missing(fs::remove_file(&temporary))
+            .map_err(|source| io_error("remove", &temporary, source))?;
         match linked {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.claim(owner),
             linked => linked.map_err(|source| io_error("write", &path, source)),

@@ -32,7 +32,9 @@ pub trait Store: Send + Sync {
     /// Reads a whole file.
     fn get(&self, path: &str) -> Result<Vec<u8>, StoreError> {
         let mut contents = Vec::new();
-        self.open(path)?.read_to_end(&mut contents).map_err(|source| self.failure("read", path, source))?;
+        self.open(path)?
+            .read_to_end(&mut contents)
+            .map_err(|source| self.failure("read", path, source))?;
         Ok(contents)
     }
 
@@ -65,13 +67,19 @@ pub trait Store: Send + Sync {
 pub enum StoreError {
     #[error("`{path}` is no path inside the output: {why}")]
     Path { path: String, why: &'static str },
-    #[error("`{path}` leads out of `{root}` through a symbolic link; remove the link or choose another directory")]
+    #[error(
+        "`{path}` leads out of `{root}` through a symbolic link; remove the link or choose another directory"
+    )]
     Outside { path: String, root: String },
     #[error("cannot {operation} `{path}`: {}", reason(source))]
     Io { operation: &'static str, path: String, source: io::Error },
-    #[error("`{path}` belongs to {owner}; choose another output directory, or remove it if that dataset is not needed")]
+    #[error(
+        "`{path}` belongs to {owner}; choose another output directory, or remove it if that dataset is not needed"
+    )]
     Owned { path: String, owner: String },
-    #[error("another run is writing to `{path}`; wait for it to end, or choose another output directory")]
+    #[error(
+        "another run is writing to `{path}`; wait for it to end, or choose another output directory"
+    )]
     Locked { path: String },
 }
 
@@ -85,11 +93,15 @@ impl StoreError {
 /// The operating system's reason, with what to do about those that a user meets.
 fn reason(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::ReadOnlyFilesystem => "the file system is read-only; choose a place that can be written to".into(),
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "the file system is read-only; choose a place that can be written to".into()
+        }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "the disk is full; make room and run again, finished rows are kept".into()
         }
-        io::ErrorKind::PermissionDenied => "permission denied; choose a place that this user can write to".into(),
+        io::ErrorKind::PermissionDenied => {
+            "permission denied; choose a place that this user can write to".into()
+        }
         io::ErrorKind::NotADirectory => "a part of the path is a file, not a directory".into(),
         _ => error.to_string(),
     }
