@@ -1,5 +1,6 @@
 //! The first step: the source is read, checked and fixed, and it is decided which finished rows may be kept.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,7 @@ use textnlp_dataset::plan::RowRange;
 use textnlp_dataset::snapshot::{Snapshot, SnapshotWriter};
 use textnlp_dataset::source::{self, Format, Options, Records, SourceError};
 use textnlp_dataset::store::Store;
-use textnlp_dataset::Record;
+use textnlp_dataset::{Record, SourceRecord};
 
 use crate::completer::Models;
 use crate::error::Error;
@@ -113,15 +114,11 @@ pub fn prepare(
     }
     let previous = if state.is_some() { Snapshot::load(store)? } else { None };
     // The source is read once without writing: a mistake in its last line must not leave half a snapshot behind.
-    let mut fields = Vec::new();
+    let mut fields = FieldNames::default();
     for record in source.records(&job.spec.source)? {
-        for field in record?.fields().keys() {
-            if !fields.contains(field) {
-                fields.push(field.clone());
-            }
-        }
+        fields.add(&record?);
     }
-    job.check_fields(&fields)?;
+    job.check_fields(&fields.into_names())?;
     let mut writer = SnapshotWriter::new(store, job.spec.source.offset.unsigned_abs(), previous);
     for record in source.records(&job.spec.source)? {
         writer.push(&record?)?;
@@ -145,6 +142,28 @@ pub fn prepare(
         target: RowRange { records: snapshot.range(), samples: 0..job.samples },
         snapshot,
     })
+}
+
+/// The names of a source's fields, in the order in which they first appear.
+#[derive(Default)]
+pub(crate) struct FieldNames {
+    names: Vec<String>,
+    seen: HashSet<String>,
+}
+
+impl FieldNames {
+    pub(crate) fn add(&mut self, record: &SourceRecord) {
+        for field in record.fields().keys() {
+            if !self.seen.contains(field) {
+                self.seen.insert(field.clone());
+                self.names.push(field.clone());
+            }
+        }
+    }
+
+    pub(crate) fn into_names(self) -> Vec<String> {
+        self.names
+    }
 }
 
 fn load_state(store: &dyn Store) -> Result<Option<State>, Error> {
