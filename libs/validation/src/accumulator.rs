@@ -71,12 +71,7 @@ pub enum MergeError {
 impl Accumulator {
     pub(crate) fn new(metric: TextMetric) -> Self {
         let state = metric.definition.clone().start();
-        Self {
-            metric,
-            rows: 0,
-            references: ReferenceCount::NoRows,
-            state,
-        }
+        Self { metric, rows: 0, references: ReferenceCount::NoRows, state }
     }
 
     pub(crate) fn restore(
@@ -91,12 +86,9 @@ impl Accumulator {
             });
         }
         match metric.definition.clone().load(&saved.state) {
-            Some(state) => Ok(Self {
-                metric,
-                rows: saved.rows,
-                references: saved.references,
-                state,
-            }),
+            Some(state) => {
+                Ok(Self { metric, rows: saved.rows, references: saved.references, state })
+            }
             None => Err(MergeError::Damaged { signature }),
         }
     }
@@ -119,9 +111,7 @@ impl Accumulator {
         self.metric.require_references(sample)?;
         self.state.add(sample)?;
         self.rows = self.rows.saturating_add(1);
-        self.references = self
-            .references
-            .join(ReferenceCount::Each(sample.references.len()));
+        self.references = self.references.join(ReferenceCount::Each(sample.references.len()));
         Ok(())
     }
 
@@ -130,10 +120,8 @@ impl Accumulator {
     /// # Errors
     /// [`MergeError`] if `other` is of another metric or has other parameters; `self` is then unchanged.
     pub fn merge(&mut self, other: Accumulator) -> Result<(), MergeError> {
-        let (expected, found) = (
-            full_signature(&self.metric, None),
-            full_signature(&other.metric, None),
-        );
+        let (expected, found) =
+            (full_signature(&self.metric, None), full_signature(&other.metric, None));
         if found != expected || !self.state.merge(other.state) {
             return Err(MergeError::OtherMetric { found, expected });
         }
@@ -149,12 +137,7 @@ impl Accumulator {
         }
         let (value, distribution) = self.state.score();
         let signature = full_signature(&self.metric, Some(self.references));
-        Some(DatasetScore {
-            value,
-            rows: self.rows,
-            distribution,
-            signature,
-        })
+        Some(DatasetScore { value, rows: self.rows, distribution, signature })
     }
 
     /// This accumulator as data. Equal rows give equal data.

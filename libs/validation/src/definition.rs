@@ -118,20 +118,14 @@ impl<D: Definition> ErasedDefinition for D {
     }
 
     fn start(self: Arc<Self>) -> Box<dyn ErasedState> {
-        Box::new(Running {
-            definition: self,
-            state: D::State::default(),
-        })
+        Box::new(Running { definition: self, state: D::State::default() })
     }
 
     fn load(self: Arc<Self>, saved: &serde_json::Value) -> Option<Box<dyn ErasedState>> {
         let state = <D::State as serde::Deserialize>::deserialize(saved).ok()?;
-        state.is_sound().then(|| {
-            Box::new(Running {
-                definition: self,
-                state,
-            }) as Box<dyn ErasedState>
-        })
+        state
+            .is_sound()
+            .then(|| Box::new(Running { definition: self, state }) as Box<dyn ErasedState>)
     }
 }
 
@@ -160,10 +154,7 @@ impl<D: Definition> ErasedState for Running<D> {
     }
 
     fn copy(&self) -> Box<dyn ErasedState> {
-        Box::new(Running {
-            definition: self.definition.clone(),
-            state: self.state.clone(),
-        })
+        Box::new(Running { definition: self.definition.clone(), state: self.state.clone() })
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn Any> {

@@ -39,9 +39,7 @@ impl Expression {
     /// # Errors
     /// [`ExpressionError`] with the position.
     pub fn compile(source: &str) -> Result<Self, ExpressionError> {
-        Ok(Self {
-            source: source.to_owned(),
-        })
+        Ok(Self { source: source.to_owned() })
     }
 
     /// The source text.

@@ -30,10 +30,8 @@ impl Filter {
         match metric {
             Metric::Text(metric) if metric.info().row => Ok(Self::Range { metric, range }),
             other => {
-                let found = format!(
-                    "{}, which has a value for the whole dataset only",
-                    other.info().name
-                );
+                let found =
+                    format!("{}, which has a value for the whole dataset only", other.info().name);
                 Err(ParamError::new(
                     "metric",
                     found,
@@ -56,13 +54,9 @@ impl Filter {
         match self {
             Filter::Expression(expression) => Ok(expression.evaluate(row)?),
             Filter::Range { metric, range } => {
-                let sample = sample.ok_or(RowError::NoText {
-                    metric: metric.info().name,
-                })?;
+                let sample = sample.ok_or(RowError::NoText { metric: metric.info().name })?;
                 // `range` admits metrics with row values only.
-                Ok(metric
-                    .row(sample)?
-                    .is_some_and(|value| range.contains(value)))
+                Ok(metric.row(sample)?.is_some_and(|value| range.contains(value)))
             }
         }
     }

@@ -22,16 +22,10 @@ impl Range {
             }
         }
         match (min, max) {
-            (None, None) => Err(ParamError::new(
-                "min",
-                "neither min nor max",
-                "min, max, or both",
-            )),
-            (Some(low), Some(high)) if low > high => Err(ParamError::new(
-                "min",
-                low,
-                format!("at most max, which is {high}"),
-            )),
+            (None, None) => Err(ParamError::new("min", "neither min nor max", "min, max, or both")),
+            (Some(low), Some(high)) if low > high => {
+                Err(ParamError::new("min", low, format!("at most max, which is {high}")))
+            }
             _ => Ok(Self { min, max }),
         }
     }
@@ -119,10 +113,7 @@ impl Gate {
     /// [`ParamError`] if `stat` is asked of a metric without row values.
     pub fn new(metric: &Info, range: Range, stat: Option<Stat>) -> Result<Self, ParamError> {
         if stat.is_some() && !metric.row {
-            let allowed = format!(
-                "no stat: {} has one value for the whole dataset",
-                metric.name
-            );
+            let allowed = format!("no stat: {} has one value for the whole dataset", metric.name);
             return Err(ParamError::new("stat", "a figure of row values", allowed));
         }
         Ok(Self { range, stat })
@@ -137,16 +128,12 @@ impl Gate {
     pub fn value(&self, score: &DatasetScore) -> Option<f64> {
         match self.stat {
             None => Some(score.value),
-            Some(stat) => score
-                .distribution
-                .as_ref()
-                .map(|distribution| stat.of(distribution)),
+            Some(stat) => score.distribution.as_ref().map(|distribution| stat.of(distribution)),
         }
     }
 
     /// Whether the dataset passes. A figure that is lacking does not.
     pub fn passes(&self, score: &DatasetScore) -> bool {
-        self.value(score)
-            .is_some_and(|value| self.range.contains(value))
+        self.value(score).is_some_and(|value| self.range.contains(value))
     }
 }

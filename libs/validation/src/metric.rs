@@ -136,9 +136,7 @@ impl TextMetric {
 
     pub(crate) fn require_references(&self, sample: &Sample<'_>) -> Result<(), RowError> {
         if self.info.needs_reference && sample.references.is_empty() {
-            return Err(RowError::NoReference {
-                metric: self.info.name,
-            });
+            return Err(RowError::NoReference { metric: self.info.name });
         }
         Ok(())
     }

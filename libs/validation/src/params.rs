@@ -58,11 +58,7 @@ impl ParamError {
         found: impl fmt::Display,
         allowed: impl fmt::Display,
     ) -> Self {
-        Self {
-            field: field.into(),
-            found: found.to_string(),
-            allowed: allowed.to_string(),
-        }
+        Self { field: field.into(), found: found.to_string(), allowed: allowed.to_string() }
     }
 }
 
@@ -86,24 +82,15 @@ impl Params {
             Value::Null => &empty,
             Value::Object(fields) => fields,
             other => {
-                return Err(ParamError::new(
-                    "params",
-                    describe(other),
-                    "an object of parameters",
-                ));
+                return Err(ParamError::new("params", describe(other), "an object of parameters"));
             }
         };
-        if let Some(unknown) = given
-            .keys()
-            .find(|key| infos.iter().all(|info| info.name != key.as_str()))
+        if let Some(unknown) =
+            given.keys().find(|key| infos.iter().all(|info| info.name != key.as_str()))
         {
             let allowed = match infos {
                 [] => "nothing: this metric has no parameters".to_owned(),
-                infos => infos
-                    .iter()
-                    .map(|info| info.name)
-                    .collect::<Vec<_>>()
-                    .join(", "),
+                infos => infos.iter().map(|info| info.name).collect::<Vec<_>>().join(", "),
             };
             return Err(ParamError::new(
                 format!("params.{unknown}"),
@@ -121,19 +108,11 @@ impl Params {
     // A name or type that the metric's own `ParamInfo` does not have is a mistake in its file, which its tests meet.
 
     pub(crate) fn choice(&self, name: &str) -> &'static str {
-        if let Some(Setting::Choice(word)) = self.0.get(name) {
-            word
-        } else {
-            ""
-        }
+        if let Some(Setting::Choice(word)) = self.0.get(name) { word } else { "" }
     }
 
     pub(crate) fn integer(&self, name: &str) -> i64 {
-        if let Some(Setting::Integer(number)) = self.0.get(name) {
-            *number
-        } else {
-            0
-        }
+        if let Some(Setting::Integer(number)) = self.0.get(name) { *number } else { 0 }
     }
 
     pub(crate) fn flag(&self, name: &str) -> bool {
@@ -141,11 +120,7 @@ impl Params {
     }
 
     pub(crate) fn text(&self, name: &str) -> &str {
-        if let Some(Setting::Text(text)) = self.0.get(name) {
-            text
-        } else {
-            ""
-        }
+        if let Some(Setting::Text(text)) = self.0.get(name) { text } else { "" }
     }
 }
 
@@ -179,10 +154,7 @@ fn setting(info: &ParamInfo, given: Option<&Value>) -> Result<Setting, ParamErro
 /// `4` and `4.0`: JSON, and so a CRD's schema, does not tell them apart.
 fn whole(number: &serde_json::Number) -> Option<i64> {
     number.as_i64().or_else(|| {
-        number
-            .as_f64()
-            .filter(|x| x.fract() == 0.0 && x.abs() < 1e15)
-            .map(|x| x as i64)
+        number.as_f64().filter(|x| x.fract() == 0.0 && x.abs() < 1e15).map(|x| x as i64)
     })
 }
 
@@ -201,11 +173,7 @@ fn describe(value: &Value) -> String {
 /// A user's word, quoted, escaped and cut to a line.
 pub(crate) fn quote(text: &str) -> String {
     const MAX: usize = 60;
-    let mut quoted: String = text
-        .chars()
-        .take(MAX)
-        .flat_map(char::escape_debug)
-        .collect();
+    let mut quoted: String = text.chars().take(MAX).flat_map(char::escape_debug).collect();
     if text.chars().nth(MAX).is_some() {
         quoted.push('…');
     }

@@ -29,17 +29,11 @@ const fn text(
     info: &'static Info,
     make: fn(&Params) -> Result<Arc<dyn ErasedDefinition>, ParamError>,
 ) -> Entry {
-    Entry {
-        info,
-        make: Make::Text(make),
-    }
+    Entry { info, make: Make::Text(make) }
 }
 
 const fn count(info: &'static Info, value: fn(&Counts) -> Option<f64>) -> Entry {
-    Entry {
-        info,
-        make: Make::Count(value),
-    }
+    Entry { info, make: Make::Count(value) }
 }
 
 fn done(definition: impl Definition) -> Result<Arc<dyn ErasedDefinition>, ParamError> {
@@ -67,13 +61,9 @@ pub fn build(name: &str, params: &Value) -> Result<Metric, ParamError> {
     };
     let params = Params::read(entry.info.params, params)?;
     Ok(match entry.make {
-        Make::Text(make) => Metric::Text(TextMetric {
-            info: entry.info,
-            definition: make(&params)?,
-        }),
-        Make::Count(value) => Metric::Count(CountMetric {
-            info: entry.info,
-            value,
-        }),
+        Make::Text(make) => {
+            Metric::Text(TextMetric { info: entry.info, definition: make(&params)? })
+        }
+        Make::Count(value) => Metric::Count(CountMetric { info: entry.info, value }),
     })
 }

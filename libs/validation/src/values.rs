@@ -45,12 +45,7 @@ pub(crate) struct RowValues {
 
 impl Default for RowValues {
     fn default() -> Self {
-        Self {
-            sum: ExactSum::default(),
-            counts: BTreeMap::new(),
-            bits: FRACTION_BITS,
-            ends: None,
-        }
+        Self { sum: ExactSum::default(), counts: BTreeMap::new(), bits: FRACTION_BITS, ends: None }
     }
 }
 
@@ -62,10 +57,7 @@ impl RowValues {
         let key = sort_key(value);
         self.sum.add(value);
         *self.counts.entry(cut(key, self.bits)).or_default() += 1;
-        self.ends = Some(
-            self.ends
-                .map_or((key, key), |(low, high)| (low.min(key), high.max(key))),
-        );
+        self.ends = Some(self.ends.map_or((key, key), |(low, high)| (low.min(key), high.max(key))));
         self.coarsen(MAX_DISTINCT);
     }
 
@@ -75,10 +67,7 @@ impl RowValues {
         let quantile = |q: f64| {
             let position = q * rows.saturating_sub(1) as f64;
             let (below, fraction) = (position.floor(), position.fract());
-            let (a, b) = (
-                self.ranked(below as u64),
-                self.ranked(position.ceil() as u64),
-            );
+            let (a, b) = (self.ranked(below as u64), self.ranked(position.ceil() as u64));
             (a + (b - a) * fraction).clamp(value_of(low), value_of(high))
         };
         Distribution {
@@ -143,19 +132,11 @@ impl State for RowValues {
 /// The bits of a value, changed so that they sort as the values do.
 fn sort_key(value: f64) -> u64 {
     let bits = value.to_bits();
-    if bits >> 63 == 0 {
-        bits | 1 << 63
-    } else {
-        !bits
-    }
+    if bits >> 63 == 0 { bits | 1 << 63 } else { !bits }
 }
 
 fn value_of(key: u64) -> f64 {
-    f64::from_bits(if key >> 63 == 1 {
-        key & !(1 << 63)
-    } else {
-        !key
-    })
+    f64::from_bits(if key >> 63 == 1 { key & !(1 << 63) } else { !key })
 }
 
 /// Rounds a key down to `bits` bits of fraction.
