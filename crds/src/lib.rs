@@ -8,11 +8,13 @@
 #![allow(unreachable_pub)]
 
 pub mod conditions;
+pub mod crdgen;
 pub mod engine;
 pub mod execution;
 mod frozen;
 pub mod job;
 pub mod job_status;
+pub mod kind;
 pub mod model;
 pub mod model_status;
 pub mod output;
@@ -28,6 +30,7 @@ pub use job::{
     Uniform,
 };
 pub use job_status::GenerationJobStatus;
+pub use kind::{API_VERSION, GROUP, Kind, VERSION};
 pub use model::{ModelDeployment, ModelDeploymentSpec};
 pub use model_status::ModelDeploymentStatus;
 pub use sampling::{ResolvedSampling, Sampling};

@@ -162,7 +162,7 @@ pub struct HuggingFace {
     pub revision: Option<String>,
     /// The address of the hub. Default: the public one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 2048), regex(pattern = r"^https?://[^\s]+$"))]
+    #[schemars(length(max = 2048), regex(pattern = "^https?://[!-~]+$"))]
     pub endpoint: Option<String>,
     /// The Secret whose key `token` opens the repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -173,7 +173,7 @@ pub struct HuggingFace {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UrlSource {
     /// The address of a GGUF file.
-    #[schemars(length(max = 2048), regex(pattern = r"^https?://[^\s]+$"))]
+    #[schemars(length(max = 2048), regex(pattern = "^https?://[!-~]+$"))]
     pub url: String,
     /// The SHA-256 of the file, in 64 lower-case hexadecimal digits.
     #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
@@ -194,7 +194,7 @@ pub struct ModelFile {
 #[serde(rename_all = "camelCase")]
 pub struct External {
     /// The base address, before `/v1/chat/completions`.
-    #[schemars(length(max = 2048), regex(pattern = r"^https?://[^\s]+$"))]
+    #[schemars(length(max = 2048), regex(pattern = "^https?://[!-~]+$"))]
     pub endpoint: String,
     /// The model's name at that server.
     #[schemars(length(min = 1, max = 255))]

@@ -76,14 +76,11 @@ pub struct ConfigMapSource {
 pub struct ObjectStore {
     /// The place, as `s3://bucket/path`, `gs://bucket/path` or `az://container/path`. A source may
     /// use `*` in the path; a destination is a prefix.
-    #[schemars(
-        length(max = 2048),
-        regex(pattern = r"^(s3|gs|az)://[^\s/]+(/[^\s]*)?$")
-    )]
+    #[schemars(length(max = 2048), regex(pattern = "^(s3|gs|az)://[!-~]+$"))]
     pub uri: String,
     /// The address of the store, for MinIO, Ceph and others. Default: the cloud's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 2048), regex(pattern = r"^https?://[^\s]+$"))]
+    #[schemars(length(max = 2048), regex(pattern = "^https?://[!-~]+$"))]
     pub endpoint: Option<String>,
     /// The region of the bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
