@@ -128,7 +128,7 @@ pub fn writer<'w>(
     format: Format,
     schema: &Schema,
     options: Options,
-    sink: &'w mut (dyn Write + Send),
+    sink: Box<dyn Write + Send + 'w>,
 ) -> Result<Box<dyn TableWriter + 'w>, FormatError> {
     let _ = Value::Null;
     unimplemented!()
