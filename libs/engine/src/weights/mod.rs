@@ -1,6 +1,24 @@
 //! Model files: GGUF and safetensors, read as untrusted bytes, offered under one set of names and one layout.
 
-use std::path::Path;
+mod checkpoint;
+mod config;
+mod dequantize;
+pub mod digest;
+mod error;
+pub mod gguf;
+mod gguf_model;
+mod magic;
+mod model_files;
+mod names;
+mod source;
+mod special_tokens;
+mod table;
+
+pub use dequantize::{Encoding, dequantize};
+pub use error::WeightsError;
+pub use model_files::{Format, ModelFiles};
+pub use source::{FileSource, ReadAt};
+pub use table::{ElementType, TensorInfo, TensorTable};
 
 /// Model families that can be run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,42 +145,4 @@ pub struct SpecialTokens {
     pub end: Vec<u32>,
     /// Whether a plain prompt starts with `bos`.
     pub add_bos: bool,
-}
-
-/// A model on disk: opened, checked, not yet loaded.
-pub struct ModelFiles {
-    // private fields: the weights room decides
-}
-
-/// What [`ModelFiles::open`] and its readers can meet; messages name the file and what is allowed.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct WeightsError(pub String);
-
-#[allow(unused_variables, missing_docs)]
-impl ModelFiles {
-    /// Opens a `.gguf` or `.safetensors` file, or a directory that holds one (with `config.json`, `tokenizer.json` …).
-    pub fn open(path: &Path) -> Result<ModelFiles, WeightsError> {
-        unimplemented!()
-    }
-    pub fn config(&self) -> &ModelConfig {
-        unimplemented!()
-    }
-    /// The tensor as f32; `None` when the model has none of that role.
-    pub fn tensor(&self, role: TensorRole) -> Result<Option<Matrix>, WeightsError> {
-        unimplemented!()
-    }
-    pub fn tokenizer(&self) -> &TokenizerSource {
-        unimplemented!()
-    }
-    pub fn special_tokens(&self) -> &SpecialTokens {
-        unimplemented!()
-    }
-    pub fn chat_template(&self) -> Option<&str> {
-        unimplemented!()
-    }
-    /// SHA-256 over sorted lines `role sha256` (weights-1 …, config, tokenizer, chatTemplate), lower-case hex with prefix `sha256:`.
-    pub fn digest(&self) -> Result<String, WeightsError> {
-        unimplemented!()
-    }
 }

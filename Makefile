@@ -1,0 +1,55 @@
+# `make run` and `make test` do everything on a fresh machine; `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# Models, tools and (in CI) the build live outside the checkout.
+export TEXTNLP_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/textnlp
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+MODEL = $(TEXTNLP_CACHE)/models/SmolLM2-135M-Instruct.Q4_1.gguf
+FUZZ_SECONDS ?= 600
+
+.PHONY: help run test check fmt lint deny unit model build bench goldens generate fuzz check-cuda miri
+
+help: ## lists the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
+
+run: model build ## the main job: a real model, 64 airports, one validated dataset in ./airport-tickets
+	$(TARGET)/debug/textnlp run examples/airport-tickets --model "$(MODEL)" --output airport-tickets
+
+test: lint deny unit ## format, lint, licences, unit, integration and end-to-end tests
+
+model: ## fetches the example's model into $TEXTNLP_CACHE and checks its digest
+	@scripts/fetch-model.sh
+
+build: ## builds the command line
+	$(CARGO) build --package textnlp
+
+fmt: ## formats the code
+	$(CARGO) fmt --all
+
+lint: ## format and clippy, warnings are errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --features textnlp-engine/candle -- -D warnings
+
+deny: ## licences, banned crates and sources of every dependency
+	@scripts/cargo-tool.sh cargo-deny 0.20.2 deny check --hide-inclusion-graph licenses bans sources
+
+unit: model ## all tests of the workspace
+	$(CARGO) test --workspace --features textnlp-engine/candle
+
+bench: model ## decode and prefill rates, and the whole example job, beside what the processor can do
+	scripts/bench.sh
+
+generate: ## writes the generated files again: the CRDs
+	$(CARGO) run --package textnlp-crds --bin crdgen
+
+goldens: ## writes the golden values again from their oracles (a Python environment with torch: large)
+	scripts/make-goldens.sh
+
+fuzz: ## every fuzz target for FUZZ_SECONDS (600)
+	scripts/fuzz.sh $(FUZZ_SECONDS)
+
+check-cuda: ## compiles the CUDA implementation with a toolkit from Python packages (1.2 GB)
+	scripts/check-cuda.sh

@@ -1,0 +1,54 @@
+//! Shows untrusted text on a terminal and in Markdown without letting it act: control characters, ANSI escapes and
+//! bidirectional overrides become visible escapes.
+
+/// Text for a terminal: every character that could move the cursor, change colours or reorder text is written as
+/// `\u{1b}`; line feeds and tabs stay.
+pub fn terminal(text: &str) -> String {
+    escape(text, |c| c != '\n' && c != '\t' && is_unsafe(c))
+}
+
+/// Text for one line of a terminal: as [`terminal`], with line feeds and tabs as `\n` and `\t`.
+pub fn line(text: &str) -> String {
+    escape(text, is_unsafe)
+}
+
+/// Text for a cell of a Markdown table: one line, nothing in it is markup.
+pub fn markdown(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        match c {
+            '\r' if characters.peek() == Some(&'\n') => {}
+            '\n' | '\r' => escaped.push_str("<br>"),
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' | '!' | '$' => {
+                escaped.extend(['\\', c])
+            }
+            c if is_unsafe(c) => push_escape(&mut escaped, c),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+fn escape(text: &str, is_unsafe: impl Fn(char) -> bool) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_unsafe(c) { push_escape(&mut escaped, c) } else { escaped.push(c) }
+    }
+    escaped
+}
+
+fn push_escape(text: &mut String, c: char) {
+    text.extend(c.escape_default());
+}
+
+/// C0 and C1 controls, and the characters of Unicode that reorder or hide text (UAX #9, UTS #39).
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{061c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}

@@ -1,0 +1,108 @@
+//! Where chunks and results are kept: a small interface that a directory and an object store can both fulfil.
+//!
+//! Paths are relative, with `/` between names. A file appears under its name whole, or not at all.
+
+mod local;
+
+use std::io::{self, Read, Write};
+
+pub use local::{LocalStore, Lock};
+
+/// A file being written; it appears when committed and vanishes when dropped.
+pub trait Upload: Write + Send {
+    /// Makes the file appear under its name, replacing what was there; returns its length in bytes.
+    fn commit(self: Box<Self>) -> Result<u64, StoreError>;
+}
+
+/// A place for files that are written once and read often.
+pub trait Store: Send + Sync {
+    /// Writes a file atomically: after a crash the old or the new contents are there, never a mixture.
+    fn put(&self, path: &str, contents: &[u8]) -> Result<(), StoreError> {
+        let mut upload = self.create(path)?;
+        upload.write_all(contents).map_err(|source| self.failure("write", path, source))?;
+        upload.commit().map(drop)
+    }
+
+    /// Begins a file that is too large for memory.
+    fn create(&self, path: &str) -> Result<Box<dyn Upload>, StoreError>;
+
+    /// Opens a file for reading.
+    fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, StoreError>;
+
+    /// Reads a whole file.
+    fn get(&self, path: &str) -> Result<Vec<u8>, StoreError> {
+        let mut contents = Vec::new();
+        self.open(path)?
+            .read_to_end(&mut contents)
+            .map_err(|source| self.failure("read", path, source))?;
+        Ok(contents)
+    }
+
+    /// Length of a file in bytes, or `None` where there is none.
+    fn size(&self, path: &str) -> Result<Option<u64>, StoreError>;
+
+    /// Whether there is such a file.
+    fn exists(&self, path: &str) -> Result<bool, StoreError> {
+        Ok(self.size(path)?.is_some())
+    }
+
+    /// Paths of all files below a folder (`""`: all), sorted; a folder that is not there is empty.
+    fn list(&self, folder: &str) -> Result<Vec<String>, StoreError>;
+
+    /// Removes a file; one that is not there is no error.
+    fn delete(&self, path: &str) -> Result<(), StoreError>;
+
+    /// Writes the owner's name into a store that has none, or checks that it is the same owner's.
+    ///
+    /// The owner stays after the run: two jobs never share a target. [`LocalStore::lock`] keeps two runs apart.
+    fn claim(&self, owner: &str) -> Result<(), StoreError>;
+
+    /// Names a failed operation with the place it concerns.
+    fn failure(&self, operation: &'static str, path: &str, source: io::Error) -> StoreError;
+}
+
+/// Why a store could not do as it was asked.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum StoreError {
+    #[error("`{path}` is no path inside the output: {why}")]
+    Path { path: String, why: &'static str },
+    #[error(
+        "`{path}` leads out of `{root}` through a symbolic link; remove the link or choose another directory"
+    )]
+    Outside { path: String, root: String },
+    #[error("cannot {operation} `{path}`: {}", reason(source))]
+    Io { operation: &'static str, path: String, source: io::Error },
+    #[error(
+        "`{path}` belongs to {owner}; choose another output directory, or remove it if that dataset is not needed"
+    )]
+    Owned { path: String, owner: String },
+    #[error(
+        "another run is writing to `{path}`; wait for it to end, or choose another output directory"
+    )]
+    Locked { path: String },
+}
+
+impl StoreError {
+    /// Whether the file was not there.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+/// The operating system's reason, with what to do about those that a user meets.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "the file system is read-only; choose a place that can be written to".into()
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "the disk is full; make room and run again, finished rows are kept".into()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "permission denied; choose a place that this user can write to".into()
+        }
+        io::ErrorKind::NotADirectory => "a part of the path is a file, not a directory".into(),
+        _ => error.to_string(),
+    }
+}

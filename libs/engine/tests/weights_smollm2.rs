@@ -1,0 +1,108 @@
+//! The real SmolLM2-135M-Instruct GGUF, opened and read as a whole.
+
+use std::env;
+use std::path::PathBuf;
+
+use textnlp_engine::weights::{
+    Architecture, LayerTensor, ModelConfig, ModelFiles, TensorRole, TokenizerSource,
+};
+
+const MODEL: &str = "models/SmolLM2-135M-Instruct.Q4_1.gguf";
+
+/// `$TEXTNLP_CACHE`, by default `textnlp` in the user's cache directory.
+fn model_path() -> PathBuf {
+    let cache = env::var_os("TEXTNLP_CACHE").map(PathBuf::from);
+    let user = || env::var_os("XDG_CACHE_HOME").map(|cache| PathBuf::from(cache).join("textnlp"));
+    let home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/textnlp"));
+    let path = cache
+        .or_else(user)
+        .or_else(home)
+        .expect("HOME is set")
+        .join(MODEL);
+    assert!(
+        path.is_file(),
+        "{} is missing: run `make model`",
+        path.display()
+    );
+    path
+}
+
+fn open() -> ModelFiles {
+    ModelFiles::open(&model_path()).expect("the model opens")
+}
+
+#[test]
+fn the_configuration_is_smollm2s() {
+    let expected = ModelConfig {
+        architecture: Architecture::Llama,
+        vocab_size: 49_152,
+        hidden_size: 576,
+        layers: 30,
+        heads: 9,
+        kv_heads: 3,
+        head_dim: 64,
+        ffn_size: 1536,
+        context_tokens: 8192,
+        norm_epsilon: 1e-5,
+        rope_theta: 100_000.0,
+        rope_factors: None,
+    };
+    assert_eq!(*open().config(), expected);
+}
+
+#[test]
+fn the_tokenizer_and_its_special_tokens_are_read() {
+    let model = open();
+    let TokenizerSource::Gguf(tokenizer) = model.tokenizer() else {
+        panic!("no tokenizer in the GGUF")
+    };
+    assert_eq!(
+        (tokenizer.model.as_str(), tokenizer.pre.as_deref()),
+        ("gpt2", Some("smollm"))
+    );
+    assert_eq!(
+        (tokenizer.tokens.len(), tokenizer.token_types.len()),
+        (49_152, 49_152)
+    );
+    assert_eq!(tokenizer.tokens[2], "<|im_end|>");
+    assert_eq!(
+        (tokenizer.merges.len(), tokenizer.merges[0].as_str()),
+        (48_900, "Ġ t")
+    );
+    let special = model.special_tokens();
+    assert_eq!(
+        (special.bos, special.end.as_slice(), special.add_bos),
+        (Some(1), [0, 2].as_slice(), false)
+    );
+    assert!(
+        model
+            .chat_template()
+            .is_some_and(|template| template.contains("<|im_start|>"))
+    );
+}
+
+#[test]
+fn every_tensor_can_be_read_and_is_finite() {
+    let model = open();
+    let mut parameters = 0;
+    for role in TensorRole::all(model.config()) {
+        let Some(matrix) = model.tensor(role).expect("a tensor") else {
+            assert_eq!(role, TensorRole::Head, "only the head is tied");
+            continue;
+        };
+        assert_eq!(matrix.data.len(), matrix.rows * matrix.columns);
+        assert!(
+            matrix.data.iter().all(|value| value.is_finite()),
+            "{role:?}"
+        );
+        parameters += matrix.data.len();
+    }
+    assert_eq!(parameters, 134_515_008);
+    let query = model
+        .tensor(TensorRole::Layer(29, LayerTensor::Query))
+        .expect("a tensor");
+    assert_eq!(
+        query.map(|matrix| (matrix.rows, matrix.columns)),
+        Some((576, 576))
+    );
+}

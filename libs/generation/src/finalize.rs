@@ -1,0 +1,453 @@
+//! The last step: rows are merged in order, filtered, scored and written, and the report and the manifest say how it went.
+//!
+//! It only reads chunks, so it can be run again, after a crash or when `validation` has changed, without a token.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use textnlp_crds::output::OutputFormat;
+use textnlp_dataset::chunk::{self, Rows};
+use textnlp_dataset::digest::{DatasetDigest, canonical, sha256};
+use textnlp_dataset::format::{self, Format, Schema, TableWriter, Verdict};
+use textnlp_dataset::manifest::{self, FileSummary, Manifest, ModelSummary, RowCounts, SourceSummary};
+use textnlp_dataset::store::{Store, Upload};
+use textnlp_dataset::{Outcome, Record, Row, card};
+
+use crate::completer::Models;
+use crate::error::Error;
+use crate::job::Job;
+use crate::prepare::Prepared;
+use crate::report::{Failures, ModelReport, OutputReport, Rejection, Report, Usage};
+use crate::rows;
+use crate::scoring::{Judgement, Scorer};
+
+/// Accepted rows that a report shows.
+const SAMPLES: usize = 3;
+
+/// Where the rows go that are not in the dataset.
+const REJECTED: &str = "rejected.jsonl";
+const FAILED: &str = "failed.jsonl";
+const REPORT: &str = "report.json";
+
+/// Hash of everything that decides what finalizing makes of finished rows.
+pub fn validation_hash(job: &Job) -> String {
+    let decides = json!({
+        "version": 1,
+        "validation": job.spec.validation,
+        "fields": job.spec.output.fields,
+        "formats": job.spec.output.formats,
+    });
+    format!("sha256:{}", sha256(&canonical(&decides)))
+}
+
+/// The report of an output that is finished under exactly these hashes.
+pub fn finished(job: &Job, prepared: &Prepared, store: &dyn Store) -> Result<Option<Report>, Error> {
+    let Some(manifest) = Manifest::load(store)? else { return Ok(None) };
+    let same = manifest.generation_hash == prepared.generation_hash
+        && manifest.validation_hash == validation_hash(job);
+    if !same || !rows::missing(prepared, store)?.is_empty() {
+        return Ok(None);
+    }
+    for file in &manifest.files {
+        if store.size(&file.path)? != Some(file.bytes) {
+            return Ok(None);
+        }
+    }
+    match store.get(REPORT) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Merges, filters, scores and writes. Every row must have been made.
+pub fn finalize(
+    job: &Job,
+    models: &Models,
+    prepared: &Prepared,
+    store: &dyn Store,
+    directory: &str,
+    seconds: f64,
+) -> Result<Report, Error> {
+    let missing = rows::missing(prepared, store)?;
+    if !missing.is_empty() {
+        return Err(Error::Internal(format!("{} chunks are missing", missing.len())));
+    }
+    // From here on the files change one by one: without a manifest, nobody takes them for a finished dataset.
+    store.delete(manifest::PATH)?;
+    let mut pass = Pass::new(job, prepared, store)?;
+    for row in stored(prepared, store)? {
+        pass.row(row?)?;
+    }
+    let mut result = pass.finish()?;
+    if job.spec.output.formats.contains(&OutputFormat::Parquet) {
+        result.files.push(write_parquet(job, prepared, store, &result.schema)?);
+    }
+    let report = report(job, models, prepared, &result, directory, seconds);
+    let manifest = describe(job, models, prepared, store, &result)?;
+    conclude(job, store, &report, &manifest)?;
+    Ok(report)
+}
+
+fn stored<'a>(prepared: &Prepared, store: &'a dyn Store) -> Result<Rows<'a>, Error> {
+    Ok(Rows::new(store, &prepared.recipe_hash, chunk::list(store)?)?)
+}
+
+/// What the pass over all rows found.
+struct Passed {
+    counts: RowCounts,
+    rejections: Vec<Rejection>,
+    failures: Vec<Failures>,
+    samples: Vec<Record>,
+    usage: Usage,
+    digest: String,
+    schema: Schema,
+    files: Vec<FileSummary>,
+    scores: Vec<crate::report::Score>,
+    distributions: Vec<crate::report::NamedDistribution>,
+}
+
+/// The one pass over all rows, in row order and in bounded memory.
+struct Pass<'a> {
+    job: &'a Job,
+    scorer: Scorer<'a>,
+    digest: DatasetDigest,
+    schema: Schema,
+    tables: Vec<Table>,
+    rejected: Sink,
+    failed: Sink,
+    counts: RowCounts,
+    rejections: Vec<Rejection>,
+    failures: Vec<Failures>,
+    samples: Vec<Record>,
+    usage: Usage,
+}
+
+impl<'a> Pass<'a> {
+    fn new(job: &'a Job, prepared: &Prepared, store: &dyn Store) -> Result<Self, Error> {
+        let names = names(job, prepared)?;
+        let mut tables = Vec::new();
+        for format in &job.spec.output.formats {
+            let format = table_format(*format);
+            // Parquet needs the types of all rows before the first: it is written from a second pass.
+            if format != Format::Parquet {
+                let sink = Sink::create(store, &file_name(format))?;
+                tables.push(Table::new(format, &names, sink)?);
+            }
+        }
+        Ok(Self {
+            job,
+            scorer: job.scoring.scorer(),
+            digest: DatasetDigest::new(),
+            schema: names,
+            tables,
+            rejected: Sink::create(store, REJECTED)?,
+            failed: Sink::create(store, FAILED)?,
+            counts: RowCounts { requested: prepared.rows(), ..RowCounts::default() },
+            rejections: job.scoring.filters().map(|f| Rejection { filter: f.to_owned(), rows: 0 }).collect(),
+            failures: Vec::new(),
+            samples: Vec::new(),
+            usage: Usage::default(),
+        })
+    }
+
+    fn row(&mut self, row: Row) -> Result<(), Error> {
+        for tokens in row.meta.tokens.values() {
+            self.usage.prompt_tokens += tokens.prompt;
+            self.usage.completion_tokens += tokens.completion;
+            self.usage.requests += 1;
+        }
+        match self.job.scoring.judge(&row) {
+            Judgement::Accepted { scores } => self.accept(&row, scores),
+            Judgement::Rejected { filter, scores } => {
+                self.counts.rejected += 1;
+                if let Some(rejection) = self.rejections.iter_mut().find(|r| r.filter == filter) {
+                    rejection.rows += 1;
+                }
+                let verdict = Verdict { scores, rejected_by: Some(filter) };
+                self.rejected.line(&format::flatten(&row, &verdict))
+            }
+            Judgement::Failed { stage, message } => {
+                self.counts.failed += 1;
+                match self.failures.iter_mut().find(|f| f.stage == stage) {
+                    Some(failures) => failures.rows += 1,
+                    None => self.failures.push(Failures {
+                        stage: stage.clone(),
+                        rows: 1,
+                        first: format!("row {}: {message}", row.id),
+                    }),
+                }
+                let row = Row { outcome: Outcome::Failed { stage, message }, ..row };
+                self.failed.line(&format::flatten(&row, &Verdict::default()))
+            }
+        }
+    }
+
+    fn accept(&mut self, row: &Row, scores: Record) -> Result<(), Error> {
+        self.counts.accepted += 1;
+        self.scorer.add(row).map_err(|e| Error::Internal(format!("row {}: {e}", row.id)))?;
+        self.digest.add(row);
+        let flat = format::flatten(row, &Verdict { scores, rejected_by: None });
+        self.schema.add(&flat);
+        for table in &mut self.tables {
+            table.write(&flat)?;
+        }
+        if self.samples.len() < SAMPLES {
+            let shown = row.attributes.iter().chain(&row.columns).map(|(k, v)| (k.clone(), v.clone()));
+            let id = std::iter::once(("id".to_owned(), json!(row.id)));
+            self.samples.push(id.chain(shown).collect());
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Passed, Error> {
+        let mut files = Vec::new();
+        for table in self.tables {
+            files.push(table.finish()?);
+        }
+        // Only the dataset counts as output; where the other rows went is listed as well.
+        let others = [self.rejected.finish()?, self.failed.finish()?];
+        let (scores, distributions) = self.scorer.finish(&self.counts);
+        files.extend(others);
+        Ok(Passed {
+            counts: self.counts,
+            rejections: self.rejections,
+            failures: self.failures,
+            samples: self.samples,
+            usage: self.usage,
+            digest: format!("sha256:{}", self.digest.current()),
+            schema: self.schema,
+            files,
+            scores,
+            distributions,
+        })
+    }
+}
+
+/// The fields of every row, in order, as far as they are known before the rows.
+fn names(job: &Job, prepared: &Prepared) -> Result<Schema, Error> {
+    let names = (prepared.snapshot.fields.iter().map(String::as_str))
+        .chain(job.attributes.iter().map(|a| a.name()))
+        .chain(job.columns.iter().map(|c| c.name.as_str()))
+        .chain(["id", "_textnlp"]);
+    let mut schema = Schema::new();
+    schema.add(&names.map(|name| (name.to_owned(), serde_json::Value::Null)).collect());
+    match &job.spec.output.fields {
+        Some(fields) => Ok(schema.select(fields)?),
+        None => Ok(schema),
+    }
+}
+
+fn write_parquet(
+    job: &Job,
+    prepared: &Prepared,
+    store: &dyn Store,
+    schema: &Schema,
+) -> Result<FileSummary, Error> {
+    let mut table = Table::new(Format::Parquet, schema, Sink::create(store, &file_name(Format::Parquet))?)?;
+    for row in stored(prepared, store)? {
+        let row = row?;
+        if let Judgement::Accepted { scores } = job.scoring.judge(&row) {
+            table.write(&format::flatten(&row, &Verdict { scores, rejected_by: None }))?;
+        }
+    }
+    table.finish()
+}
+
+fn table_format(format: OutputFormat) -> Format {
+    match format {
+        OutputFormat::JSONL => Format::Jsonl,
+        OutputFormat::CSV => Format::Csv,
+        OutputFormat::Markdown => Format::Markdown,
+        OutputFormat::Parquet => Format::Parquet,
+    }
+}
+
+fn file_name(format: Format) -> String {
+    format!("dataset.{}", format.extension())
+}
+
+fn report(
+    job: &Job,
+    models: &Models,
+    prepared: &Prepared,
+    result: &Passed,
+    directory: &str,
+    seconds: f64,
+) -> Report {
+    let gates_passed = result.scores.iter().all(|s| s.gate.as_ref().is_none_or(|g| g.passed));
+    let bytes = result.files.iter().filter(|f| f.path.starts_with("dataset.")).map(|f| f.bytes).sum();
+    Report {
+        records: prepared.snapshot.records,
+        rows: result.counts,
+        rejections: result.rejections.clone(),
+        failures: result.failures.clone(),
+        scores: result.scores.clone(),
+        distributions: result.distributions.clone(),
+        samples: result.samples.clone(),
+        passed: gates_passed && result.counts.accepted > 0,
+        digest: result.digest.clone(),
+        model: job.models().iter().next().and_then(|name| models.facts(name)).map(|facts| ModelReport {
+            name: facts.name.clone(),
+            digest: facts.digest.clone(),
+            numerics: facts.numerics.clone(),
+        }),
+        output: OutputReport {
+            directory: directory.to_owned(),
+            formats: job.spec.output.formats.iter().map(|f| format!("{f:?}")).collect(),
+            rows: result.counts.accepted,
+            bytes,
+        },
+        usage: result.usage,
+        seconds,
+    }
+}
+
+fn describe(
+    job: &Job,
+    models: &Models,
+    prepared: &Prepared,
+    store: &dyn Store,
+    result: &Passed,
+) -> Result<Manifest, Error> {
+    let spec = serde_json::to_value(&job.spec).map_err(|e| Error::Internal(e.to_string()))?;
+    let mut by_column = BTreeMap::new();
+    for column in &job.columns {
+        let Some(generated) = column.generated() else { continue };
+        let Some(facts) = models.facts(&generated.model) else { continue };
+        by_column.insert(
+            column.name.clone(),
+            ModelSummary {
+                name: facts.name.clone(),
+                digest: facts.digest.clone(),
+                numerics: facts.numerics.clone(),
+                tokenizer_digest: facts.tokenizer_digest.clone(),
+                mode: Some(generated.mode().to_owned()),
+            },
+        );
+    }
+    Ok(Manifest {
+        job: json!({"name": job.name, "spec": spec}),
+        generation_hash: prepared.generation_hash.clone(),
+        validation_hash: validation_hash(job),
+        source: SourceSummary {
+            digest: prepared.snapshot.digest.clone(),
+            records: prepared.snapshot.records,
+            offset: prepared.snapshot.offset,
+        },
+        models: by_column,
+        digest: result.digest.clone(),
+        rows: result.counts,
+        seed: job.seed,
+        versions: BTreeMap::from([("textnlp".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
+        chunks: chunk::list(store)?.iter().map(chunk::path).collect(),
+        files: result.files.clone(),
+    })
+}
+
+/// Writes what describes the dataset; the manifest last, since it says that all else is there.
+fn conclude(job: &Job, store: &dyn Store, report: &Report, manifest: &Manifest) -> Result<(), Error> {
+    let mut text = serde_json::to_vec_pretty(report).map_err(|e| Error::Internal(e.to_string()))?;
+    text.push(b'\n');
+    store.put(REPORT, &text)?;
+    store.put("report.md", report.to_markdown(&job.name).as_bytes())?;
+    let scores: Vec<card::Score> = report
+        .scores
+        .iter()
+        .filter_map(|score| {
+            Some(card::Score {
+                metric: score.metric.clone(),
+                column: score.column.clone(),
+                value: score.value?,
+                passed: score.gate.as_ref().map(|gate| gate.passed),
+            })
+        })
+        .collect();
+    let formats: Vec<Format> = job.spec.output.formats.iter().map(|f| table_format(*f)).collect();
+    store.put("README.md", card::render(&job.name, manifest, &formats, &scores).as_bytes())?;
+    manifest.save(store)?;
+    Ok(())
+}
+
+/// A table being written to a file.
+struct Table {
+    writer: Box<dyn TableWriter>,
+    sink: Arc<Mutex<Sink>>,
+}
+
+impl Table {
+    fn new(format: Format, schema: &Schema, sink: Sink) -> Result<Self, Error> {
+        let sink = Arc::new(Mutex::new(sink));
+        let writer =
+            format::writer(format, schema, format::Options::default(), Box::new(Shared(sink.clone())))?;
+        Ok(Self { writer, sink })
+    }
+
+    fn write(&mut self, row: &Record) -> Result<(), Error> {
+        Ok(self.writer.write(row)?)
+    }
+
+    fn finish(self) -> Result<FileSummary, Error> {
+        self.writer.finish()?;
+        match Arc::into_inner(self.sink).and_then(|sink| sink.into_inner().ok()) {
+            Some(sink) => sink.finish(),
+            None => Err(Error::Internal("a table's file is still in use".to_owned())),
+        }
+    }
+}
+
+/// The writer's hold on the file, which is committed after the writer is gone.
+struct Shared(Arc<Mutex<Sink>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().map_err(|_| io::Error::other("the file is poisoned"))?.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.lock().map_err(|_| io::Error::other("the file is poisoned"))?.flush()
+    }
+}
+
+/// A file being written, with its length and digest.
+struct Sink {
+    path: String,
+    upload: Box<dyn Upload>,
+    hasher: Sha256,
+    bytes: u64,
+}
+
+impl Sink {
+    fn create(store: &dyn Store, path: &str) -> Result<Self, Error> {
+        Ok(Self { path: path.to_owned(), upload: store.create(path)?, hasher: Sha256::new(), bytes: 0 })
+    }
+
+    fn line(&mut self, row: &Record) -> Result<(), Error> {
+        let mut line = serde_json::to_vec(row).map_err(|e| Error::Internal(e.to_string()))?;
+        line.push(b'\n');
+        self.write_all(&line).map_err(|e| Error::Format(e.into()))
+    }
+
+    fn finish(self) -> Result<FileSummary, Error> {
+        let digest = self.hasher.finalize();
+        let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.upload.commit()?;
+        Ok(FileSummary { path: self.path, bytes: self.bytes, sha256 })
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.upload.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.upload.flush()
+    }
+}

@@ -1,0 +1,69 @@
+//! The metrics by name. A new metric is a file in `metrics/` and a line in `ENTRIES`.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::definition::{Definition, ErasedDefinition};
+use crate::metric::{CountMetric, Counts, Info, Metric, TextMetric};
+use crate::metrics::*;
+use crate::params::{ParamError, Params, quote};
+
+/// One metric: its description and how it is made of its parameters.
+struct Entry {
+    info: &'static Info,
+    make: Make,
+}
+
+enum Make {
+    Text(fn(&Params) -> Result<Arc<dyn ErasedDefinition>, ParamError>),
+    Count(fn(&Counts) -> Option<f64>),
+}
+
+const ENTRIES: &[Entry] = &[
+    text(&word_count::INFO, |_| done(word_count::new())),
+    text(&char_count::INFO, |_| done(char_count::new())),
+];
+
+const fn text(
+    info: &'static Info,
+    make: fn(&Params) -> Result<Arc<dyn ErasedDefinition>, ParamError>,
+) -> Entry {
+    Entry { info, make: Make::Text(make) }
+}
+
+const fn count(info: &'static Info, value: fn(&Counts) -> Option<f64>) -> Entry {
+    Entry { info, make: Make::Count(value) }
+}
+
+fn done(definition: impl Definition) -> Result<Arc<dyn ErasedDefinition>, ParamError> {
+    Ok(Arc::new(definition))
+}
+
+/// The descriptions of all metrics, in the order of the documentation.
+pub fn all() -> impl Iterator<Item = &'static Info> {
+    ENTRIES.iter().map(|entry| entry.info)
+}
+
+/// The description of one metric.
+pub fn info(name: &str) -> Option<&'static Info> {
+    all().find(|info| info.name == name)
+}
+
+/// Makes a metric. `params` is an object, or null for the defaults.
+///
+/// # Errors
+/// [`ParamError`] if the name or a parameter is unknown, or a parameter's value is not allowed.
+pub fn build(name: &str, params: &Value) -> Result<Metric, ParamError> {
+    let Some(entry) = ENTRIES.iter().find(|entry| entry.info.name == name) else {
+        let names = all().map(|info| info.name).collect::<Vec<_>>().join(", ");
+        return Err(ParamError::new("metric", quote(name), names));
+    };
+    let params = Params::read(entry.info.params, params)?;
+    Ok(match entry.make {
+        Make::Text(make) => {
+            Metric::Text(TextMetric { info: entry.info, definition: make(&params)? })
+        }
+        Make::Count(value) => Metric::Count(CountMetric { info: entry.info, value }),
+    })
+}
