@@ -7,6 +7,7 @@
 // `KubeSchema` copies each struct into a function body, where `pub` reaches nobody.
 #![allow(unreachable_pub)]
 
+pub mod admission;
 pub mod conditions;
 pub mod crdgen;
 pub mod engine;
