@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use regex::Regex;
+use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
@@ -15,14 +16,20 @@ const MAX_LABEL: usize = 63;
 /// All annotations of an object together, in bytes.
 const MAX_ANNOTATIONS: usize = 256 * 1024;
 
-/// The schema of metadata, from Kubernetes' own type.
-pub(super) fn schema() -> Value {
-    let generator = SchemaSettings::openapi3().with(|settings| settings.inline_subschemas = true);
-    let schema = generator
+/// The schema of one of Kubernetes' own types.
+pub(super) fn schema_of<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::openapi3().with(|settings| settings.inline_subschemas = true);
+    let mut schema = settings
         .into_generator()
-        .into_root_schema_for::<ObjectMeta>();
-    let mut schema = schema.to_value();
+        .into_root_schema_for::<T>()
+        .to_value();
     crdgen::refine(&mut schema);
+    schema
+}
+
+/// The schema of metadata, from Kubernetes' own type.
+pub(crate) fn schema() -> Value {
+    let mut schema = schema_of::<ObjectMeta>();
     if let Some(Value::Object(fields)) = schema.get_mut("properties") {
         // Written by API servers, never by people.
         let any = json!({"type": "array", "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});

@@ -15,10 +15,12 @@ mod validate;
 
 use std::sync::LazyLock;
 
+use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};
 
 pub(crate) use cause::quoted;
 pub use cause::{Cause, CauseKind};
+pub(crate) use metadata::schema as object_meta;
 pub(crate) use suggest::closest;
 
 use crate::kind::{API_VERSION, Kind};
@@ -59,19 +61,25 @@ pub fn admit(kind: Kind, object: &Value, old: Option<&Value>) -> Result<Value, V
     }
 }
 
-/// Checks an object of a kind that is not ours against its JSON schema, without rules or defaults.
-pub(crate) fn check_foreign(schema: &Value, object: &Value) -> Vec<Cause> {
-    let schema = match with_object_meta(schema) {
+/// A ConfigMap that passes Kubernetes' own schema, without nulls.
+pub(crate) fn admit_config_map(object: &Value) -> Result<Value, Vec<Cause>> {
+    static SCHEMA: LazyLock<Result<Schema, SchemaError>> =
+        LazyLock::new(|| with_object_meta(&metadata::schema_of::<ConfigMap>()));
+    let schema = match &*SCHEMA {
         Ok(schema) => schema,
-        Err(error) => return vec![Cause::new("", CauseKind::Invalid, error.to_string())],
+        Err(error) => return Err(vec![Cause::new("", CauseKind::Invalid, error.to_string())]),
     };
     let mut causes = Vec::new();
-    let mut object = object.clone();
-    prune::drop_unknown_fields(&schema, &mut object, &mut causes);
-    complete(&schema, &mut object);
-    validate::check(&schema, &object, &mut causes);
-    metadata::check(object.get("metadata"), &mut causes);
-    causes
+    let mut admitted = object.clone();
+    prune::drop_unknown_fields(schema, &mut admitted, &mut causes);
+    complete(schema, &mut admitted);
+    validate::check(schema, &admitted, &mut causes);
+    metadata::check(admitted.get("metadata"), &mut causes);
+    if causes.is_empty() {
+        Ok(admitted)
+    } else {
+        Err(causes)
+    }
 }
 
 fn complete(schema: &Schema, object: &mut Value) {
