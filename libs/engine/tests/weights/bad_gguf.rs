@@ -6,6 +6,9 @@ use textnlp_engine::weights::ModelFiles;
 
 use crate::writer::{GgufFile, GgufTensor, Meta, TinyLlama};
 
+/// Makes a tensor wrong.
+type Change = fn(&mut GgufTensor);
+
 fn check(name: &str, bytes: Vec<u8>, expected: &str) {
     match ModelFiles::from_gguf(Arc::new(bytes)) {
         Ok(_) => panic!("{name}: accepted"),
@@ -116,7 +119,10 @@ fn counts_and_lengths_are_checked_before_memory_is_taken() {
     );
     check("entries", patched(16, 65_536), "cannot fit into");
     check("key", patched(24, u64::MAX), "at most 65535 are allowed");
-    check("key", patched(24, 65_535), "remain before the file ends");
+    let text = Meta::Raw(8, (1u64 << 20).to_le_bytes().to_vec());
+    check_changed("string", "remain before the file ends", |file| {
+        file.set("x", text);
+    });
     let array =
         |kind: u32, length: u64| [kind.to_le_bytes().as_slice(), &length.to_le_bytes()].concat();
     for (kind, length, expected) in [
@@ -146,7 +152,7 @@ fn counts_and_lengths_are_checked_before_memory_is_taken() {
         );
     });
     check_changed("twice", "appears twice", |file| {
-        file.metadata.push(("x".to_owned(), Meta::U32(1)))
+        file.metadata.push(file.metadata[0].clone())
     });
 }
 
@@ -165,7 +171,7 @@ fn alignments_that_are_no_power_of_two_are_refused() {
 #[test]
 fn tensors_that_lie_or_claim_wrongly_are_refused() {
     let name = "blk.0.ffn_up.weight";
-    let cases: &[(&str, fn(&mut GgufTensor))] = &[
+    let cases: &[(&str, Change)] = &[
         ("has 0 dimensions", |tensor| tensor.dimensions.clear()),
         ("has 5 dimensions", |tensor| tensor.dimensions = vec![1; 5]),
         ("has a dimension of 0", |tensor| {
@@ -239,6 +245,19 @@ fn a_missing_a_misshapen_and_an_unknown_tensor_are_named() {
                 ..file.tensors[1].clone()
             };
             file.tensors.push(bias);
+        },
+    );
+}
+
+#[test]
+fn names_from_the_file_cannot_steer_the_terminal() {
+    check_changed(
+        "escape",
+        "tensor \\u{1b}[2J\\u{202e}: no supported model",
+        |file| {
+            let mut extra = file.tensors[1].clone();
+            extra.name = "\u{1b}[2J\u{202e}".to_owned();
+            file.tensors.push(extra);
         },
     );
 }

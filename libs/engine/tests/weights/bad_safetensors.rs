@@ -110,7 +110,7 @@ fn headers_that_lie_are_refused() {
         with_tensor(name, |tensor| {
             tensor["shape"] = json!([1u64 << 40, 1u64 << 40])
         }),
-        "arithmetic overflow",
+        "overflow computing buffer size",
     );
     check_bytes(
         "negative",

@@ -22,7 +22,10 @@ const TOKENIZER: &str = r#"{
     "model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": []}
 }"#;
 
-fn folder(files: &[(&str, &[u8])]) -> TempDir {
+/// Names and contents.
+type Files<'a> = &'a [(&'a str, &'a [u8])];
+
+fn folder(files: Files<'_>) -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary directory");
     for (name, bytes) in files {
         fs::write(folder.path().join(name), bytes).expect("a file is written");
@@ -91,7 +94,7 @@ fn what_is_no_single_model_is_refused_with_the_reason() {
         TinyLlama::new(false).gguf().bytes(),
         TinyLlama::new(false).safetensors(),
     );
-    let cases: &[(&[(&str, &[u8])], &str)] = &[
+    let cases: &[(Files<'_>, &str)] = &[
         (&[], "holds neither"),
         (
             &[("pytorch_model.bin", b"PK\x03\x04")],
@@ -134,20 +137,12 @@ fn files_of_other_kinds_are_refused_with_the_reason() {
             b"version https://git-lfs.github.com/spec/v1",
             "git lfs pull",
         ),
-        ("model.safetensors", b"<html>", "config.json"),
+        ("model.safetensors", b"<html>", "web page"),
         ("config.json", b"{}", "it is JSON"),
     ];
     for (name, bytes, expected) in cases {
         let folder = folder(&[(name, bytes)]);
-        let _ = fs::write(folder.path().join("unrelated"), "");
-        check_refused(
-            &folder.path().join(name),
-            if *name == "model.safetensors" {
-                "web page"
-            } else {
-                expected
-            },
-        );
+        check_refused(&folder.path().join(name), expected);
     }
     check_refused(
         Path::new("/nonexistent/model.gguf"),

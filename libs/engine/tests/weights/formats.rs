@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use textnlp_engine::weights::{Format, ModelFiles, TensorRole};
 
-use crate::writer::{Meta, TinyLlama};
+use crate::writer::{GgufTensor, Meta, TinyLlama};
 
 /// All roles must be equal to the bit, in both directions.
 pub(crate) fn assert_equal_tensors(left: &ModelFiles, right: &ModelFiles) {
@@ -139,4 +139,82 @@ fn half_precision_safetensors_are_widened() {
             f32::from_bits(0x7F7F_0000),
         ],
     );
+}
+
+#[test]
+fn special_tokens_of_a_gguf_come_from_its_ids_its_texts_and_its_pre_tokenizer() {
+    let check = |more: &[(&str, Meta)], expected: (Option<u32>, &[u32], bool)| {
+        let mut file = TinyLlama::new(true).gguf();
+        let mut tokens: Vec<String> = (0..48).map(|id| format!("token{id}")).collect();
+        tokens[5] = "<|eot_id|>".to_owned();
+        file.set("tokenizer.ggml.model", Meta::Text("gpt2"));
+        file.set("tokenizer.ggml.tokens", Meta::Texts(tokens));
+        for (key, value) in more {
+            file.set(&format!("tokenizer.ggml.{key}"), value.clone());
+        }
+        let model = file.open().expect("the GGUF opens");
+        let special = model.special_tokens();
+        let actual = (special.bos, special.end.as_slice(), special.add_bos);
+        assert_eq!(actual, expected, "{more:?}");
+    };
+    let (bos, eos) = (
+        ("bos_token_id", Meta::U32(1)),
+        ("eos_token_id", Meta::U32(9)),
+    );
+    let llama3 = ("pre", Meta::Text("llama-bpe"));
+    let (with, without) = (
+        ("add_bos_token", Meta::Bool(true)),
+        ("add_bos_token", Meta::Bool(false)),
+    );
+    check(&[], (None, &[5], false));
+    check(&[bos.clone(), eos], (Some(1), &[5, 9], false));
+    check(&[bos.clone(), llama3.clone()], (Some(1), &[5], true));
+    check(
+        &[bos.clone(), llama3.clone(), without],
+        (Some(1), &[5], false),
+    );
+    check(&[bos, with.clone()], (Some(1), &[5], true));
+    check(&[with], (None, &[5], false));
+}
+
+#[test]
+fn rotary_factors_of_a_gguf_come_from_its_tensor_or_its_linear_scaling() {
+    let mut linear = TinyLlama::new(true).gguf();
+    linear.set("llama.rope.scaling.type", Meta::Text("linear"));
+    linear.set("llama.rope.scaling.factor", Meta::F32(4.0));
+    let factors = linear
+        .open()
+        .expect("the GGUF opens")
+        .config()
+        .rope_factors
+        .clone();
+    assert_eq!(factors, Some(vec![4.0; 4]));
+
+    let mut tensor = TinyLlama::new(true).gguf();
+    tensor.tensors.push(GgufTensor {
+        name: "rope_freqs.weight".to_owned(),
+        dimensions: vec![4],
+        kind: 0,
+        data: [1f32, 1.5, 2.0, 8.0]
+            .iter()
+            .flat_map(|factor| factor.to_le_bytes())
+            .collect(),
+        offset: None,
+    });
+    let factors = tensor
+        .open()
+        .expect("the GGUF opens")
+        .config()
+        .rope_factors
+        .clone();
+    assert_eq!(factors, Some(vec![1.0, 1.5, 2.0, 8.0]));
+
+    tensor.set("llama.rope.scaling.type", Meta::Text("linear"));
+    tensor.set("llama.rope.scaling.factor", Meta::F32(4.0));
+    let message = tensor
+        .open()
+        .map(|_| ())
+        .expect_err("two scalings")
+        .to_string();
+    assert!(message.contains("rope_freqs.weight as well"), "{message}");
 }

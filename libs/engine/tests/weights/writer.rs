@@ -77,7 +77,7 @@ impl GgufFile {
         self.metadata.push((key.to_owned(), value));
     }
 
-    /// Writes the file, with this key set, in memory and opens it.
+    /// Writes the file in memory and opens it.
     pub(crate) fn open(&self) -> Result<ModelFiles, WeightsError> {
         ModelFiles::from_gguf(Arc::new(self.bytes()))
     }
@@ -120,8 +120,16 @@ fn meta(bytes: &mut Vec<u8>, value: &Meta) {
 
 /// A LLaMA model of two layers with grouped queries (4 heads over 2), width 32, FFN 64, 48 tokens.
 pub(crate) struct TinyLlama {
-    /// transformers' name, llama.cpp's name, rows and columns (a vector has one row), heads to permute, values.
-    tensors: Vec<(String, String, [usize; 2], Option<usize>, Vec<f32>)>,
+    tensors: Vec<TinyTensor>,
+}
+
+/// Rows and columns (a vector has one row), and the heads whose rows a GGUF permutes.
+struct TinyTensor {
+    hf_name: String,
+    gguf_name: String,
+    shape: [usize; 2],
+    heads: Option<usize>,
+    values: Vec<f32>,
 }
 
 impl TinyLlama {
@@ -164,13 +172,14 @@ impl TinyLlama {
             (state >> 8) as f32 / 8_388_608.0 - 1.0
         };
         let values = (0..shape[0] * shape[1]).map(|_| next()).collect();
-        self.tensors.push((
-            format!("{hf}.weight"),
-            format!("{gguf}.weight"),
+        let (hf_name, gguf_name) = (format!("{hf}.weight"), format!("{gguf}.weight"));
+        self.tensors.push(TinyTensor {
+            hf_name,
+            gguf_name,
             shape,
             heads,
             values,
-        ));
+        });
     }
 
     /// As llama.cpp's converter would write it, in F32.
@@ -186,28 +195,7 @@ impl TinyLlama {
             ("llama.attention.layer_norm_rms_epsilon", Meta::F32(1e-5)),
             ("llama.rope.freq_base", Meta::F32(10_000.0)),
         ];
-        let tensors = self
-            .tensors
-            .iter()
-            .map(|(_, name, [rows, columns], heads, values)| {
-                let rows_in_file =
-                    heads.map_or_else(|| (0..*rows).collect(), |heads| permuted(*rows, heads));
-                let values = rows_in_file
-                    .iter()
-                    .flat_map(|row| &values[row * columns..][..*columns]);
-                let dimensions = [*columns as u64, *rows as u64];
-                GgufTensor {
-                    name: name.clone(),
-                    dimensions: if *rows == 1 {
-                        dimensions[..1].to_vec()
-                    } else {
-                        dimensions.to_vec()
-                    },
-                    kind: 0,
-                    data: values.flat_map(|value| value.to_le_bytes()).collect(),
-                    offset: None,
-                }
-            });
+        let tensors = self.tensors.iter().map(TinyTensor::in_gguf);
         let metadata = metadata
             .map(|(key, value)| (key.to_owned(), value))
             .to_vec();
@@ -221,27 +209,16 @@ impl TinyLlama {
 
     /// As transformers would save it, in F32.
     pub(crate) fn safetensors(&self) -> Vec<u8> {
-        let bytes = self.tensors.iter().map(|(name, _, shape, _, values)| {
-            let shape = if shape[0] == 1 {
-                shape[1..].to_vec()
-            } else {
-                shape.to_vec()
-            };
-            (
-                name,
-                shape,
-                values
-                    .iter()
-                    .flat_map(|value| value.to_le_bytes())
-                    .collect::<Vec<u8>>(),
-            )
-        });
-        let bytes: Vec<_> = bytes.collect();
-        let views = bytes.iter().map(|(name, shape, bytes)| {
-            (
-                name,
-                TensorView::new(Dtype::F32, shape.clone(), bytes).expect("shape and bytes agree"),
-            )
+        let bytes: Vec<_> = self
+            .tensors
+            .iter()
+            .map(|tensor| bytes_of(&tensor.values))
+            .collect();
+        let views = self.tensors.iter().zip(&bytes).map(|(tensor, bytes)| {
+            let dimensions = if tensor.shape[0] == 1 { 1.. } else { 0.. };
+            let shape = tensor.shape[dimensions].to_vec();
+            let view = TensorView::new(Dtype::F32, shape, bytes);
+            (&tensor.hf_name, view.expect("shape and bytes agree"))
         });
         safetensors::serialize(views, None::<HashMap<String, String>>).expect("tensors serialize")
     }
@@ -273,6 +250,35 @@ impl TinyLlama {
             ..Companions::default()
         }
     }
+}
+
+impl TinyTensor {
+    fn in_gguf(&self) -> GgufTensor {
+        let [rows, columns] = self.shape;
+        let order = self
+            .heads
+            .map_or_else(|| (0..rows).collect(), |heads| permuted(rows, heads));
+        let values: Vec<f32> = order
+            .iter()
+            .flat_map(|row| &self.values[row * columns..][..columns])
+            .copied()
+            .collect();
+        let dimensions = [columns as u64, rows as u64];
+        GgufTensor {
+            name: self.gguf_name.clone(),
+            dimensions: dimensions[..if rows == 1 { 1 } else { 2 }].to_vec(),
+            kind: 0,
+            data: bytes_of(&values),
+            offset: None,
+        }
+    }
+}
+
+fn bytes_of(values: &[f32]) -> Vec<u8> {
+    values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect()
 }
 
 /// For each row of the file, the row of transformers' layout: `reshape(heads, 2, rows / heads / 2).swapaxes(1, 2)`.
