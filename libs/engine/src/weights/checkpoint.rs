@@ -25,13 +25,16 @@ impl Checkpoint {
     /// Checks that every tensor of the model is there, in the shape that the configuration says and in a type that
     /// can be decoded, and that there is none that the model would have to use and would not.
     pub(super) fn check(&self, config: &ModelConfig) -> Result<(), WeightsError> {
-        let mut used = HashSet::new();
         for role in TensorRole::all(config) {
             if let Some((tensor, _, _)) = self.find(role, config)? {
                 encoding_of(self.source.name(), tensor)?;
-                used.insert(tensor.name.as_str());
             }
         }
+        let used: HashSet<&str> = self
+            .used_tensors(config)
+            .iter()
+            .map(|tensor| tensor.name.as_str())
+            .collect();
         let unexpected = self.tensors.iter().find(|tensor| {
             !used.contains(tensor.name.as_str())
                 && !self.naming.is_redundant(&tensor.name, self.tied)
@@ -39,7 +42,7 @@ impl Checkpoint {
         match unexpected {
             None => Ok(()),
             Some(tensor) => {
-                let reason = "is not part of this architecture as it is supported; without it the results would be wrong";
+                let reason = "no supported model of this architecture has it; the results would be wrong without it";
                 Err(WeightsError::tensor(
                     self.source.name(),
                     &tensor.name,
@@ -49,21 +52,25 @@ impl Checkpoint {
         }
     }
 
-    /// Number of parameters: elements of all tensors that the model uses, a tied head counted once.
-    pub(super) fn used_tensors<'a>(
-        &'a self,
-        config: &ModelConfig,
-    ) -> Result<Vec<&'a TensorInfo>, WeightsError> {
-        let mut used: Vec<&TensorInfo> = Vec::new();
+    /// The tensors that the model uses, each once, in the order of their roles.
+    pub(super) fn used_tensors(&self, config: &ModelConfig) -> Vec<&TensorInfo> {
         let mut seen = HashSet::new();
-        for role in TensorRole::all(config) {
-            if let Some((tensor, _, _)) = self.find(role, config)?
-                && seen.insert(tensor.name.as_str())
-            {
-                used.push(tensor);
-            }
+        let places = TensorRole::all(config)
+            .into_iter()
+            .filter_map(|role| self.place(role, config));
+        let stored = places.filter_map(|place| self.tensors.get(&place.name));
+        stored
+            .filter(|tensor| seen.insert(tensor.name.as_str()))
+            .collect()
+    }
+
+    /// Where a role lies; `None` if the model has no such tensor.
+    fn place(&self, role: TensorRole, config: &ModelConfig) -> Option<Place> {
+        if role == TensorRole::Head && self.tied {
+            None
+        } else {
+            self.naming.place(role, config)
         }
-        Ok(used)
     }
 
     /// Reads a role's tensor; `None` if the model has none.
@@ -170,11 +177,7 @@ impl Checkpoint {
         role: TensorRole,
         config: &ModelConfig,
     ) -> Result<Option<(&TensorInfo, Place, Shape)>, WeightsError> {
-        if role == TensorRole::Head && self.tied {
-            return Ok(None);
-        }
-        let (Some(place), Some(shape)) = (self.naming.place(role, config), role.shape(config))
-        else {
+        let (Some(place), Some(shape)) = (self.place(role, config), role.shape(config)) else {
             return Ok(None);
         };
         let Some(tensor) = self.tensors.get(&place.name) else {

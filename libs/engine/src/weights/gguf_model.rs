@@ -12,6 +12,7 @@ use super::{Architecture, GgufTokenizer, TokenizerSource, WeightsError, config, 
 /// Reads and checks everything but the tensors' data.
 pub(super) fn open(source: Arc<dyn ReadAt>) -> Result<ModelFiles, WeightsError> {
     let gguf = Gguf::parse(source.clone())?;
+    refuse_split(gguf.metadata())?;
     let config = config::from_gguf(&gguf)?;
     let metadata = gguf.metadata();
     let tokenizer = tokenizer(metadata, config.vocab_size)?;
@@ -28,6 +29,7 @@ pub(super) fn open(source: Arc<dyn ReadAt>) -> Result<ModelFiles, WeightsError> 
         },
         tied: gguf.tensors().get("output.weight").is_none(),
     };
+    let summary = tokenizer_summary(&tokenizer);
     let no_tokenizer = tokenizer.model.is_empty();
     let tokenizer = if no_tokenizer {
         TokenizerSource::Missing
@@ -39,10 +41,32 @@ pub(super) fn open(source: Arc<dyn ReadAt>) -> Result<ModelFiles, WeightsError> 
         checkpoint,
         config,
         tokenizer,
+        tokenizer_summary: if no_tokenizer { None } else { Some(summary) },
         special_tokens,
         chat_template,
         digest: Vec::new(), // the file holds all the rest
     })
+}
+
+/// `gguf-split` writes parts that each hold some of the tensors.
+fn refuse_split(metadata: &Metadata) -> Result<(), WeightsError> {
+    let key = "split.count";
+    match metadata.unsigned(key)? {
+        Some(count) if count > 1 => {
+            let reason =
+                format!("it is one of {count} parts; merge them with `llama-gguf-split --merge`");
+            Err(WeightsError::config(metadata.file(), key, reason))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn tokenizer_summary(tokenizer: &GgufTokenizer) -> (String, u64) {
+    let pre = tokenizer.pre.as_ref().map(|pre| format!(" ({pre})"));
+    (
+        format!("{}{}", tokenizer.model, pre.unwrap_or_default()),
+        tokenizer.tokens.len() as u64,
+    )
 }
 
 /// `tokenizer.ggml.*`; without `tokenizer.ggml.model` there is none.

@@ -1,5 +1,7 @@
 //! What a file is that is not the expected one: names the format by its first bytes, and refuses pickle.
 
+use super::safetensors::is_safetensors;
+
 /// Bytes that [`describe`] looks at.
 pub(super) const SHOWN_BYTES: u64 = 64;
 
@@ -34,7 +36,7 @@ pub(super) fn describe(start: &[u8]) -> String {
         "it is compressed with zstd: unpack it first".to_owned()
     } else if start.starts_with(&[0x89, b'H', b'D', b'F']) {
         "it is an HDF5 file (Keras): convert it to safetensors".to_owned()
-    } else if start.get(8) == Some(&b'{') {
+    } else if is_safetensors(start) {
         "it is a safetensors file: give it the extension .safetensors".to_owned()
     } else if text.starts_with('{') {
         "it is JSON".to_owned()
@@ -51,6 +53,7 @@ pub(super) fn describe(start: &[u8]) -> String {
 }
 
 /// PyTorch's checkpoints: a ZIP archive, or a bare pickle of protocol 2 to 5.
-pub(super) fn is_pickle(start: &[u8]) -> bool {
-    start.starts_with(b"PK\x03\x04") || matches!(start, [0x80, 2..=5, ..])
+fn is_pickle(start: &[u8]) -> bool {
+    let pickle = matches!(start, [0x80, 2..=5, ..]) && !is_safetensors(start); // a header may have 640 bytes, 0x280
+    pickle || start.starts_with(b"PK\x03\x04")
 }

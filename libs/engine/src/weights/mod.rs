@@ -1,27 +1,36 @@
 //! Model files: GGUF and safetensors, read as untrusted bytes, offered under one set of names and one layout.
 
+mod chat_template;
 mod checkpoint;
 mod config;
 mod dequantize;
 pub mod digest;
+mod directory;
 mod error;
 pub mod gguf;
 mod gguf_model;
 mod magic;
 mod model_files;
 mod names;
+pub mod safetensors;
+mod safetensors_model;
 mod source;
 mod special_tokens;
+mod summary;
 mod table;
+mod tokenizer_json;
 
 pub use dequantize::{Encoding, dequantize};
 pub use error::WeightsError;
 pub use model_files::{Format, ModelFiles};
+pub use safetensors_model::Companions;
 pub use source::{FileSource, ReadAt};
+pub use summary::{ModelSummary, TokenizerSummary};
 pub use table::{ElementType, TensorInfo, TensorTable};
 
 /// Model families that can be run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Architecture {
     /// LLaMA, SmolLM2, Mistral: RMSNorm, RoPE, SwiGLU, grouped-query attention.
     Llama,

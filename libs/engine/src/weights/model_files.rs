@@ -1,17 +1,23 @@
 //! [`ModelFiles`]: a model on disk, opened and checked as a whole, its tensors read on demand.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::checkpoint::Checkpoint;
-use super::source::{FileSource, ReadAt};
+use super::safetensors_model::Companions;
+use super::source::ReadAt;
+use super::summary::{ModelSummary, TokenizerSummary};
 use super::{
     Matrix, ModelConfig, SpecialTokens, TensorRole, TokenizerSource, WeightsError, digest,
-    gguf_model,
+    directory, gguf_model, safetensors_model,
 };
 
 /// How the weights are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Format {
     /// One GGUF file.
     Gguf,
@@ -30,6 +36,8 @@ pub(super) struct Parts {
     pub(super) checkpoint: Checkpoint,
     pub(super) config: ModelConfig,
     pub(super) tokenizer: TokenizerSource,
+    /// Kind and number of tokens.
+    pub(super) tokenizer_summary: Option<(String, u64)>,
     pub(super) special_tokens: SpecialTokens,
     pub(super) chat_template: Option<String>,
     /// Roles and hashes of the digest beside the weights.
@@ -43,7 +51,7 @@ impl ModelFiles {
     /// # Errors
     /// Every variant of [`WeightsError`]; its message is for the user.
     pub fn open(path: &Path) -> Result<ModelFiles, WeightsError> {
-        ModelFiles::from_gguf(Arc::new(FileSource::open(path)?))
+        directory::open(path)
     }
 
     /// Opens a GGUF from any source of bytes.
@@ -52,6 +60,17 @@ impl ModelFiles {
     /// As [`ModelFiles::open`].
     pub fn from_gguf(source: Arc<dyn ReadAt>) -> Result<ModelFiles, WeightsError> {
         gguf_model::open(source)
+    }
+
+    /// Opens safetensors from any source of bytes, with the contents of the files beside it.
+    ///
+    /// # Errors
+    /// As [`ModelFiles::open`].
+    pub fn from_safetensors(
+        source: Arc<dyn ReadAt>,
+        companions: Companions,
+    ) -> Result<ModelFiles, WeightsError> {
+        safetensors_model::open(source, companions)
     }
 
     pub(super) fn checked(parts: Parts) -> Result<ModelFiles, WeightsError> {
@@ -102,5 +121,39 @@ impl ModelFiles {
         let mut parts = self.parts.digest.clone();
         parts.push(("weights-1".to_owned(), weights));
         Ok(digest::of_parts(&parts))
+    }
+
+    /// What `textnlp model inspect` shows.
+    pub fn summary(&self) -> ModelSummary {
+        let Parts {
+            format,
+            checkpoint,
+            config,
+            ..
+        } = &self.parts;
+        let used = checkpoint.used_tensors(config);
+        let mut tensor_types = BTreeMap::new();
+        for tensor in &used {
+            *tensor_types.entry(tensor.element.to_string()).or_insert(0) += 1;
+        }
+        let tokenizer = self.parts.tokenizer_summary.clone();
+        ModelSummary {
+            format: *format,
+            file_bytes: checkpoint.source.size(),
+            architecture: config.architecture,
+            parameters: used.iter().map(|tensor| tensor.elements).sum(),
+            context_tokens: config.context_tokens,
+            vocab_size: config.vocab_size,
+            hidden_size: config.hidden_size,
+            layers: config.layers,
+            heads: config.heads,
+            kv_heads: config.kv_heads,
+            head_dim: config.head_dim,
+            ffn_size: config.ffn_size,
+            tied_head: checkpoint.tied,
+            tensor_types,
+            tokenizer: tokenizer.map(|(kind, vocab_size)| TokenizerSummary { kind, vocab_size }),
+            chat_template: self.parts.chat_template.is_some(),
+        }
     }
 }
