@@ -19,5 +19,6 @@ pub mod snapshot;
 pub mod source;
 pub mod store;
 pub mod template;
+mod timestamp;
 
 pub use record::{Outcome, Record, RecordError, Row, RowId, RowMeta, SourceRecord, Tokens};

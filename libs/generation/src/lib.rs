@@ -10,6 +10,7 @@ pub mod error;
 pub mod finalize;
 pub mod graph;
 pub mod job;
+pub mod local;
 pub mod prepare;
 pub mod preview;
 pub mod progress;

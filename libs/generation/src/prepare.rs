@@ -62,9 +62,9 @@ impl Source {
             ..Options::default()
         };
         match self {
-            Self::None => source::inline("spec.source", vec![Record::new()], &options),
+            Self::None => Ok(source::inline("spec.source", vec![Record::new()], &options)),
             Self::Inline(records) => {
-                source::inline("spec.source.inline.records", records.clone(), &options)
+                Ok(source::inline("spec.source.inline.records", records.clone(), &options))
             }
             Self::Text { name, text } => source::read_str(name, text, &options),
             Self::Files { base, pattern } => source::open(base, pattern, &options),

@@ -25,4 +25,5 @@ pub use filter::Filter;
 pub use gate::{Gate, Range, Stat};
 pub use metric::{CountMetric, Counts, Info, Metric, RowError, Sample, Scale, TextMetric};
 pub use params::{ParamError, ParamInfo, ParamKind};
+pub use text::folding::duplicate_key;
 pub use values::Distribution;

@@ -1,0 +1,133 @@
+//! Finds the tags of a template, for checks that come before and beside the compiler's.
+
+/// What stands between `{{` and `}}` or `{%` and `%}`.
+#[derive(Debug, PartialEq)]
+pub(super) struct Tag<'s> {
+    /// Where the text begins in the template.
+    pub(super) offset: usize,
+    pub(super) text: &'s str,
+    is_statement: bool,
+}
+
+/// The template's tags. Strings may hold `}}`; comments are skipped.
+pub(super) fn scan(source: &str) -> Vec<Tag<'_>> {
+    let mut tags = Vec::new();
+    let mut position = 0;
+    while let Some(start) = source[position..].find('{').map(|found| position + found) {
+        let Some(kind) = source.as_bytes().get(start + 1) else { break };
+        let offset = start + 2;
+        position = match kind {
+            b'#' => source[offset..].find("#}").map_or(source.len(), |end| offset + end + 2),
+            b'{' | b'%' => {
+                let end = tag_end(source, offset, if *kind == b'{' { "}}" } else { "%}" });
+                tags.push(Tag { offset, text: &source[offset..end], is_statement: *kind == b'%' });
+                end
+            }
+            _ => start + 1,
+        };
+    }
+    tags
+}
+
+/// Where the tag's text ends, which is the end of the template if it is never closed.
+fn tag_end(source: &str, start: usize, close: &str) -> usize {
+    let bytes = source.as_bytes();
+    let mut quote = None;
+    let mut position = start;
+    while position < bytes.len() {
+        match (quote, bytes[position]) {
+            (Some(_), b'\\') => position += 1,
+            (Some(open), byte) if byte == open => quote = None,
+            (None, byte @ (b'"' | b'\'')) => quote = Some(byte),
+            (None, _) if bytes[position..].starts_with(close.as_bytes()) => return position,
+            _ => {}
+        }
+        position += 1;
+    }
+    bytes.len()
+}
+
+impl<'s> Tag<'s> {
+    /// The statement's keyword; empty for an expression.
+    pub(super) fn word(&self) -> &'s str {
+        let text = if self.is_statement {
+            self.text.trim_start_matches(['-', '+']).trim_start()
+        } else {
+            ""
+        };
+        let end = text.find(|c: char| !is_word(c)).unwrap_or(text.len());
+        &text[..end]
+    }
+
+    /// Names that a `set` or `with` statement defines, each with its offset in the template.
+    ///
+    /// The compiler takes `{% set x = x | upper %}` for a template that needs no `x`; the caller refuses such a name.
+    pub(super) fn assigned(&self) -> Vec<(String, usize)> {
+        if !matches!(self.word(), "set" | "with") {
+            return Vec::new();
+        }
+        let names: Vec<(usize, &str)> = words(self.text).skip(1).collect();
+        let is_target = |&(at, name): &(usize, &str)| {
+            let after = self.text[at + name.len()..].trim_start();
+            let before = self.text[..at].trim_end();
+            let assigned = after.starts_with('=') && !after.starts_with("==");
+            // `{% set x %}…{% endset %}`, and `set a, b = …`, whose names before the last are followed by commas.
+            let listed = !self.text[..at].contains('=')
+                && (after.is_empty() || after == "-" || after.starts_with(','));
+            !before.ends_with('.') && (assigned || listed)
+        };
+        names
+            .into_iter()
+            .filter(is_target)
+            .map(|(at, name)| (name.to_owned(), self.offset + at))
+            .collect()
+    }
+}
+
+/// Where a name is first used in a tag.
+pub(super) fn find(source: &str, name: &str) -> Option<usize> {
+    scan(source).into_iter().find_map(|tag| {
+        let mut uses = words(tag.text).filter(|(_, word)| *word == name);
+        uses.next().map(|(at, _)| tag.offset + at)
+    })
+}
+
+fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut position = 0;
+    std::iter::from_fn(move || {
+        let start = position + text[position..].find(is_word)?;
+        let end = text[start..].find(|c| !is_word(c)).map_or(text.len(), |end| start + end);
+        position = end;
+        Some((start, &text[start..end]))
+    })
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_end_at_their_close_outside_of_strings() {
+        let texts: Vec<_> = scan(r#"a {{ "}}" ~ b }} {# {{ c }} #} {% if d %} { {{ e"#)
+            .into_iter()
+            .map(|t| t.text)
+            .collect();
+        assert_eq!(texts, [r#" "}}" ~ b "#, " if d ", " e"]);
+    }
+
+    #[test]
+    fn names_that_set_and_with_define_are_found() {
+        let assigned = |source| {
+            scan(source).iter().flat_map(Tag::assigned).map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        assert_eq!(assigned("{% set x = x == y %}"), ["x"]);
+        assert_eq!(assigned("{%- set a, b = c, d -%}"), ["a", "b"]);
+        assert_eq!(assigned("{% with a = b, c = a %}{% endwith %}"), ["a", "c"]);
+        assert_eq!(assigned("{% set text %}{{ x }}{% endset %}"), ["text"]);
+        assert_eq!(assigned("{% set ns.x = 1 %}{{ f(a=1) }}{% for x in y %}"), [""; 0]);
+    }
+}

@@ -1,0 +1,216 @@
+//! One step through all blocks: what is computed in which order, and the buffers between.
+
+use std::sync::Mutex;
+
+use super::attention::{Attention, Scratch};
+use super::cache::{Cache, CacheShape};
+use super::head::head;
+use super::isa::Isa;
+use super::lines::{Activations, LANES, Line, grow};
+use super::norm::norm;
+use super::product::{Then, product};
+use super::rope::Rope;
+use super::weights::{Block, FeedForward, Weights};
+use crate::model::{Batch, Logits, ModelError, Outputs};
+
+/// Buffers of a step, kept from one to the next.
+#[derive(Debug)]
+pub(super) struct Step {
+    shape: CacheShape,
+    /// Query heads.
+    heads: usize,
+    rope: Option<Rope>,
+    scratch: Vec<Mutex<Scratch>>,
+    /// The residual stream, panel-major.
+    residual: Vec<Line>,
+    /// Normed rows, row-major.
+    normed: Vec<Line>,
+    /// Queries, keys and values, panel-major.
+    qkv: Vec<Line>,
+    /// What attention gathered, row-major.
+    attended: Vec<Line>,
+    /// Inside the feed-forward block, panel-major.
+    inner: Vec<Line>,
+    /// Rows to norm: all of them, then those that need logits.
+    rows: Vec<usize>,
+    /// Position of each row in its sequence.
+    positions: Vec<usize>,
+}
+
+impl Step {
+    pub(super) fn new(
+        shape: CacheShape,
+        heads: usize,
+        rope: Option<Rope>,
+        scratch: Vec<Mutex<Scratch>>,
+    ) -> Step {
+        Step {
+            shape,
+            heads,
+            rope,
+            scratch,
+            residual: Vec::new(),
+            normed: Vec::new(),
+            qkv: Vec::new(),
+            attended: Vec::new(),
+            inner: Vec::new(),
+            rows: Vec::new(),
+            positions: Vec::new(),
+        }
+    }
+
+    /// Runs a checked batch on the current thread pool.
+    pub(super) fn run(
+        &mut self,
+        isa: Isa,
+        weights: &Weights,
+        cache: &mut Cache,
+        batch: &Batch<'_>,
+        vocab_size: usize,
+        logits: &mut Logits,
+    ) -> Result<(), ModelError> {
+        let rows = batch.tokens.len();
+        self.prepare(weights, batch)?;
+        let hidden = weights.output_norm.weight.len();
+        for (layer, block) in weights.blocks.iter().enumerate() {
+            self.block(isa, block, cache, layer, batch);
+        }
+        self.rows.clear();
+        let mut first = 0;
+        for span in batch.spans {
+            let end = first + span.rows;
+            match span.outputs {
+                Outputs::None => {}
+                Outputs::Last => self.rows.push(end - 1),
+                Outputs::All => self.rows.extend(first..end),
+            }
+            first = end;
+        }
+        let normed = &mut self.normed[..self.rows.len() * hidden];
+        let residual = Activations::panel_major(&self.residual, rows);
+        norm(isa, &weights.output_norm, residual, &self.rows, normed);
+        head(
+            isa,
+            Activations::row_major(normed, self.rows.len(), hidden),
+            &weights.head,
+            vocab_size,
+            logits,
+        );
+        Ok(())
+    }
+
+    /// Makes the buffers large enough and puts the embeddings into the residual stream.
+    fn prepare(&mut self, weights: &Weights, batch: &Batch<'_>) -> Result<(), ModelError> {
+        let rows = batch.tokens.len();
+        let hidden = weights.output_norm.weight.len();
+        let head_lines = self.shape.head_lines();
+        grow(&mut self.residual, rows * hidden)?;
+        grow(&mut self.normed, rows * hidden)?;
+        grow(
+            &mut self.qkv,
+            rows * (self.heads + 2 * self.shape.kv_heads) * head_lines,
+        )?;
+        grow(&mut self.attended, rows * self.heads * head_lines)?;
+        let inner = weights
+            .blocks
+            .iter()
+            .map(|block| block.down.panels.inputs / LANES)
+            .max();
+        grow(&mut self.inner, rows * inner.unwrap_or(0))?;
+        self.rows.clear();
+        self.rows.extend(0..rows);
+        self.positions.clear();
+        self.positions.extend(
+            batch
+                .spans
+                .iter()
+                .flat_map(|span| span.first_position..span.first_position + span.rows),
+        );
+        if let Some(rope) = &mut self.rope {
+            rope.prepare(&self.positions);
+        }
+        weights.embed(
+            batch.tokens,
+            &self.positions,
+            &mut self.residual[..rows * hidden],
+        );
+        Ok(())
+    }
+
+    /// `x += attention(norm(x)); x += feed_forward(norm(x))`
+    fn block(
+        &mut self,
+        isa: Isa,
+        block: &Block,
+        cache: &mut Cache,
+        layer: usize,
+        batch: &Batch<'_>,
+    ) {
+        let rows = batch.tokens.len();
+        let hidden = block.attention_norm.weight.len();
+        let width = self.heads * self.shape.head_lines();
+        let residual = &mut self.residual[..rows * hidden];
+        let normed = &mut self.normed[..rows * hidden];
+        let qkv =
+            &mut self.qkv[..rows * (width + 2 * self.shape.kv_heads * self.shape.head_lines())];
+        let attended = &mut self.attended[..rows * width];
+        let attention = Attention {
+            isa,
+            shape: self.shape,
+            group: self.heads / self.shape.kv_heads,
+            rope: self.rope.as_ref(),
+            scratch: &self.scratch,
+        };
+        norm(
+            isa,
+            &block.attention_norm,
+            Activations::panel_major(residual, rows),
+            &self.rows,
+            normed,
+        );
+        product(
+            isa,
+            Activations::row_major(normed, rows, hidden),
+            &block.qkv,
+            Then::Store,
+            qkv,
+        );
+        let layer = cache.layer(layer);
+        attention.store(Activations::panel_major(qkv, rows), batch.spans, layer);
+        attention.attend(
+            Activations::panel_major(qkv, rows),
+            batch.spans,
+            layer,
+            attended,
+        );
+        let attended = Activations::row_major(attended, rows, width);
+        product(isa, attended, &block.attention_output, Then::Add, residual);
+
+        norm(
+            isa,
+            &block.ffn_norm,
+            Activations::panel_major(residual, rows),
+            &self.rows,
+            normed,
+        );
+        let inner = &mut self.inner[..rows * block.down.panels.inputs / LANES];
+        let (linear, then) = match &block.ffn {
+            FeedForward::SwiGlu(linear) => (linear, Then::SwiGlu),
+            FeedForward::Gelu(linear) => (linear, Then::Gelu),
+        };
+        product(
+            isa,
+            Activations::row_major(normed, rows, hidden),
+            linear,
+            then,
+            inner,
+        );
+        product(
+            isa,
+            Activations::panel_major(inner, rows),
+            &block.down,
+            Then::Add,
+            residual,
+        );
+    }
+}
