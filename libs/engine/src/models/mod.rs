@@ -2,10 +2,12 @@
 
 mod batch;
 pub mod cpu;
+pub mod fake;
 
 use crate::weights::{Matrix, ModelConfig, ModelFiles, TensorRole, WeightsError};
 
 pub use cpu::{CpuModel, CpuOptions, Isa};
+pub use fake::{FakeConfig, FakeLogits, FakeModel};
 
 /// Where a model's weights come from: model files, or random numbers in tests.
 pub trait Tensors {
