@@ -1,2 +1,71 @@
-//! Placeholder.
-fn main() {}
+//! `textnlp`: the command line. Results go to stdout, everything else to stderr.
+
+#![allow(clippy::print_stdout, clippy::print_stderr)] // this is the program whose output they are
+
+mod args;
+mod commands;
+mod failure;
+mod load;
+mod progress;
+mod table;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use textnlp_dataset::display;
+
+use args::{Cli, Command, ModelCommand};
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("TEXTNLP_LOG")
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
+        )
+        .with_writer(std::io::stderr)
+        .with_ansi(std::env::var_os("NO_COLOR").is_none())
+        .init();
+    match dispatch(&cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { code, message }) => {
+            if let Some(message) = message {
+                note(&format!("error: {message}"));
+            }
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn dispatch(command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::Run(args) => commands::run::run(args),
+        Command::Generate(args) => commands::generate::run(args),
+        Command::Validate(args) => commands::validate::run(args),
+        Command::Format(args) => commands::format::run(args),
+        Command::Explain(args) => commands::explain::run(args.field.as_deref()),
+        Command::Model(ModelCommand::Inspect { path, json }) => commands::inspect::run(path, *json),
+        Command::Bench(args) => commands::bench::run(args),
+    }
+}
+
+/// Writes to stdout. A reader that has seen enough (`| head`) is no error.
+pub(crate) fn print_text(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Writes one JSON document to stdout.
+pub(crate) fn print_json(value: &impl serde::Serialize) {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => print_text(&format!("{text}\n")),
+        Err(error) => note(&format!("error: the result cannot be written as JSON: {error}")),
+    }
+}
+
+/// Writes a line to stderr; nothing in it acts on the terminal.
+pub(crate) fn note(text: &str) {
+    eprintln!("{}", display::terminal(text));
+}

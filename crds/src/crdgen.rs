@@ -12,7 +12,7 @@
 //!   fresh object as in progress.
 
 use kube::CustomResourceExt;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::job::GenerationJob;
 use crate::kind::Kind;
@@ -95,9 +95,10 @@ pub(crate) fn open_api_schema(kind: Kind) -> Value {
 
 const SCHEMA: &str = "/spec/versions/0/schema/openAPIV3Schema";
 
-fn refine(schema: &mut Value) {
+pub(crate) fn refine(schema: &mut Value) {
     let Value::Object(node) = schema else { return };
     node.remove("nullable");
+    node.remove("title");
     if node.get("x-kubernetes-int-or-string") == Some(&json!(true)) {
         node.insert("pattern".into(), json!(QUANTITY));
     }
@@ -157,9 +158,4 @@ fn unwrapped(text: &str) -> String {
             .join(" ")
     });
     paragraphs.collect::<Vec<_>>().join("\n\n")
-}
-
-/// The properties of an object's schema.
-pub(crate) fn properties(schema: &Value) -> Option<&Map<String, Value>> {
-    schema.get("properties").and_then(Value::as_object)
 }

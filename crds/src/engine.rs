@@ -33,6 +33,7 @@ pub struct Engine {
 
 /// A number format of the arithmetic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = crate::rules::described_by_its_field)]
 pub enum Dtype {
     /// From the model's files.
     #[default]
@@ -47,6 +48,7 @@ pub enum Dtype {
 
 /// A number format of weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = crate::rules::described_by_its_field)]
 pub enum Quantization {
     /// The class of the model's files.
     #[default]
@@ -61,6 +63,7 @@ pub enum Quantization {
 
 /// A number format of the KV cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = crate::rules::described_by_its_field)]
 pub enum KvCache {
     /// As the arithmetic.
     #[default]

@@ -52,6 +52,9 @@ use crate::validation::Validation;
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
+    validation = Rule::new("has(self.modelRef) || self.columns.all(column, has(column.value) || has(column.modelRef))")
+        .message("a column calls a model, but neither the column nor the job names one in modelRef")
+        .field_path(".modelRef"),
     validation = Rule::new("!has(self.attributes) || self.attributes.all(attribute, self.columns.all(column, column.name != attribute.name))")
         .message("an attribute and a column have the same name: each name of a row stands for one value")
         .field_path(".attributes"),
@@ -221,6 +224,7 @@ pub struct ChatMessage {
 /// Who speaks in a chat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(transform = rules::described_by_its_field)]
 pub enum Role {
     /// Instructions to the model.
     System,
@@ -243,6 +247,7 @@ impl Role {
 
 /// How a column calls the model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = rules::described_by_its_field)]
 pub enum Mode {
     /// A chat if the model has a chat template, else a completion.
     #[default]

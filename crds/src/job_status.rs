@@ -70,6 +70,7 @@ pub struct GenerationJobStatus {
 
 /// Where a job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = crate::rules::described_by_its_field)]
 pub enum JobPhase {
     /// Nothing has happened yet.
     Pending,

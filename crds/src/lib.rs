@@ -2,19 +2,24 @@
 //! version `v1alpha1`. No network; nothing here opens a file but the `crdgen` program.
 //!
 //! The Rust types are the one source. From them come the CRDs that an API server installs
-//! ([`crdgen`]), and the checks of a local run ([`admission`]), which evaluate that same schema.
+//! ([`crdgen`]), the checks of a local run ([`admission`]), which evaluate that same schema, and what
+//! `textnlp explain` prints ([`mod@explain`]). [`manifest`] reads files and says where in them
+//! something is wrong.
 
 // `KubeSchema` copies each struct into a function body, where `pub` reaches nobody.
 #![allow(unreachable_pub)]
 
+pub mod admission;
 pub mod conditions;
 pub mod crdgen;
 pub mod engine;
 pub mod execution;
+pub mod explain;
 mod frozen;
 pub mod job;
 pub mod job_status;
 pub mod kind;
+pub mod manifest;
 pub mod model;
 pub mod model_status;
 pub mod output;
@@ -25,12 +30,14 @@ pub mod scaling;
 pub mod source;
 pub mod validation;
 
+pub use explain::explain;
 pub use job::{
     Attribute, ChatMessage, Choice, Column, GenerationJob, GenerationJobSpec, Mode, ModelRef, Role,
     Uniform,
 };
 pub use job_status::GenerationJobStatus;
 pub use kind::{API_VERSION, GROUP, Kind, VERSION};
+pub use manifest::Manifest;
 pub use model::{ModelDeployment, ModelDeploymentSpec};
 pub use model_status::ModelDeploymentStatus;
 pub use sampling::{ResolvedSampling, Sampling};

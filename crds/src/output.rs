@@ -42,6 +42,7 @@ fn default_formats() -> Vec<OutputFormat> {
 
 /// A format of the finished dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = rules::described_by_its_field)]
 pub enum OutputFormat {
     /// One JSON object a line.
     JSONL,
@@ -100,6 +101,7 @@ fn default_claim_size() -> Quantity {
 
 /// How pods may mount a volume.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = rules::described_by_its_field)]
 pub enum AccessMode {
     /// By the pods of one node.
     #[default]
@@ -110,6 +112,7 @@ pub enum AccessMode {
 
 /// What happens to a claim when its owner is deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = rules::described_by_its_field)]
 pub enum WhenDeleted {
     /// It stays.
     #[default]

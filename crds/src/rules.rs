@@ -1,10 +1,11 @@
-//! The CEL rules that several types share. No I/O.
+//! The CEL rules and schema transformations that several types share. No I/O.
 //!
 //! Every rule carries its own message, because that message is all that a user of `kubectl apply`
 //! sees. Lists and strings that a rule walks are bounded in the schema, so that the API server's
 //! cost estimate of each rule stays far below its limit.
 
 use kube::core::Rule;
+use schemars::Schema;
 
 /// What a template calls a value: usable as a Jinja2 name and as a CEL field.
 pub(crate) const IDENTIFIER: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
@@ -49,6 +50,12 @@ pub(crate) fn exactly_one(fields: &[&str], what: &str) -> Rule {
 pub(crate) fn min_below_max() -> Rule {
     Rule::new("!has(self.min) || !has(self.max) || self.min <= self.max")
         .message("min must not be greater than max")
+}
+
+/// A transformation of an enum's schema: the field that has the type says what it is for, and the
+/// type's own description would hide that.
+pub(crate) fn described_by_its_field(schema: &mut Schema) {
+    schema.remove("description");
 }
 
 fn presence(fields: &[&str]) -> String {

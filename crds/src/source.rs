@@ -126,6 +126,7 @@ pub struct FileSource {
 
 /// The format of a source's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = rules::described_by_its_field)]
 pub enum SourceFormat {
     /// Comma-separated values with a header line; all values are strings.
     CSV,

@@ -35,6 +35,7 @@ pub struct Validation {
 
 /// What a failed gate does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = rules::described_by_its_field)]
 pub enum OnGateFailure {
     /// The job fails.
     #[default]
@@ -160,6 +161,7 @@ pub struct Gate {
 /// A statistic of the rows' values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(transform = rules::described_by_its_field)]
 pub enum Stat {
     /// The arithmetic mean.
     Mean,
@@ -178,6 +180,7 @@ pub enum Stat {
 /// The name of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = rules::described_by_its_field)]
 pub enum MetricName {
     /// Words, split at white space.
     WordCount,
@@ -264,6 +267,7 @@ pub struct MetricParams {
 /// A tokenizer of sacrebleu.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(transform = rules::described_by_its_field)]
 pub enum BleuTokenizer {
     /// mteval-v13a, the default of WMT.
     #[serde(rename = "13a")]
@@ -279,6 +283,7 @@ pub enum BleuTokenizer {
 /// A smoothing of sacrebleu.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(transform = rules::described_by_its_field)]
 pub enum BleuSmoothing {
     /// Exponential decay, the default.
     Exp,

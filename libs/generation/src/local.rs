@@ -73,7 +73,7 @@ pub async fn run(
 ) -> Result<Finished, Error> {
     let begun = Instant::now();
     let _lock = store.lock()?;
-    store.claim(&format!("GenerationJob {}", job.name))?;
+    claim(store, &job)?;
     let prepared = prepare(&job, &models, source, store)?;
     if let Some(report) = finished(&job, &prepared, store)? {
         let verdict = Verdict::of(&job, &report);
@@ -88,4 +88,27 @@ pub async fn run(
     let report = finalize(&job, &models, &prepared, store, &directory, seconds)?;
     let verdict = Verdict::of(&job, &report);
     Ok(Finished { report, verdict, was_finished: false })
+}
+
+/// Removes a dataset to start over. A directory that no run has made is left alone: what is in it is somebody else's.
+pub fn clear(store: &LocalStore) -> Result<(), Error> {
+    let lock = store.lock()?;
+    if store.owner()?.is_some() {
+        store.clear(&lock)?;
+    }
+    Ok(())
+}
+
+/// Takes a directory for a job: an empty one, or one that this job began.
+fn claim(store: &LocalStore, job: &Job) -> Result<(), Error> {
+    if store.owner()?.is_none() && !store.list("")?.is_empty() {
+        return Err(Error::spec(
+            "output",
+            format!(
+                "{} is not empty, and no run has made what is in it; choose another directory with --output",
+                store.root().display()
+            ),
+        ));
+    }
+    Ok(store.claim(&format!("GenerationJob {}", job.name))?)
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::definition::ErasedState;
+use crate::definition::{ErasedState, Value};
 use crate::metric::{RowError, Sample, TextMetric};
 use crate::values::Distribution;
 
@@ -130,12 +130,13 @@ impl Accumulator {
         Ok(())
     }
 
-    /// The dataset value; `None` before the first row.
+    /// The dataset value; `None` before the first row, and if the rows have no such value (`selfBleu` of one row, `distinct`
+    /// of texts that are all shorter than an n-gram).
     pub fn score(&self) -> Option<DatasetScore> {
         if self.rows == 0 {
             return None;
         }
-        let (value, distribution) = self.state.score();
+        let Value { value, distribution } = self.state.score()?;
         let signature = full_signature(&self.metric, Some(self.references));
         Some(DatasetScore { value, rows: self.rows, distribution, signature })
     }

@@ -20,8 +20,8 @@ pub(crate) trait Definition: Send + Sync + 'static {
     /// Takes the row into the dataset's state.
     fn add(&self, state: &mut Self::State, sample: &Sample<'_>) -> Result<(), RowError>;
 
-    /// The dataset value of a state of at least one row.
-    fn score(&self, state: &Self::State) -> (f64, Option<Distribution>);
+    /// The dataset value of a state of at least one row; `None` if these rows have no such value.
+    fn score(&self, state: &Self::State) -> Option<Value>;
 
     /// Parameters and version of the dataset value, `key:value` joined by `|`, without the metric's name.
     fn signature(&self) -> String;
@@ -30,6 +30,12 @@ pub(crate) trait Definition: Send + Sync + 'static {
     fn row_signature(&self) -> String {
         self.signature()
     }
+}
+
+/// A dataset value, with the distribution of the row values if there are any.
+pub(crate) struct Value {
+    pub(crate) value: f64,
+    pub(crate) distribution: Option<Distribution>,
 }
 
 /// A dataset's sufficient statistics: a commutative monoid, so that any grouping of merges gives the same bits.
@@ -69,9 +75,9 @@ impl<M: RowMetric> Definition for Mean<M> {
         Ok(())
     }
 
-    fn score(&self, state: &RowValues) -> (f64, Option<Distribution>) {
+    fn score(&self, state: &RowValues) -> Option<Value> {
         let distribution = state.distribution();
-        (distribution.mean, Some(distribution))
+        Some(Value { value: distribution.mean, distribution: Some(distribution) })
     }
 
     fn signature(&self) -> String {
@@ -93,7 +99,7 @@ pub(crate) trait ErasedState: Send + Sync {
     fn add(&mut self, sample: &Sample<'_>) -> Result<(), RowError>;
     /// False, and nothing changes, if `other` has a state of another type.
     fn merge(&mut self, other: Box<dyn ErasedState>) -> bool;
-    fn score(&self) -> (f64, Option<Distribution>);
+    fn score(&self) -> Option<Value>;
     fn save(&self) -> serde_json::Value;
     fn copy(&self) -> Box<dyn ErasedState>;
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
@@ -144,7 +150,7 @@ impl<D: Definition> ErasedState for Running<D> {
         }
     }
 
-    fn score(&self) -> (f64, Option<Distribution>) {
+    fn score(&self) -> Option<Value> {
         self.definition.score(&self.state)
     }
 

@@ -12,6 +12,8 @@ mod definition;
 mod expression;
 mod filter;
 mod gate;
+#[cfg(test)]
+mod goldens;
 mod metric;
 mod metrics;
 mod params;
@@ -25,4 +27,5 @@ pub use filter::Filter;
 pub use gate::{Gate, Range, Stat};
 pub use metric::{CountMetric, Counts, Info, Metric, RowError, Sample, Scale, TextMetric};
 pub use params::{ParamError, ParamInfo, ParamKind};
+pub use text::folding::duplicate_key;
 pub use values::Distribution;

@@ -1,4 +1,13 @@
 //! One file per metric (or family): its [`crate::Info`] and its definition.
 
+pub(crate) mod bleu;
 pub(crate) mod char_count;
+pub(crate) mod counts;
+pub(crate) mod distinct;
+pub(crate) mod duplicate_rate;
+pub(crate) mod regex;
+pub(crate) mod rouge;
+pub(crate) mod self_bleu;
+pub(crate) mod token_count;
+pub(crate) mod truncated;
 pub(crate) mod word_count;

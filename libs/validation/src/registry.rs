@@ -21,8 +21,21 @@ enum Make {
 }
 
 const ENTRIES: &[Entry] = &[
+    text(&bleu::INFO, |params| done(bleu::new(params))),
+    text(&rouge::ROUGE_1, |params| done(rouge::of_ngrams(1, params))),
+    text(&rouge::ROUGE_2, |params| done(rouge::of_ngrams(2, params))),
+    text(&rouge::ROUGE_L, |params| done(rouge::of_subsequence(params))),
+    text(&distinct::INFO, |params| done(distinct::new(params))),
+    text(&self_bleu::INFO, |params| done(self_bleu::new(params))),
+    text(&duplicate_rate::INFO, |_| done(duplicate_rate::new())),
     text(&word_count::INFO, |_| done(word_count::new())),
     text(&char_count::INFO, |_| done(char_count::new())),
+    text(&token_count::INFO, |_| done(token_count::new())),
+    text(&truncated::INFO, |_| done(truncated::new())),
+    text(&regex::INFO, |params| done(regex::new(params)?)),
+    count(&counts::FAILED_RATE, counts::failed_rate),
+    count(&counts::ACCEPTED_ROWS, counts::accepted_rows),
+    count(&counts::ACCEPTANCE_RATE, counts::acceptance_rate),
 ];
 
 const fn text(

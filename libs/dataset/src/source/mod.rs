@@ -61,9 +61,11 @@ pub struct Options {
     pub limit: Option<u64>,
     /// Bounds on one record.
     pub limits: Limits,
+    /// Let records have fields named `id` and `_textnlp`: the file is itself a dataset, and is only read.
+    pub reserved_names: bool,
 }
 
-/// Names that a row uses itself, and what a field of that name should do.
+/// Names that a row uses itself.
 const RESERVED: [&str; 2] = ["id", "_textnlp"];
 
 /// Records of a source, one at a time, from `offset` on and at most `limit`; ends after the first error.
@@ -114,6 +116,9 @@ impl<'a> Records<'a> {
         if record.len() > self.options.limits.fields {
             let limit = self.options.limits.fields;
             return Err(self.error(format!("it has {} fields; {limit} are allowed", record.len())));
+        }
+        if self.options.reserved_names {
+            return Ok(());
         }
         match RESERVED.iter().find(|name| record.contains_key(**name)) {
             Some(name) => Err(self.error(format!(
@@ -209,7 +214,12 @@ pub fn read_bytes(
             limits,
         ),
     };
-    Records::new(name.into(), items, &Options { limits, ..Options::default() }).collect()
+    Records::new(
+        name.into(),
+        items,
+        &Options { limits, reserved_names: true, ..Options::default() },
+    )
+    .collect()
 }
 
 fn format_of(name: &str, options: &Options) -> Result<Format, SourceError> {

@@ -27,7 +27,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { source_bytes: 256 << 10, tag_bytes: 4 << 10, fuel: 500_000, output_bytes: 1 << 20 }
+        Self { source_bytes: 256 << 10, tag_bytes: 8 << 10, fuel: 500_000, output_bytes: 1 << 20 }
     }
 }
 

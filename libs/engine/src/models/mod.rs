@@ -1,11 +1,17 @@
 //! Implementations of [`Model`](crate::model::Model): the CPU executor, and candle for NVIDIA GPUs and cross-checks.
 
 mod batch;
+#[cfg(feature = "candle")]
+pub mod candle;
 pub mod cpu;
 pub mod fake;
+mod rope;
+mod source;
 
 use crate::weights::{Matrix, ModelConfig, ModelFiles, TensorRole, WeightsError};
 
+#[cfg(feature = "candle")]
+pub use candle::{CandleDevice, CandleModel, CandleOptions};
 pub use cpu::{CpuModel, CpuOptions, Isa};
 pub use fake::{FakeConfig, FakeLogits, FakeModel};
 

@@ -78,18 +78,20 @@ impl WeightsError {
     }
 
     pub(super) fn config(file: &str, key: &str, reason: impl Into<String>) -> WeightsError {
+        let (key, reason) = (printable(key), printable(&reason.into()));
         WeightsError::Config {
             file: file.to_owned(),
-            key: key.to_owned(),
-            reason: reason.into(),
+            key,
+            reason,
         }
     }
 
     pub(super) fn tensor(file: &str, tensor: &str, reason: impl Into<String>) -> WeightsError {
+        let (tensor, reason) = (printable(tensor), printable(&reason.into()));
         WeightsError::Tensor {
             file: file.to_owned(),
-            tensor: tensor.to_owned(),
-            reason: reason.into(),
+            tensor,
+            reason,
         }
     }
 
@@ -97,7 +99,26 @@ impl WeightsError {
         WeightsError::Damaged {
             file: file.to_owned(),
             offset,
-            reason: reason.into(),
+            reason: printable(&reason.into()),
         }
     }
+}
+
+/// Names and values come from untrusted files and end on terminals: control characters and marks of writing direction
+/// are escaped, and long texts cut.
+fn printable(text: &str) -> String {
+    const LIMIT: usize = 500;
+    let mut shown = String::new();
+    for character in text.chars().take(LIMIT) {
+        let steers = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if character.is_control() || steers {
+            shown.extend(character.escape_unicode());
+        } else {
+            shown.push(character);
+        }
+    }
+    if text.chars().nth(LIMIT).is_some() {
+        shown.push('…');
+    }
+    shown
 }

@@ -268,3 +268,19 @@ pub(crate) fn assert_same_bits(got: &[Vec<f32>], expect: &[Vec<f32>], what: &str
         assert_eq!(got.len(), expect.len(), "{what}: row {row}");
     }
 }
+
+/// The real model that `make model` fetches.
+pub(crate) fn smollm2_path() -> std::path::PathBuf {
+    let variable = |name| std::env::var_os(name).map(std::path::PathBuf::from);
+    let path = variable("TEXTNLP_CACHE")
+        .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("textnlp")))
+        .or_else(|| variable("HOME").map(|home| home.join(".cache/textnlp")))
+        .expect("TEXTNLP_CACHE, XDG_CACHE_HOME or HOME is set")
+        .join("models/SmolLM2-135M-Instruct.Q4_1.gguf");
+    assert!(
+        path.is_file(),
+        "{} is missing: run `make model`",
+        path.display()
+    );
+    path
+}

@@ -112,7 +112,7 @@ impl RowTile for HeadTile<'_, '_> {
 
 /// The largest value, NaN if there is one.
 #[inline(always)]
-pub(super) fn block_maximum(values: &[f32]) -> f32 {
+pub(in crate::models) fn block_maximum(values: &[f32]) -> f32 {
     let mut maximum = f32::NEG_INFINITY;
     let mut nan = false;
     for &value in values {

@@ -26,6 +26,8 @@ use rope::Rope;
 use step::Step;
 use weights::Weights;
 
+#[cfg(feature = "candle")]
+pub(super) use head::block_maximum;
 pub use isa::{ISA_VARIABLE, Isa};
 
 /// Name of this executor's arithmetic.

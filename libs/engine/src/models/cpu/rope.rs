@@ -1,43 +1,36 @@
-//! Rotary position embedding over halves: dimension i turns with i + d/2 by position / base^(2i/d).
+//! Turns queries and keys by their positions.
 
 use super::lines::{LANES, Line};
+use crate::models::rope::{frequencies, turn};
 use crate::weights::ModelConfig;
 
-/// Rotary frequencies, and the sines and cosines of one step's rows.
+/// Rotary frequencies, and the cosines and sines of one step's rows.
 #[derive(Debug)]
 pub(super) struct Rope {
-    /// Radians per position of each pair, `head_dim / 2`.
+    /// Radians per position of each pair of dimensions.
     frequencies: Vec<f32>,
-    /// `[row][pair]`: cosine and sine.
+    /// `[row][pair]`
     turns: Vec<(f32, f32)>,
 }
 
 impl Rope {
-    /// Frequencies of a model, divided by its factors if it has any.
+    /// That of a model.
     pub(super) fn new(config: &ModelConfig) -> Rope {
-        let pairs = config.head_dim / 2;
-        let frequency = |pair: usize| {
-            let exponent = (2 * pair) as f64 / config.head_dim as f64;
-            let frequency = 1.0 / libm::pow(f64::from(config.rope_theta), exponent) as f32;
-            config
-                .rope_factors
-                .as_ref()
-                .map_or(frequency, |factors| frequency / factors[pair])
-        };
         Rope {
-            frequencies: (0..pairs).map(frequency).collect(),
+            frequencies: frequencies(config),
             turns: Vec::new(),
         }
     }
 
-    /// Computes the turns of a step's rows. The angle is rounded to f32 as the reference implementations do.
+    /// Computes the turns of a step's rows.
     pub(super) fn prepare(&mut self, positions: &[usize]) {
         self.turns.clear();
         for &position in positions {
-            self.turns.extend(self.frequencies.iter().map(|frequency| {
-                let angle = f64::from(position as f32 * frequency);
-                (libm::cos(angle) as f32, libm::sin(angle) as f32)
-            }));
+            self.turns.extend(
+                self.frequencies
+                    .iter()
+                    .map(|&frequency| turn(position, frequency)),
+            );
         }
     }
 

@@ -7,6 +7,7 @@ use super::norm::Norm;
 use super::product::{Linear, Panels};
 use crate::model::ModelError;
 use crate::models::Tensors;
+use crate::models::source::Source;
 use crate::weights::{Architecture, LayerTensor, Matrix, ModelConfig, TensorRole};
 
 /// All weights of a model.
@@ -46,8 +47,7 @@ impl Weights {
     /// Packs the tensors of a checked configuration.
     pub(super) fn load(tensors: &dyn Tensors) -> Result<Weights, ModelError> {
         let config = tensors.config();
-        check_config(config)?;
-        let source = Source { tensors, config };
+        let source = Source::new(tensors)?;
         // The largest tensors first: their unpacked copies are gone before the rest adds up.
         let (head, embedding) = source.head_and_embedding()?;
         let gpt2 = config.architecture == Architecture::Gpt2;
@@ -93,46 +93,6 @@ impl Weights {
     }
 }
 
-/// Largest size that is believed; products of two sizes are then far from overflow.
-const MOST: usize = 1 << 24;
-
-fn check_config(config: &ModelConfig) -> Result<(), ModelError> {
-    let refuse = |message: &str| {
-        Err(ModelError::Weights(format!(
-            "the model's configuration: {message}"
-        )))
-    };
-    let sizes = [
-        config.vocab_size,
-        config.hidden_size,
-        config.layers,
-        config.heads,
-        config.kv_heads,
-        config.head_dim,
-        config.ffn_size,
-        config.context_tokens,
-    ];
-    if sizes.iter().any(|size| !(1..=MOST).contains(size)) {
-        return refuse("every size must be from 1 to 16,777,216");
-    }
-    if !config.heads.is_multiple_of(config.kv_heads) {
-        return refuse("the key and value heads must divide the query heads");
-    }
-    if config.architecture == Architecture::Llama {
-        if !config.head_dim.is_multiple_of(2) {
-            return refuse("rotary position embedding needs an even head width");
-        }
-        if config
-            .rope_factors
-            .as_ref()
-            .is_some_and(|factors| factors.len() != config.head_dim / 2)
-        {
-            return refuse("there must be one rotary factor for each pair of a head");
-        }
-    }
-    Ok(())
-}
-
 fn pack(matrix: &Matrix) -> Result<Panels, ModelError> {
     let mut panels = Panels::zeroed(matrix.rows, matrix.columns)?;
     panels.fill(matrix, |row| row, |column| column);
@@ -159,53 +119,8 @@ fn padded_rows(matrix: &Matrix) -> Result<Vec<Line>, ModelError> {
     Ok(lines)
 }
 
-/// The tensors, looked up with the shape they must have.
-struct Source<'a> {
-    tensors: &'a dyn Tensors,
-    config: &'a ModelConfig,
-}
-
+/// Packing, place by place.
 impl Source<'_> {
-    fn find(
-        &self,
-        role: TensorRole,
-        rows: usize,
-        columns: usize,
-    ) -> Result<Option<Matrix>, ModelError> {
-        let tensor = self
-            .tensors
-            .tensor(role)
-            .map_err(|error| ModelError::Weights(error.to_string()))?;
-        match tensor {
-            Some(tensor) if (tensor.rows, tensor.columns) != (rows, columns) => {
-                Err(ModelError::Weights(format!(
-                    "{role:?} is {} × {}, but the configuration asks for {rows} × {columns}",
-                    tensor.rows, tensor.columns
-                )))
-            }
-            Some(tensor) if Some(tensor.data.len()) != rows.checked_mul(columns) => {
-                Err(ModelError::Weights(format!(
-                    "{role:?} has {} values instead of {rows} × {columns}",
-                    tensor.data.len()
-                )))
-            }
-            other => Ok(other),
-        }
-    }
-
-    fn matrix(&self, role: TensorRole, rows: usize, columns: usize) -> Result<Matrix, ModelError> {
-        self.find(role, rows, columns)?
-            .ok_or_else(|| ModelError::Weights(format!("{role:?} ({rows} × {columns}) is missing")))
-    }
-
-    /// A vector that GPT-2 must have and other architectures may have.
-    fn bias(&self, role: TensorRole, length: usize) -> Result<Option<Matrix>, ModelError> {
-        match self.config.architecture {
-            Architecture::Gpt2 => self.matrix(role, 1, length).map(Some),
-            Architecture::Llama => self.find(role, 1, length),
-        }
-    }
-
     /// The head's panels, and the embedding's rows unless it is tied to the head.
     fn head_and_embedding(&self) -> Result<(Panels, Option<Vec<Line>>), ModelError> {
         let ModelConfig {

@@ -4,6 +4,8 @@ mod gguf;
 mod hugging_face;
 mod json;
 mod rope;
+#[cfg(test)]
+mod tests;
 
 pub(super) use gguf::from_gguf;
 pub(super) use hugging_face::from_config_json;

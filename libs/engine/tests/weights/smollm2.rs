@@ -82,6 +82,35 @@ fn the_tokenizer_and_its_special_tokens_are_read() {
 }
 
 #[test]
+fn the_summary_counts_parameters_and_tensor_types() {
+    let summary = open().summary();
+    let types: Vec<_> = summary
+        .tensor_types
+        .iter()
+        .map(|(name, count)| (name.as_str(), *count))
+        .collect();
+    assert_eq!(types, [("F32", 61), ("Q4_1", 210), ("Q8_0", 1)]);
+    assert_eq!(
+        (summary.parameters, summary.file_bytes),
+        (134_515_008, 98_362_432)
+    );
+    assert!(summary.tied_head && summary.chat_template);
+    let tokenizer = summary.tokenizer.expect("a tokenizer");
+    assert_eq!(
+        (tokenizer.kind.as_str(), tokenizer.vocab_size),
+        ("gpt2 (smollm)", 49_152)
+    );
+}
+
+#[test]
+fn the_digest_is_that_of_the_file() {
+    assert_eq!(
+        open().digest().expect("a digest"),
+        "sha256:8ac184aad7eab9a73eadf4b213b7fc2681cc68836b152b8d5be8fd46bf785292"
+    );
+}
+
+#[test]
 fn every_tensor_can_be_read_and_is_finite() {
     let model = open();
     let mut parameters = 0;

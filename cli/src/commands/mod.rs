@@ -1,0 +1,10 @@
+//! One file a verb.
+
+pub(crate) mod bench;
+pub(crate) mod explain;
+pub(crate) mod format;
+pub(crate) mod generate;
+pub(crate) mod inspect;
+pub(crate) mod interactive;
+pub(crate) mod run;
+pub(crate) mod validate;

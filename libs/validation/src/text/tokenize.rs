@@ -1,0 +1,255 @@
+//! sacrebleu's tokenizers `13a`, `intl`, `char` and `none` (version 2.6.0), each substitution of the original in one pass.
+
+use std::borrow::Cow;
+
+use crate::text::unicode::{Category, category};
+use crate::text::whitespace::{is_space, trim_end};
+
+/// One of sacrebleu's tokenizers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tokenizer {
+    /// mteval-v13a, as WMT uses it: separates ASCII punctuation.
+    Mteval13a,
+    /// mteval-v14's international tokenization: separates Unicode punctuation and symbols.
+    International,
+    /// Each character is a token.
+    Char,
+    /// White space only.
+    None,
+}
+
+impl Tokenizer {
+    /// sacrebleu's names.
+    pub(crate) const NAMES: &'static [&'static str] = &["13a", "intl", "char", "none"];
+
+    pub(crate) fn named(name: &str) -> Self {
+        match name {
+            "intl" => Self::International,
+            "char" => Self::Char,
+            "none" => Self::None,
+            _ => Self::Mteval13a,
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Mteval13a => "13a",
+            Self::International => "intl",
+            Self::Char => "char",
+            Self::None => "none",
+        }
+    }
+
+    /// The tokens of `text`, which sacrebleu strips at its end first.
+    pub(crate) fn tokenize(self, text: &str) -> Tokens<'_> {
+        let text = trim_end(text);
+        let spaced = match self {
+            Self::Mteval13a => Cow::Owned(mteval_13a(text)),
+            Self::International => Cow::Owned(international(text)),
+            Self::Char | Self::None => Cow::Borrowed(text),
+        };
+        Tokens { spaced, characters: self == Self::Char }
+    }
+}
+
+/// A tokenized text: tokens stand between white space, or each character but white space is one.
+pub(crate) struct Tokens<'t> {
+    spaced: Cow<'t, str>,
+    characters: bool,
+}
+
+impl Tokens<'_> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+        let mut rest = self.spaced.as_ref();
+        std::iter::from_fn(move || {
+            rest = rest.trim_start_matches(is_space);
+            let first = rest.chars().next()?;
+            let end = if self.characters { Some(first.len_utf8()) } else { rest.find(is_space) };
+            let (token, after) = rest.split_at(end.unwrap_or(rest.len()));
+            rest = after;
+            Some(token)
+        })
+    }
+}
+
+/// `13a`: the text with white space around its tokens.
+fn mteval_13a(text: &str) -> String {
+    let text = unescape(text);
+    let mut line = String::with_capacity(text.len() + text.len() / 4 + 2);
+    line.push(' ');
+    line.push_str(&text);
+    line.push(' ');
+    let mut spaced = Vec::with_capacity(line.len() + line.len() / 4);
+    separate_punctuation(line.as_bytes(), &mut spaced);
+    let mut next = Vec::with_capacity(spaced.len() + spaced.len() / 4);
+    split_after_non_digit(&spaced, &mut next);
+    spaced.clear();
+    split_before_non_digit(&next, &mut spaced);
+    next.clear();
+    split_dash_after_digit(&spaced, &mut next);
+    // Only ASCII characters were put between the bytes of the text, never inside a character.
+    String::from_utf8(next).unwrap_or_default()
+}
+
+/// Undoes mark-up and joins lines, in sacrebleu's order.
+fn unescape(text: &str) -> Cow<'_, str> {
+    const REPLACEMENTS: [(&str, &str); 3] = [("<skipped>", ""), ("-\n", ""), ("\n", " ")];
+    const ENTITIES: [(&str, &str); 4] =
+        [("&quot;", "\""), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">")];
+    let mut text = Cow::Borrowed(text);
+    let mut replace = |(from, to): (&str, &str)| {
+        if text.contains(from) {
+            text = Cow::Owned(text.replace(from, to));
+        }
+    };
+    REPLACEMENTS.into_iter().for_each(&mut replace);
+    ENTITIES.into_iter().for_each(&mut replace);
+    text
+}
+
+// The passes work on bytes: every byte of a character outside ASCII is neither digit nor punctuation here, and none is inserted
+// between two of them, because an insertion stands next to an ASCII character.
+
+/// `([\{-\~\[-\` -\&\(-\+\:-\@\/])` → ` \1 `
+fn separate_punctuation(text: &[u8], out: &mut Vec<u8>) {
+    for &byte in text {
+        match byte {
+            b' ' => out.push(b' '), // a run of spaces is as good as one
+            b'{'..=b'~' | b'['..=b'`' | b'!'..=b'&' | b'('..=b'+' | b':'..=b'@' | b'/' => {
+                out.extend_from_slice(&[b' ', byte, b' ']);
+            }
+            _ => out.push(byte),
+        }
+    }
+}
+
+fn is_point(byte: u8) -> bool {
+    byte == b'.' || byte == b','
+}
+
+/// `([^0-9])([\.,])` → `\1 \2 `
+fn split_after_non_digit(text: &[u8], out: &mut Vec<u8>) {
+    let mut at = 0;
+    while let Some(&first) = text.get(at) {
+        out.push(first);
+        at += 1;
+        if let Some(&second) = text.get(at).filter(|b| is_point(**b) && !first.is_ascii_digit()) {
+            out.extend_from_slice(&[b' ', second, b' ']);
+            at += 1;
+        }
+    }
+}
+
+/// `([\.,])([^0-9])` → ` \1 \2`
+fn split_before_non_digit(text: &[u8], out: &mut Vec<u8>) {
+    let mut at = 0;
+    while let Some(&first) = text.get(at) {
+        at += 1;
+        match text.get(at).filter(|second| is_point(first) && !second.is_ascii_digit()) {
+            Some(&second) => {
+                out.extend_from_slice(&[b' ', first, b' ', second]);
+                at += 1;
+            }
+            None => out.push(first),
+        }
+    }
+}
+
+/// `([0-9])(-)` → `\1 \2 `
+fn split_dash_after_digit(text: &[u8], out: &mut Vec<u8>) {
+    let mut digit = false;
+    for &byte in text {
+        if digit && byte == b'-' {
+            out.extend_from_slice(b" - ");
+        } else {
+            out.push(byte);
+        }
+        digit = byte.is_ascii_digit();
+    }
+}
+
+/// `intl`: the text with white space around its tokens.
+fn international(text: &str) -> String {
+    let mut once = String::with_capacity(text.len() + text.len() / 4);
+    // `(\P{N})(\p{P})` → `\1 \2 `
+    replace_pairs(text, &mut once, |first, second, out| {
+        let found =
+            category(first) != Category::Number && category(second) == Category::Punctuation;
+        if found {
+            out.extend([first, ' ', second, ' ']);
+        }
+        found
+    });
+    let mut twice = String::with_capacity(once.len() + once.len() / 4);
+    // `(\p{P})(\P{N})` → ` \1 \2`
+    replace_pairs(&once, &mut twice, |first, second, out| {
+        let found =
+            category(first) == Category::Punctuation && category(second) != Category::Number;
+        if found {
+            out.extend([' ', first, ' ', second]);
+        }
+        found
+    });
+    once.clear();
+    // `(\p{S})` → ` \1 `
+    for c in twice.chars() {
+        match category(c) {
+            Category::Symbol => once.extend([' ', c, ' ']),
+            _ => once.push(c),
+        }
+    }
+    once
+}
+
+/// Goes over the text as a regular expression of two characters does: `replace` writes what stands for a pair that matches, and
+/// the next pair begins behind it; otherwise the first character stays and the next pair begins with the second.
+fn replace_pairs(text: &str, out: &mut String, replace: impl Fn(char, char, &mut String) -> bool) {
+    let mut chars = text.chars();
+    let mut first = chars.next();
+    while let Some(a) = first {
+        let Some(b) = chars.next() else {
+            out.push(a);
+            break;
+        };
+        first = if replace(a, b, out) {
+            chars.next()
+        } else {
+            out.push(a);
+            Some(b)
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(tokenizer: &str, text: &str, tokens: &str) {
+        let found = Tokenizer::named(tokenizer).tokenize(text);
+        assert_eq!(found.iter().collect::<Vec<_>>().join(" "), tokens, "{tokenizer} {text:?}");
+    }
+
+    // The expectations are sacrebleu's; `tests/goldens.rs` has thousands more.
+    #[test]
+    fn tokenizer_13a_separates_ascii_punctuation_but_not_inside_numbers() {
+        check("13a", "", "");
+        check("13a", "Hello, world!", "Hello , world !");
+        check("13a", "1,000.5 and 3.", "1,000.5 and 3 .");
+        check("13a", "a..b", "a . . b");
+        check("13a", "10-20 x-y", "10 - 20 x-y");
+        check("13a", "&lt;b&gt; &amp;quot; don't", "< b > & quot ; don't");
+        check("13a", "co-\noperate\nnow <skipped>", "cooperate now");
+    }
+
+    #[test]
+    fn tokenizer_intl_separates_unicode_punctuation_and_symbols() {
+        check("intl", "„Ja“, 5€!", "„ Ja “ , 5 € !");
+        check("intl", "1,000 in 1999.", "1,000 in 1999.");
+    }
+
+    #[test]
+    fn tokenizers_char_and_none_split_characters_and_words() {
+        check("char", " a b\u{1f}é ", "a b é");
+        check("none", "a,b  c.", "a,b c.");
+    }
+}
