@@ -4,6 +4,7 @@ mod batch;
 #[cfg(feature = "candle")]
 pub mod candle;
 pub mod cpu;
+pub mod fake;
 mod rope;
 mod source;
 
@@ -12,6 +13,7 @@ use crate::weights::{Matrix, ModelConfig, ModelFiles, TensorRole, WeightsError};
 #[cfg(feature = "candle")]
 pub use candle::{CandleDevice, CandleModel, CandleOptions};
 pub use cpu::{CpuModel, CpuOptions, Isa};
+pub use fake::{FakeConfig, FakeLogits, FakeModel};
 
 /// Where a model's weights come from: model files, or random numbers in tests.
 pub trait Tensors {
