@@ -17,8 +17,9 @@ use crate::record::Record;
 pub struct Limits {
     /// Bytes of template text.
     pub source_bytes: usize,
-    /// Bytes of one `{{ … }}` or `{% … %}`: what is nested or chained in it is compiled by recursion.
-    pub tag_bytes: usize,
+    /// Operators (brackets, dots, filters, `and`, `not`, …) in one `{{ … }}` or `{% … %}`. The compiler descends by
+    /// recursion into what they nest or chain, so that this bounds its stack: 1 MiB is enough.
+    pub tag_operators: usize,
     /// Instructions and data of one rendering, in minijinja's unit: an instruction, or 64 bytes of data.
     pub fuel: u64,
     /// Bytes of rendered text.
@@ -27,7 +28,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { source_bytes: 256 << 10, tag_bytes: 8 << 10, fuel: 500_000, output_bytes: 1 << 20 }
+        Self { source_bytes: 256 << 10, tag_operators: 1000, fuel: 500_000, output_bytes: 1 << 20 }
     }
 }
 
@@ -85,12 +86,12 @@ impl Templates {
         }
         let tags = tags::scan(source);
         for tag in &tags {
-            if tag.text.len() > self.limits.tag_bytes {
-                let limit = self.limits.tag_bytes;
-                return Err(syntax(
-                    tag.offset,
-                    format!("this tag has {} bytes; {limit} are allowed", tag.text.len()),
-                ));
+            let (operators, limit) = (tag.operators(), self.limits.tag_operators);
+            if operators > limit {
+                let message = format!(
+                    "this tag has {operators} operators; {limit} are allowed: split it with `set`"
+                );
+                return Err(syntax(tag.offset, message));
             }
             if let word @ ("include" | "import" | "from" | "extends") = tag.word() {
                 return Err(syntax(

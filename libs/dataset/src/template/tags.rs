@@ -59,6 +59,27 @@ impl<'s> Tag<'s> {
         &text[..end]
     }
 
+    /// How many operators the tag has outside of strings: each can put what stands beside it one level deeper.
+    pub(super) fn operators(&self) -> usize {
+        let mut operators = 0;
+        let mut quote = None;
+        let mut escaped = false;
+        for c in self.text.chars() {
+            match quote {
+                _ if escaped => escaped = false,
+                Some(_) if c == '\\' => escaped = true,
+                Some(open) if c == open => quote = None,
+                None if matches!(c, '"' | '\'') => quote = Some(c),
+                None if c.is_ascii_punctuation() && !matches!(c, ',' | ':' | '_') => operators += 1,
+                _ => {}
+            }
+        }
+        // Words in strings are counted too: they are few in templates, and a count too high does no harm.
+        let is_operator =
+            |word: &str| matches!(word, "and" | "or" | "not" | "if" | "else" | "is" | "in");
+        operators + words(self.text).filter(|(_, word)| is_operator(word)).count()
+    }
+
     /// Names that a `set` or `with` statement defines, each with its offset in the template.
     ///
     /// The compiler takes `{% set x = x | upper %}` for a template that needs no `x`; the caller refuses such a name.

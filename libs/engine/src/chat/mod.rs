@@ -65,7 +65,7 @@ impl ChatTemplate {
     /// Renders a chat as `apply_chat_template` of transformers does, and separates special tokens from text.
     ///
     /// The template sees `messages` (role and content of each), `add_generation_prompt`, and `bos_token` and
-    /// `eos_token` (the first of the end tokens) of the tokenizer; `tools` and `documents` are none.
+    /// `eos_token` ([`Tokenizer::eos`]) of the tokenizer; `tools` and `documents` are none.
     ///
     /// # Errors
     /// The template refuses the chat, fails on it, or does too much work.
@@ -123,7 +123,7 @@ impl ChatTemplate {
             messages => turns,
             add_generation_prompt => add_generation_prompt,
             bos_token => name(tokenizer.bos()),
-            eos_token => name(tokenizer.end_tokens().first().copied()),
+            eos_token => name(tokenizer.eos()),
             tools => Value::from(()),
             documents => Value::from(()),
         };

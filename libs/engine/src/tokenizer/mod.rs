@@ -17,7 +17,7 @@ use std::borrow::Cow;
 use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::metaspace::PrependScheme;
 use tokenizers::{
-    AddedToken, DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper,
+    AddedToken, DecoderWrapper, NormalizedString, Normalizer, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper,
     TokenizerBuilder, TokenizerImpl,
 };
 
@@ -107,7 +107,8 @@ impl Tokenizer {
         for token in &definition.tokens {
             match token.kind {
                 Kind::Normal => bytes.extend(definition.alphabet.decode(&token.text)),
-                Kind::Special(_) | Kind::Added(_) => bytes.extend_from_slice(token.text.as_bytes()),
+                Kind::Special(_) => bytes.extend_from_slice(token.text.as_bytes()),
+                Kind::Added(matching) => bytes.extend(added_bytes(&definition, token, matching)?),
                 Kind::Unused => {}
             }
             byte_ends.push(bytes.len());
@@ -272,7 +273,13 @@ impl Tokenizer {
         self.special.bos
     }
 
-    /// Ids that end a completion; the first is what templates call `eos_token`.
+    /// What templates call `eos_token`: of several end tokens the last, as chat models add the one that ends a turn
+    /// after the one that ends a text.
+    pub fn eos(&self) -> Option<u32> {
+        self.special.end.iter().max().copied()
+    }
+
+    /// Ids that end a completion.
     pub fn end_tokens(&self) -> &[u32] {
         &self.special.end
     }
@@ -308,6 +315,26 @@ fn encoder(
         .map_err(vocabulary)?;
     encoder.add_tokens(definition.tokens.iter().filter_map(added_token)).map_err(vocabulary)?;
     Ok(encoder)
+}
+
+/// What an added token is shown as: its text or, if it is matched in normalized text, that text normalized.
+fn added_bytes(
+    definition: &Definition,
+    token: &Token,
+    matching: Matching,
+) -> Result<Vec<u8>, TokenizerError> {
+    let mut text = NormalizedString::from(token.text.as_str());
+    if let Some(normalizer) = definition.normalizer.as_ref().filter(|_| matching.normalized) {
+        normalizer.normalize(&mut text).map_err(|problem| TokenizerError::Part {
+            part: "normalizer".to_owned(),
+            problem: problem.to_string(),
+        })?;
+    }
+    Ok(if text.get() == token.text {
+        token.text.as_bytes().to_vec()
+    } else {
+        definition.alphabet.decode(text.get())
+    })
 }
 
 fn added_token(token: &Token) -> Option<AddedToken> {

@@ -1,7 +1,7 @@
 //! The decoder on candle tensors. Rows of all sequences go through the products together; attention runs span by span
 //! over gathered pages, since candle's own models keep one position for a whole batch.
 
-use candle_core::{D, DType, Device, Module, Result, Tensor};
+use candle_core::{D, DType, Device, Module, Tensor};
 use candle_nn::{Linear, ops, rotary_emb};
 
 use super::cache::KvPool;
@@ -48,7 +48,7 @@ struct Norm {
 }
 
 impl Norm {
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         match &self.bias {
             None => ops::rms_norm(x, &self.weight, self.epsilon),
             Some(bias) => ops::layer_norm(x, &self.weight, bias, self.epsilon),
@@ -110,7 +110,11 @@ impl Decoder {
     }
 
     /// Logits of the rows asked for, `[rows][vocab]`, `None` if there are none. The batch has been checked.
-    pub(super) fn forward(&self, pool: &KvPool, batch: &Batch<'_>) -> Result<Option<Tensor>> {
+    pub(super) fn forward(
+        &self,
+        pool: &KvPool,
+        batch: &Batch<'_>,
+    ) -> candle_core::Result<Option<Tensor>> {
         let positions: Vec<usize> = batch
             .spans
             .iter()
@@ -146,7 +150,7 @@ impl Decoder {
     }
 
     /// Cosines and sines of the rows, `[rows][head width / 2]` each.
-    fn turns(&self, positions: &[usize]) -> Result<Option<(Tensor, Tensor)>> {
+    fn turns(&self, positions: &[usize]) -> candle_core::Result<Option<(Tensor, Tensor)>> {
         let Some(frequencies) = &self.frequencies else {
             return Ok(None);
         };
@@ -167,7 +171,7 @@ impl Decoder {
         spans: &[Span<'_>],
         turns: Option<&(Tensor, Tensor)>,
         x: &Tensor,
-    ) -> Result<Tensor> {
+    ) -> candle_core::Result<Tensor> {
         let ModelConfig {
             heads,
             kv_heads,
@@ -177,7 +181,7 @@ impl Decoder {
         let rows = x.dim(0)?;
         let normed = block.attention_norm.forward(x)?;
         // `[heads][rows][head width]`, turned.
-        let by_head = |linear: &Linear, heads: usize| -> Result<Tensor> {
+        let by_head = |linear: &Linear, heads: usize| -> candle_core::Result<Tensor> {
             let x = linear
                 .forward(&normed)?
                 .reshape((1, rows, heads, head_dim))?
@@ -222,7 +226,7 @@ impl Decoder {
         pool: &KvPool,
         span: &Span<'_>,
         queries: &Tensor,
-    ) -> Result<Tensor> {
+    ) -> candle_core::Result<Tensor> {
         let ModelConfig {
             heads,
             kv_heads,
@@ -261,7 +265,7 @@ impl Decoder {
     }
 
     /// −∞ where a position lies after the row's own.
-    fn mask(&self, span: &Span<'_>, end: usize) -> Result<Tensor> {
+    fn mask(&self, span: &Span<'_>, end: usize) -> candle_core::Result<Tensor> {
         let masked = |row: usize, position: usize| match position > span.first_position + row {
             true => f32::NEG_INFINITY,
             false => 0.0,

@@ -182,16 +182,10 @@ impl Source<'_> {
             ..
         } = *self.config;
         let padded = lines_for(head_dim) * LANES;
-        let part = |weight, bias, heads: usize| {
-            let weight = self.matrix(
-                TensorRole::Layer(layer, weight),
-                heads * head_dim,
-                hidden_size,
-            )?;
-            Ok((
-                weight,
-                self.bias(TensorRole::Layer(layer, bias), heads * head_dim)?,
-            ))
+        let part = |weight, bias, heads: usize| -> Result<_, ModelError> {
+            let outputs = heads * head_dim;
+            let weight = self.matrix(TensorRole::Layer(layer, weight), outputs, hidden_size)?;
+            Ok((weight, self.bias(TensorRole::Layer(layer, bias), outputs)?))
         };
         // All are read, and so checked, before memory is asked for.
         let parts = [
