@@ -370,7 +370,7 @@ fn the_last_handle_may_be_dropped_by_a_sink() {
     let mut last = Some(handle);
     let sink: Sink = Box::new(move |event| {
         if let Event::Finished(_) = event {
-            last = None;
+            drop(last.take());
             let _ = sender.send(());
         }
     });
