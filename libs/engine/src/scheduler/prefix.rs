@@ -61,8 +61,10 @@ impl PrefixTree {
         let children = &self.node(parent).children;
         let before = children.range::<[u32], _>((Unbounded, Included(tokens))).next_back();
         let after = children.range::<[u32], _>((Included(tokens), Unbounded)).next();
-        let shared = |(key, node): (&Box<[u32]>, &NodeId)| (*node, common_prefix(key, tokens));
-        let best = before.into_iter().chain(after).map(shared).max_by_key(|(_, shared)| *shared);
+        let beside = before.into_iter().chain(after);
+        let best = beside
+            .map(|(key, node)| (*node, common_prefix(key, tokens)))
+            .max_by_key(|(_, shared)| *shared);
         best.filter(|(_, shared)| *shared > 0)
     }
 
