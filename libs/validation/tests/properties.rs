@@ -42,7 +42,7 @@ fn add(accumulator: &mut Accumulator, at: usize, row: &Row) {
         text: &row.text,
         references: &references,
         tokens: Some(row.text.len() as u64 / 4),
-        finish_reason: Some(if at % 3 == 0 { "length" } else { "stop" }),
+        finish_reason: Some(if at.is_multiple_of(3) { "length" } else { "stop" }),
     };
     accumulator.add(&sample).unwrap();
 }

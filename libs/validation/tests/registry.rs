@@ -238,6 +238,18 @@ fn scores_of_other_metrics_and_damaged_ones_do_not_merge() {
 }
 
 #[test]
+fn a_saved_score_that_claims_rows_it_lacks_yields_a_number_all_the_same() {
+    for info in registry::all().filter(|info| info.needs_text && info.name != "regex") {
+        let metric = text_metric(info.name, Value::Null);
+        let mut saved = serde_json::to_value(metric.accumulator().save()).unwrap();
+        saved["rows"] = json!(u64::MAX);
+        let mut restored = metric.restore(&serde_json::from_value(saved).unwrap()).unwrap();
+        restored.merge(restored.clone()).unwrap();
+        assert!(restored.score().is_none_or(|score| score.value.is_finite()), "{}", info.name);
+    }
+}
+
+#[test]
 fn a_filter_keeps_rows_within_its_range_ends_included() {
     let metric = registry::build("wordCount", &Value::Null).unwrap();
     let filter = Filter::range(metric, range(Some(2.0), Some(3.0))).unwrap();
