@@ -117,6 +117,7 @@ fn nested_and_chained_templates_never_overflow_the_stack() {
     let blocks = [
         "{% if product %}".repeat(12_000),
         format!("{{% if 1 %}}{}{{% endif %}}", "{% elif 1 %}".repeat(20_000)),
+        format!("{{% if 1 %}}{}{{% endif %}}", "{% elif 1 %}".repeat(500)),
         "{% for x in tags %}".repeat(12_000),
         "{% filter upper %}".repeat(12_000),
         "{% macro f() %}".repeat(12_000),

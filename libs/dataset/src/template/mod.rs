@@ -12,6 +12,9 @@ use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior};
 
 use crate::record::Record;
 
+/// Most `elif` of a template: the compiler nests each in the one before.
+const MAX_ELIF: usize = 500;
+
 /// Bounds on what a template may use.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -85,6 +88,12 @@ impl Templates {
             ));
         }
         let tags = tags::scan(source);
+        if let Some(tag) = tags.iter().filter(|tag| tag.word() == "elif").nth(MAX_ELIF) {
+            return Err(syntax(
+                tag.offset,
+                format!("more than {MAX_ELIF} `elif`; look the value up in a map"),
+            ));
+        }
         for tag in &tags {
             let (operators, limit) = (tag.operators(), self.limits.tag_operators);
             if operators > limit {
