@@ -98,17 +98,25 @@ impl Definition {
             });
         }
         self.check_unique()?;
-        let made: HashSet<String> = self.merges.iter().map(|(left, right)| format!("{left}{right}")).collect();
+        let made: HashSet<String> =
+            self.merges.iter().map(|(left, right)| format!("{left}{right}")).collect();
         if special.add_bos && special.bos.is_none() {
             return Err(TokenizerError::Vocabulary(
-                "a prompt shall begin with the beginning-of-text token, but the model names none".to_owned(),
+                "a prompt shall begin with the beginning-of-text token, but the model names none"
+                    .to_owned(),
             ));
         }
         let last_id = self.tokens.len() - 1;
         for &id in special.bos.iter().chain(&special.end) {
-            let token = self.tokens.get_mut(id as usize).ok_or(TokenizerError::UnknownToken { id, last_id })?;
+            let token = self
+                .tokens
+                .get_mut(id as usize)
+                .ok_or(TokenizerError::UnknownToken { id, last_id })?;
             // Some files leave `<|endoftext|>` unmarked; a line feed that ends a completion is text all the same.
-            if token.kind == Kind::Normal && token.text.chars().nth(1).is_some() && !made.contains(&token.text) {
+            if token.kind == Kind::Normal
+                && token.text.chars().nth(1).is_some()
+                && !made.contains(&token.text)
+            {
                 token.kind = Kind::Special(Matching::default());
             }
         }
@@ -117,10 +125,14 @@ impl Definition {
 
     fn check_unique(&self) -> Result<(), TokenizerError> {
         let mut seen = HashMap::with_capacity(self.tokens.len());
-        for (id, token) in self.tokens.iter().enumerate().filter(|(_, token)| token.kind != Kind::Unused) {
+        for (id, token) in
+            self.tokens.iter().enumerate().filter(|(_, token)| token.kind != Kind::Unused)
+        {
             if let Some(first) = seen.insert(token.text.as_str(), id) {
                 let text = quoted(&token.text);
-                return Err(TokenizerError::Vocabulary(format!("tokens {first} and {id} are both {text}")));
+                return Err(TokenizerError::Vocabulary(format!(
+                    "tokens {first} and {id} are both {text}"
+                )));
             }
         }
         Ok(())
@@ -145,7 +157,8 @@ impl Definition {
             .iter()
             .zip(0..)
             .filter(|(token, id)| {
-                matches!(token.kind, Kind::Normal | Kind::Added(_)) && Some(*id) != self.options.unknown
+                matches!(token.kind, Kind::Normal | Kind::Added(_))
+                    && Some(*id) != self.options.unknown
             })
             .map(|(token, id)| (token.text.clone(), id))
             .chain(hidden)
@@ -170,7 +183,8 @@ impl Definition {
             let mut find = |text: &str| match ids.get(text) {
                 Some(&id) => {
                     let kind = self.tokens.get(id as usize).map(|token| token.kind);
-                    special |= matches!(kind, Some(Kind::Special(_))) || Some(id) == self.options.unknown;
+                    special |=
+                        matches!(kind, Some(Kind::Special(_))) || Some(id) == self.options.unknown;
                     Ok(id)
                 }
                 None => Err(TokenizerError::Merge {
@@ -201,7 +215,10 @@ impl Definition {
         };
         part(b"textnlp tokenizer 1");
         part(self.segmentation.as_bytes());
-        part(format!("{:?} {:?} {}", self.alphabet, self.options, self.strips_first_space).as_bytes());
+        part(
+            format!("{:?} {:?} {}", self.alphabet, self.options, self.strips_first_space)
+                .as_bytes(),
+        );
         part(format!("{:?} {:?} {}", special.bos, special.end, special.add_bos).as_bytes());
         part(&(self.tokens.len() as u64).to_le_bytes());
         for token in &self.tokens {

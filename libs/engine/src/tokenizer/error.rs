@@ -49,7 +49,9 @@ pub enum TokenizerError {
         problem: String,
     },
     /// The model's embedding has no row for some tokens.
-    #[error("the tokenizer has ids up to {last_id}, the model's embedding has only {rows} rows: they are not of one model")]
+    #[error(
+        "the tokenizer has ids up to {last_id}, the model's embedding has only {rows} rows: they are not of one model"
+    )]
     DoesNotFit {
         /// Largest id of the vocabulary.
         last_id: usize,

@@ -41,7 +41,12 @@ pub(super) fn read(gguf: &GgufTokenizer) -> Result<Definition, TokenizerError> {
     let pre_tokenizer = pre_tokenizer(pre)?;
     Ok(Definition {
         tokens: tokens(gguf)?,
-        merges: gguf.merges.iter().enumerate().map(|(index, line)| merge(index, line)).collect::<Result<_, _>>()?,
+        merges: gguf
+            .merges
+            .iter()
+            .enumerate()
+            .map(|(index, line)| merge(index, line))
+            .collect::<Result<_, _>>()?,
         alphabet: Alphabet::Bytes,
         strips_first_space: false,
         normalizer: None,
@@ -80,9 +85,12 @@ fn sequence(first: PreTokenizerWrapper, second: PreTokenizerWrapper) -> PreToken
 
 fn split(expression: &str) -> Result<PreTokenizerWrapper, TokenizerError> {
     let pattern = SplitPattern::Regex(expression.to_owned());
-    Split::new(pattern, SplitDelimiterBehavior::Isolated, false).map(PreTokenizerWrapper::from).map_err(|problem| {
-        TokenizerError::Part { part: "tokenizer.ggml.pre".to_owned(), problem: problem.to_string() }
-    })
+    Split::new(pattern, SplitDelimiterBehavior::Isolated, false)
+        .map(PreTokenizerWrapper::from)
+        .map_err(|problem| TokenizerError::Part {
+            part: "tokenizer.ggml.pre".to_owned(),
+            problem: problem.to_string(),
+        })
 }
 
 /// Tokens with their kinds; a file without types has normal tokens only.
@@ -96,7 +104,12 @@ fn tokens(gguf: &GgufTokenizer) -> Result<Vec<Token>, TokenizerError> {
         )));
     }
     let types = types.iter().copied().chain(std::iter::repeat(NORMAL));
-    texts.iter().zip(types).enumerate().map(|(id, (text, number))| token(id, text, number)).collect()
+    texts
+        .iter()
+        .zip(types)
+        .enumerate()
+        .map(|(id, (text, number))| token(id, text, number))
+        .collect()
 }
 
 fn token(id: usize, text: &str, number: i32) -> Result<Token, TokenizerError> {

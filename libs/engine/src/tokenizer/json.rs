@@ -129,7 +129,11 @@ pub(super) fn read(json: &[u8]) -> Result<Definition, TokenizerError> {
 /// Refuses what changes ids in ways that no model this engine runs needs.
 fn check_model(model: &Model) -> Result<(), TokenizerError> {
     if let Some(dropout) = model.dropout.filter(|dropout| *dropout != 0.0) {
-        return Err(unsupported("model.dropout", dropout.to_string(), "null (random ids are for training)"));
+        return Err(unsupported(
+            "model.dropout",
+            dropout.to_string(),
+            "null (random ids are for training)",
+        ));
     }
     let affixes = [
         ("model.continuing_subword_prefix", &model.continuing_subword_prefix),
@@ -148,17 +152,25 @@ fn unsupported(what: &str, found: String, supported: &'static str) -> TokenizerE
 }
 
 /// The vocabulary in id order, added tokens among it.
-fn tokens(vocabulary: Vec<(String, u32)>, added: Vec<AddedToken>) -> Result<Vec<Token>, TokenizerError> {
+fn tokens(
+    vocabulary: Vec<(String, u32)>,
+    added: Vec<AddedToken>,
+) -> Result<Vec<Token>, TokenizerError> {
     let mut tokens = Vec::new();
     let mut ids = HashMap::with_capacity(vocabulary.len());
     for (text, id) in vocabulary {
         if ids.insert(text.clone(), id).is_some() {
-            return Err(TokenizerError::Vocabulary(format!("{} stands twice in model.vocab", quoted(&text))));
+            return Err(TokenizerError::Vocabulary(format!(
+                "{} stands twice in model.vocab",
+                quoted(&text)
+            )));
         }
         let slot = slot(&mut tokens, id)?;
         if slot.kind != Kind::Unused {
             let (first, second) = (quoted(&slot.text), quoted(&text));
-            return Err(TokenizerError::Vocabulary(format!("id {id} is both {first} and {second}")));
+            return Err(TokenizerError::Vocabulary(format!(
+                "id {id} is both {first} and {second}"
+            )));
         }
         *slot = Token { kind: if text.is_empty() { Kind::Unused } else { Kind::Normal }, text };
     }
@@ -209,7 +221,9 @@ fn unknown(tokens: &[Token], text: &str) -> Result<u32, TokenizerError> {
         .zip(tokens)
         .find(|(_, token)| token.kind != Kind::Unused && token.text == text)
         .map(|(id, _)| id)
-        .ok_or_else(|| TokenizerError::Vocabulary(format!("model.unk_token {} is not in it", quoted(text))))
+        .ok_or_else(|| {
+            TokenizerError::Vocabulary(format!("model.unk_token {} is not in it", quoted(text)))
+        })
 }
 
 /// `model.vocab`, in file order and with repetitions, which a map would hide.
@@ -246,7 +260,10 @@ impl Merge {
         match self {
             Merge::Line(line) => super::gguf::merge(index, &line),
             Merge::Pair(left, right) if left.is_empty() || right.is_empty() => {
-                Err(TokenizerError::Merge { index, problem: "one of its tokens is empty".to_owned() })
+                Err(TokenizerError::Merge {
+                    index,
+                    problem: "one of its tokens is empty".to_owned(),
+                })
             }
             Merge::Pair(left, right) => Ok((left, right)),
         }

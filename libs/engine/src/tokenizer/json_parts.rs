@@ -8,12 +8,14 @@ use tokenizers::{NormalizerWrapper, PreTokenizerWrapper};
 use super::alphabet::Alphabet;
 use super::error::{TokenizerError, quoted};
 
-const NORMALIZERS: &[&str] = &["NFC", "NFD", "NFKC", "NFKD", "Lowercase", "Prepend", "Replace", "Sequence"];
-const NORMALIZERS_TEXT: &str = "NFC, NFD, NFKC, NFKD, Lowercase, Prepend, Replace (of a string), Sequence";
-const PRE_TOKENIZERS: &[&str] = &["ByteLevel", "Digits", "Metaspace", "Punctuation", "Split", "Sequence"];
+const NORMALIZERS: &[&str] =
+    &["NFC", "NFD", "NFKC", "NFKD", "Lowercase", "Prepend", "Replace", "Sequence"];
+const NORMALIZERS_TEXT: &str =
+    "NFC, NFD, NFKC, NFKD, Lowercase, Prepend, Replace (of a string), Sequence";
+const PRE_TOKENIZERS: &[&str] =
+    &["ByteLevel", "Digits", "Metaspace", "Punctuation", "Split", "Sequence"];
 const PRE_TOKENIZERS_TEXT: &str = "ByteLevel, Digits, Metaspace, Punctuation, Split, Sequence";
-const DECODERS_TEXT: &str =
-    "ByteLevel, or the Sequence Replace(\"▁\" by \" \"), ByteFallback, Fuse and perhaps Strip(\" \", start 1)";
+const DECODERS_TEXT: &str = "ByteLevel, or the Sequence Replace(\"▁\" by \" \"), ByteFallback, Fuse and perhaps Strip(\" \", start 1)";
 
 /// Most normalizers or pre-tokenizers in a sequence.
 const MAX_PARTS: usize = 16;
@@ -35,16 +37,22 @@ pub(super) fn decoder(value: &Value) -> Result<Decoding, TokenizerError> {
     if kind(value) == Some("ByteLevel") {
         return Ok(Decoding { alphabet: Alphabet::Bytes, strips_first_space: false });
     }
-    let steps = value.get("decoders").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let steps =
+        value.get("decoders").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let replaces = |step: &Value| {
         kind(step) == Some("Replace") && step["pattern"]["String"] == "▁" && step["content"] == " "
     };
     let strips = |step: &Value| {
-        kind(step) == Some("Strip") && step["content"] == " " && step["start"] == 1 && step["stop"] == 0
+        kind(step) == Some("Strip")
+            && step["content"] == " "
+            && step["start"] == 1
+            && step["stop"] == 0
     };
     let (strip, kinds) = match steps {
         [replace, fallback, fuse] if replaces(replace) => (false, [kind(fallback), kind(fuse)]),
-        [replace, fallback, fuse, strip] if replaces(replace) && strips(strip) => (true, [kind(fallback), kind(fuse)]),
+        [replace, fallback, fuse, strip] if replaces(replace) && strips(strip) => {
+            (true, [kind(fallback), kind(fuse)])
+        }
         _ => (false, [None, None]),
     };
     if kind(value) != Some("Sequence") || kinds != [Some("ByteFallback"), Some("Fuse")] {
@@ -66,7 +74,9 @@ pub(super) fn normalizer(value: &Value) -> Result<Option<NormalizerWrapper>, Tok
                 _ => return Err(unsupported("normalizer", part, NORMALIZERS_TEXT)),
             }
         }
-        for text in ["content", "prepend"].iter().filter_map(|key| part.get(key).and_then(Value::as_str)) {
+        for text in
+            ["content", "prepend"].iter().filter_map(|key| part.get(key).and_then(Value::as_str))
+        {
             check_length("normalizer", text)?;
         }
     }
@@ -91,12 +101,16 @@ pub(super) fn pre_tokenizer(
     let byte_levels = parts.iter().filter(|part| kind(part) == Some("ByteLevel")).count();
     let last = parts.last().and_then(|part| kind(part));
     match alphabet {
-        Alphabet::Bytes if byte_levels != 1 || last != Some("ByteLevel") => {
-            Err(unsupported("pre_tokenizer", value, "one that ends with ByteLevel, as the decoder does"))
-        }
-        Alphabet::SentencePiece if byte_levels != 0 => {
-            Err(unsupported("pre_tokenizer", value, "one without ByteLevel, as the decoder has none"))
-        }
+        Alphabet::Bytes if byte_levels != 1 || last != Some("ByteLevel") => Err(unsupported(
+            "pre_tokenizer",
+            value,
+            "one that ends with ByteLevel, as the decoder does",
+        )),
+        Alphabet::SentencePiece if byte_levels != 0 => Err(unsupported(
+            "pre_tokenizer",
+            value,
+            "one without ByteLevel, as the decoder has none",
+        )),
         _ => build(value, "pre_tokenizer"),
     }
 }
@@ -110,7 +124,10 @@ fn parts<'v>(value: &'v Value, part: &str, list: &str) -> Result<Vec<&'v Value>,
         match next.get(list).and_then(Value::as_array) {
             Some(members) if kind(next) == Some("Sequence") => open.extend(members.iter().rev()),
             _ if kind(next) == Some("Sequence") => {
-                return Err(TokenizerError::Part { part: part.to_owned(), problem: format!("a Sequence without {list}") });
+                return Err(TokenizerError::Part {
+                    part: part.to_owned(),
+                    problem: format!("a Sequence without {list}"),
+                });
             }
             _ => leaves.push(next),
         }
@@ -130,12 +147,18 @@ fn kind(value: &Value) -> Option<&str> {
 }
 
 fn build<P: DeserializeOwned>(value: &Value, part: &str) -> Result<Option<P>, TokenizerError> {
-    serde_json::from_value(value.clone())
-        .map_err(|problem| TokenizerError::Part { part: part.to_owned(), problem: problem.to_string() })
+    serde_json::from_value(value.clone()).map_err(|problem| TokenizerError::Part {
+        part: part.to_owned(),
+        problem: problem.to_string(),
+    })
 }
 
 fn unsupported(what: &str, value: &Value, supported: &'static str) -> TokenizerError {
-    TokenizerError::Unsupported { what: what.to_owned(), found: quoted(&value.to_string()), supported }
+    TokenizerError::Unsupported {
+        what: what.to_owned(),
+        found: quoted(&value.to_string()),
+        supported,
+    }
 }
 
 fn check_length(part: &str, text: &str) -> Result<(), TokenizerError> {
@@ -151,10 +174,14 @@ fn check_length(part: &str, text: &str) -> Result<(), TokenizerError> {
 
 /// A split's pattern: not empty, not long, and without counts that blow the compiled expression up.
 fn check_pattern(pattern: &Value) -> Result<(), TokenizerError> {
-    let problem = |problem: String| Err(TokenizerError::Part { part: "pre_tokenizer".to_owned(), problem });
+    let problem =
+        |problem: String| Err(TokenizerError::Part { part: "pre_tokenizer".to_owned(), problem });
     let regex = pattern.get("Regex").and_then(Value::as_str);
     let Some(text) = regex.or_else(|| pattern.get("String").and_then(Value::as_str)) else {
-        return problem(format!("a Split's pattern is {{\"Regex\": …}} or {{\"String\": …}}, not {}", quoted(&pattern.to_string())));
+        return problem(format!(
+            "a Split's pattern is {{\"Regex\": …}} or {{\"String\": …}}, not {}",
+            quoted(&pattern.to_string())
+        ));
     };
     if text.is_empty() {
         return problem("a Split's pattern is empty".to_owned());
@@ -163,9 +190,18 @@ fn check_pattern(pattern: &Value) -> Result<(), TokenizerError> {
     if regex.is_none() {
         return Ok(());
     }
-    let counts = text.split('{').skip(1).filter_map(|rest| rest.split('}').next()).flat_map(|counts| counts.split(','));
-    let digits = counts.map(str::trim).filter(|count| !count.is_empty() && count.bytes().all(|b| b.is_ascii_digit()));
-    match digits.map(|count| count.parse().unwrap_or(usize::MAX)).find(|count| *count > MAX_REPETITION) {
+    let counts = text
+        .split('{')
+        .skip(1)
+        .filter_map(|rest| rest.split('}').next())
+        .flat_map(|counts| counts.split(','));
+    let digits = counts
+        .map(str::trim)
+        .filter(|count| !count.is_empty() && count.bytes().all(|b| b.is_ascii_digit()));
+    match digits
+        .map(|count| count.parse().unwrap_or(usize::MAX))
+        .find(|count| *count > MAX_REPETITION)
+    {
         None => Ok(()),
         Some(found) => Err(TokenizerError::Limit {
             what: "an expression of the pre_tokenizer (repetitions)".to_owned(),

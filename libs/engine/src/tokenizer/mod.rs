@@ -13,13 +13,12 @@ mod json_parts;
 mod stream;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::metaspace::PrependScheme;
 use tokenizers::{
-    AddedToken, DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, TokenizerBuilder,
-    TokenizerImpl,
+    AddedToken, DecoderWrapper, NormalizedString, Normalizer, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper,
+    TokenizerBuilder, TokenizerImpl,
 };
 
 pub use self::error::TokenizerError;
@@ -33,7 +32,13 @@ use crate::weights::{SpecialTokens, TokenizerSource};
 pub const MAX_TEXT_BYTES: usize = 1_000_000;
 
 /// The part of `tokenizers` that is used: normalizer, pre-tokenizer, BPE model.
-type Encoder = TokenizerImpl<BPE, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>;
+type Encoder = TokenizerImpl<
+    BPE,
+    NormalizerWrapper,
+    PreTokenizerWrapper,
+    PostProcessorWrapper,
+    DecoderWrapper,
+>;
 
 /// A part of a prompt: text, or a special token that the template placed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +59,8 @@ pub struct Tokenizer {
     bytes: Vec<u8>,
     byte_ends: Vec<usize>,
     kinds: Vec<Kind>,
-    special_ids: HashMap<String, u32>,
+    /// Sorted by name.
+    special_names: Vec<(String, u32)>,
     strips_first_space: bool,
     special: SpecialTokens,
     digest: String,
@@ -65,7 +71,10 @@ impl Tokenizer {
     ///
     /// # Errors
     /// The model has none; its kind is not supported; its vocabulary or merges contradict themselves.
-    pub fn new(source: &TokenizerSource, special: &SpecialTokens) -> Result<Tokenizer, TokenizerError> {
+    pub fn new(
+        source: &TokenizerSource,
+        special: &SpecialTokens,
+    ) -> Result<Tokenizer, TokenizerError> {
         let definition = match source {
             TokenizerSource::Json(bytes) => json::read(bytes)?,
             TokenizerSource::Gguf(metadata) => gguf::read(metadata)?,
@@ -82,7 +91,10 @@ impl Tokenizer {
         Tokenizer::build(json::read(json)?, &SpecialTokens::default())
     }
 
-    fn build(mut definition: Definition, special: &SpecialTokens) -> Result<Tokenizer, TokenizerError> {
+    fn build(
+        mut definition: Definition,
+        special: &SpecialTokens,
+    ) -> Result<Tokenizer, TokenizerError> {
         definition.check(special)?;
         let digest = definition.digest(special);
         let encoder = encoder(&definition, definition.pre_tokenizer.clone())?;
@@ -95,23 +107,25 @@ impl Tokenizer {
         for token in &definition.tokens {
             match token.kind {
                 Kind::Normal => bytes.extend(definition.alphabet.decode(&token.text)),
-                Kind::Special(_) | Kind::Added(_) => bytes.extend_from_slice(token.text.as_bytes()),
+                Kind::Special(_) => bytes.extend_from_slice(token.text.as_bytes()),
+                Kind::Added(matching) => bytes.extend(added_bytes(&definition, token, matching)?),
                 Kind::Unused => {}
             }
             byte_ends.push(bytes.len());
         }
-        let special_ids = (0..)
+        let mut special_names: Vec<(String, u32)> = (0..)
             .zip(&definition.tokens)
             .filter(|(_, token)| matches!(token.kind, Kind::Special(_)))
             .map(|(id, token)| (token.text.clone(), id))
             .collect();
+        special_names.sort_unstable();
         Ok(Tokenizer {
             encoder,
             continuation,
             bytes,
             byte_ends,
             kinds: definition.tokens.iter().map(|token| token.kind).collect(),
-            special_ids,
+            special_names,
             strips_first_space: definition.strips_first_space,
             special: special.clone(),
             digest,
@@ -133,7 +147,8 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::encode`].
     pub fn encode_prompt(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
-        let mut ids: Vec<u32> = self.special.bos.filter(|_| self.special.add_bos).into_iter().collect();
+        let mut ids: Vec<u32> =
+            self.special.bos.filter(|_| self.special.add_bos).into_iter().collect();
         ids.extend(self.encode(text)?);
         Ok(ids)
     }
@@ -174,7 +189,10 @@ impl Tokenizer {
             Some(id) => match self.kinds.get(id as usize) {
                 Some(Kind::Special(matching) | Kind::Added(matching)) => Ok(*matching),
                 Some(_) => Ok(Matching::default()),
-                None => Err(TokenizerError::UnknownToken { id, last_id: self.vocab_size().saturating_sub(1) }),
+                None => Err(TokenizerError::UnknownToken {
+                    id,
+                    last_id: self.vocab_size().saturating_sub(1),
+                }),
             },
         };
         let text = if matching(before)?.rstrip { text.trim_start() } else { text };
@@ -208,13 +226,17 @@ impl Tokenizer {
         if *self.kinds.get(index)? == Kind::Unused {
             return None;
         }
-        let start = index.checked_sub(1).map_or(Some(0), |before| self.byte_ends.get(before).copied())?;
+        let start =
+            index.checked_sub(1).map_or(Some(0), |before| self.byte_ends.get(before).copied())?;
         self.bytes.get(start..*self.byte_ends.get(index)?)
     }
 
     /// Id of a token as the vocabulary writes it: `Ġthe`, `<|im_end|>`.
     pub fn token_id(&self, text: &str) -> Option<u32> {
-        self.special_ids.get(text).copied().or_else(|| self.encoder.token_to_id(text))
+        match self.special_names.binary_search_by(|(name, _)| name.as_str().cmp(text)) {
+            Ok(index) => self.special_names.get(index).map(|(_, id)| *id),
+            Err(_) => self.encoder.token_to_id(text),
+        }
     }
 
     /// Whether an id is a special token: placed by templates, never shown.
@@ -222,9 +244,9 @@ impl Tokenizer {
         matches!(self.kinds.get(id as usize), Some(Kind::Special(_)))
     }
 
-    /// Names and ids of the special tokens, in no order.
-    pub fn special_tokens(&self) -> impl Iterator<Item = (&str, u32)> {
-        self.special_ids.iter().map(|(text, id)| (text.as_str(), *id))
+    /// Names and ids of the special tokens, sorted by name.
+    pub fn special_tokens(&self) -> &[(String, u32)] {
+        &self.special_names
     }
 
     /// Number of ids, gaps among them.
@@ -240,7 +262,10 @@ impl Tokenizer {
         if self.vocab_size() <= embedding_rows {
             return Ok(());
         }
-        Err(TokenizerError::DoesNotFit { last_id: self.vocab_size().saturating_sub(1), rows: embedding_rows })
+        Err(TokenizerError::DoesNotFit {
+            last_id: self.vocab_size().saturating_sub(1),
+            rows: embedding_rows,
+        })
     }
 
     /// Id that begins a text, if the model has one.
@@ -248,7 +273,13 @@ impl Tokenizer {
         self.special.bos
     }
 
-    /// Ids that end a completion; the first is what templates call `eos_token`.
+    /// What templates call `eos_token`: of several end tokens the last, as chat models add the one that ends a turn
+    /// after the one that ends a text.
+    pub fn eos(&self) -> Option<u32> {
+        self.special.end.iter().max().copied()
+    }
+
+    /// Ids that end a completion.
     pub fn end_tokens(&self) -> &[u32] {
         &self.special.end
     }
@@ -271,7 +302,10 @@ fn encode_with(encoder: &Encoder, text: &str) -> Result<Vec<u32>, TokenizerError
     }
 }
 
-fn encoder(definition: &Definition, pre_tokenizer: Option<PreTokenizerWrapper>) -> Result<Encoder, TokenizerError> {
+fn encoder(
+    definition: &Definition,
+    pre_tokenizer: Option<PreTokenizerWrapper>,
+) -> Result<Encoder, TokenizerError> {
     let vocabulary = |problem: tokenizers::Error| TokenizerError::Vocabulary(problem.to_string());
     let mut encoder: Encoder = TokenizerBuilder::new()
         .with_model(definition.bpe()?)
@@ -281,6 +315,26 @@ fn encoder(definition: &Definition, pre_tokenizer: Option<PreTokenizerWrapper>) 
         .map_err(vocabulary)?;
     encoder.add_tokens(definition.tokens.iter().filter_map(added_token)).map_err(vocabulary)?;
     Ok(encoder)
+}
+
+/// What an added token is shown as: its text or, if it is matched in normalized text, that text normalized.
+fn added_bytes(
+    definition: &Definition,
+    token: &Token,
+    matching: Matching,
+) -> Result<Vec<u8>, TokenizerError> {
+    let mut text = NormalizedString::from(token.text.as_str());
+    if let Some(normalizer) = definition.normalizer.as_ref().filter(|_| matching.normalized) {
+        normalizer.normalize(&mut text).map_err(|problem| TokenizerError::Part {
+            part: "normalizer".to_owned(),
+            problem: problem.to_string(),
+        })?;
+    }
+    Ok(if text.get() == token.text {
+        token.text.as_bytes().to_vec()
+    } else {
+        definition.alphabet.decode(text.get())
+    })
 }
 
 fn added_token(token: &Token) -> Option<AddedToken> {
@@ -298,7 +352,9 @@ fn added_token(token: &Token) -> Option<AddedToken> {
 /// first word only.
 fn without_first_prefix(pre_tokenizer: &PreTokenizerWrapper) -> Option<PreTokenizerWrapper> {
     match pre_tokenizer {
-        PreTokenizerWrapper::Metaspace(metaspace) if metaspace.prepend_scheme == PrependScheme::First => {
+        PreTokenizerWrapper::Metaspace(metaspace)
+            if metaspace.prepend_scheme == PrependScheme::First =>
+        {
             let mut metaspace = metaspace.clone();
             metaspace.prepend_scheme = PrependScheme::Never;
             Some(metaspace.into())
