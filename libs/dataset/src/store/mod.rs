@@ -103,6 +103,30 @@ fn reason(error: &io::Error) -> String {
             "permission denied; choose a place that this user can write to".into()
         }
         io::ErrorKind::NotADirectory => "a part of the path is a file, not a directory".into(),
+        io::ErrorKind::AlreadyExists => "there is a file of that name already".into(),
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_the_place_the_reason_and_the_remedy() {
+        let message = |kind: io::ErrorKind| {
+            let error =
+                StoreError::Io { operation: "write", path: "/data/x".into(), source: kind.into() };
+            error.to_string()
+        };
+        assert_eq!(
+            message(io::ErrorKind::ReadOnlyFilesystem),
+            "cannot write `/data/x`: the file system is read-only; choose a place that can be written to"
+        );
+        assert_eq!(
+            message(io::ErrorKind::StorageFull),
+            "cannot write `/data/x`: the disk is full; make room and run again, finished rows are kept"
+        );
+        assert!(message(io::ErrorKind::PermissionDenied).contains("this user can write to"));
     }
 }
