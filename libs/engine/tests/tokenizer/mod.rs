@@ -50,7 +50,8 @@ pub fn texts() -> Vec<String> {
 /// Ids of each text: their number and they themselves, little-endian u16.
 pub fn ids(name: &str) -> Vec<Vec<u32>> {
     let bytes = golden_gz(name);
-    let mut numbers = bytes.chunks_exact(2).map(|pair| u32::from(u16::from_le_bytes([pair[0], pair[1]])));
+    let mut numbers =
+        bytes.chunks_exact(2).map(|pair| u32::from(u16::from_le_bytes([pair[0], pair[1]])));
     let mut texts = Vec::new();
     while let Some(count) = numbers.next() {
         texts.push(numbers.by_ref().take(count as usize).collect());
@@ -68,12 +69,19 @@ pub fn gpt2(pre: &str) -> Tokenizer {
 /// The same as a GGUF would hold it.
 pub fn gpt2_metadata(pre: &str) -> GgufTokenizer {
     let file = String::from_utf8(golden_gz("tokenizer_gpt2_merges.gz")).expect("text");
-    let merges: Vec<String> = file.lines().skip(1).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    let merges: Vec<String> =
+        file.lines().skip(1).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     let mut tokens = byte_alphabet();
     tokens.extend(merges.iter().map(|merge| merge.replace(' ', "")));
     tokens.push("<|endoftext|>".to_owned());
     let token_types = (0..tokens.len()).map(|id| if id == 50_256 { 3 } else { 1 }).collect();
-    GgufTokenizer { model: "gpt2".to_owned(), pre: Some(pre.to_owned()), tokens, token_types, merges }
+    GgufTokenizer {
+        model: "gpt2".to_owned(),
+        pre: Some(pre.to_owned()),
+        tokens,
+        token_types,
+        merges,
+    }
 }
 
 /// GPT-2's characters for bytes, in GPT-2's order.
@@ -85,8 +93,18 @@ pub fn byte_alphabet() -> Vec<String> {
 
 /// The `tokenizer.json` that says the same as a GGUF with the pre-tokenizer `smollm`.
 pub fn gguf_as_json(metadata: &GgufTokenizer) -> Value {
-    let vocab: Map<String, Value> = metadata.tokens.iter().zip(0..).map(|(token, id): (_, u32)| (token.clone(), id.into())).collect();
-    let control = metadata.tokens.iter().zip(&metadata.token_types).zip(0..).filter(|((_, kind), _)| **kind == 3);
+    let vocab: Map<String, Value> = metadata
+        .tokens
+        .iter()
+        .zip(0..)
+        .map(|(token, id): (_, u32)| (token.clone(), id.into()))
+        .collect();
+    let control = metadata
+        .tokens
+        .iter()
+        .zip(&metadata.token_types)
+        .zip(0..)
+        .filter(|((_, kind), _)| **kind == 3);
     let added: Vec<Value> = control
         .map(|((token, _), id): (_, u32)| json!({"id": id, "content": token, "special": true, "normalized": false, "single_word": false, "lstrip": false, "rstrip": false}))
         .collect();
