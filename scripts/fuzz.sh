@@ -11,8 +11,11 @@ fi
 # The sanitizer's flags are unstable; this lets the installed stable compiler accept them.
 export RUSTC_BOOTSTRAP=1
 export CARGO_TARGET_DIR=${FUZZ_TARGET_DIR:-${TEXTNLP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/textnlp}/fuzz-target}
+cargo_fuzz() { scripts/cargo-tool.sh cargo-fuzz 0.13.2 "$@"; }
 for target in "${targets[@]}"; do
     echo "fuzz $target: $seconds s"
-    scripts/cargo-tool.sh cargo-fuzz 0.13.2 run --sanitizer address "$target" -- \
+    # New inputs go to corpus/, which git ignores; seeds/ has small valid files to start from.
+    mkdir -p "fuzz/corpus/$target" "fuzz/seeds/$target"
+    cargo_fuzz run --sanitizer address "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
         -max_total_time="$seconds" -rss_limit_mb=4096 -timeout=20 -print_final_stats=1
 done

@@ -100,7 +100,7 @@ impl Cause {
     }
 
     pub(super) fn too_long(path: &str, max: u64) -> Self {
-        let message = format!("Too long: may not be longer than {max}");
+        let message = format!("Too long: may not be more than {max} bytes");
         Self::new(path, CauseKind::TooLong, message)
     }
 
@@ -110,6 +110,13 @@ impl Cause {
     }
 
     pub(super) fn duplicate(path: &str, value: &Value) -> Self {
+        if value.is_object() {
+            return Self::new(
+                path,
+                CauseKind::Duplicate,
+                format!("Duplicate value: {value}"),
+            );
+        }
         Self::new(
             path,
             CauseKind::Duplicate,

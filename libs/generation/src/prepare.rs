@@ -119,7 +119,7 @@ pub fn prepare(
         fields.add(&record?);
     }
     job.check_fields(&fields.into_names())?;
-    let mut writer = SnapshotWriter::new(store, job.spec.source.offset.unsigned_abs(), previous);
+    let mut writer = SnapshotWriter::new(store, job.spec.source.offset.unsigned_abs(), previous)?;
     for record in source.records(&job.spec.source)? {
         writer.push(&record?)?;
     }

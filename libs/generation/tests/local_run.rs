@@ -279,7 +279,7 @@ fn mistakes_that_the_source_reveals_are_named_before_the_model_is_asked() {
     };
     check(&|v| v["columns"][1]["prompt"] = json!("{{ prodct }}"), "spec.columns[1]");
     check(&|v| v["columns"][1]["prompt"] = json!("{{ prodct }}"), "product");
-    check(&|v| v["columns"][0]["name"] = json!("product"), "is the name of a field of the source too");
+    check(&|v| v["columns"][0] = json!({"name": "product", "value": "x"}), "is the name of a field of the source too");
     check(&|v| v["constants"] = json!({"product": 1}), "spec.constants.product");
     check(&|v| v["validation"]["metrics"][0]["column"] = json!("tickt"), "spec.validation.metrics[0].column");
     check(&|v| v["output"]["fields"] = json!(["ticket", "nothing"]), "spec.output.fields[1]");

@@ -12,6 +12,8 @@ mod definition;
 mod expression;
 mod filter;
 mod gate;
+#[cfg(test)]
+mod goldens;
 mod metric;
 mod metrics;
 mod params;

@@ -1,9 +1,8 @@
 //! From any format that is read to any that is written: `textnlp format FILE --to …`.
 
-use std::io::Write;
 use std::path::Path;
 
-use super::{Format, FormatError, Options, Schema, writer};
+use super::{Format, FormatError, Options, Schema, Sink, writer};
 use crate::record::RecordError;
 use crate::source::{self, SourceError};
 
@@ -26,7 +25,7 @@ pub fn convert(
     from: &source::Options,
     to: Format,
     options: Options,
-    sink: &mut (dyn Write + Send),
+    sink: Sink<'_>,
 ) -> Result<u64, ConvertError> {
     // A dataset keeps its `id` and `_textnlp`.
     let from = source::Options { reserved_names: true, ..*from };

@@ -113,12 +113,15 @@ pub trait TableWriter {
     fn finish(self: Box<Self>) -> Result<(), FormatError>;
 }
 
+/// Where a table is written to.
+pub type Sink<'w> = Box<dyn Write + Send + 'w>;
+
 /// Begins a table of this format.
 pub fn writer<'w>(
     format: Format,
     schema: &Schema,
     options: Options,
-    sink: Box<dyn Write + Send + 'w>,
+    sink: Sink<'w>,
 ) -> Result<Box<dyn TableWriter + 'w>, FormatError> {
     Ok(match format {
         Format::Jsonl => Box::new(text::JsonlWriter::new(schema, sink)),

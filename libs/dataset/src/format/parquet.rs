@@ -1,6 +1,6 @@
 //! Parquet, through the column writers of the `parquet` crate: nullable columns, zstd, a row group at a time.
 
-use std::io::Write;
+use std::io::Write as _;
 use std::sync::Arc;
 
 use parquet::basic::{Compression, LogicalType, Repetition, Type as PhysicalType, ZstdLevel};
@@ -10,14 +10,12 @@ use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::types::{Type, TypePtr};
 use serde_json::Value;
 
-use super::{ColumnType, FormatError, Schema, TableWriter};
+use super::{ColumnType, FormatError, Schema, Sink, TableWriter};
 use crate::record::Record;
 
 /// Rows of a row group, which are held in memory; a group also ends at `GROUP_BYTES`.
 const GROUP_ROWS: usize = 10_000;
 const GROUP_BYTES: usize = 64 << 20;
-
-type Sink<'w> = &'w mut (dyn Write + Send);
 
 pub(super) struct ParquetWriter<'w> {
     columns: Vec<(String, ColumnType)>,
@@ -74,7 +72,7 @@ impl TableWriter for ParquetWriter<'_> {
 
     fn finish(mut self: Box<Self>) -> Result<(), FormatError> {
         self.end_group()?;
-        let sink = self.writer.into_inner()?;
+        let mut sink = self.writer.into_inner()?;
         Ok(sink.flush()?)
     }
 }

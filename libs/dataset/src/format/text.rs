@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::Value;
 
-use super::{FormatError, Options, Schema, TableWriter};
+use super::{FormatError, Options, Schema, Sink, TableWriter};
 use crate::display;
 use crate::record::Record;
 
@@ -25,11 +25,11 @@ fn cell(value: Option<&Value>) -> Cow<'_, str> {
 
 pub(super) struct JsonlWriter<'w> {
     names: Vec<String>,
-    sink: &'w mut (dyn Write + Send),
+    sink: Sink<'w>,
 }
 
 impl<'w> JsonlWriter<'w> {
-    pub(super) fn new(schema: &Schema, sink: &'w mut (dyn Write + Send)) -> Self {
+    pub(super) fn new(schema: &Schema, sink: Sink<'w>) -> Self {
         Self { names: names(schema), sink }
     }
 }
@@ -48,7 +48,7 @@ impl TableWriter for JsonlWriter<'_> {
         Ok(self.sink.write_all(&line)?)
     }
 
-    fn finish(self: Box<Self>) -> Result<(), FormatError> {
+    fn finish(mut self: Box<Self>) -> Result<(), FormatError> {
         Ok(self.sink.flush()?)
     }
 }
@@ -56,14 +56,14 @@ impl TableWriter for JsonlWriter<'_> {
 pub(super) struct CsvWriter<'w> {
     names: Vec<String>,
     options: Options,
-    writer: csv::Writer<&'w mut (dyn Write + Send)>,
+    writer: csv::Writer<Sink<'w>>,
 }
 
 impl<'w> CsvWriter<'w> {
     pub(super) fn new(
         schema: &Schema,
         options: Options,
-        sink: &'w mut (dyn Write + Send),
+        sink: Sink<'w>,
     ) -> Result<Self, FormatError> {
         let mut csv =
             Self { names: names(schema), options, writer: csv::Writer::from_writer(sink) };
@@ -114,15 +114,12 @@ impl TableWriter for CsvWriter<'_> {
 
 pub(super) struct MarkdownWriter<'w> {
     names: Vec<String>,
-    sink: &'w mut (dyn Write + Send),
+    sink: Sink<'w>,
 }
 
 impl<'w> MarkdownWriter<'w> {
-    pub(super) fn new(
-        schema: &Schema,
-        sink: &'w mut (dyn Write + Send),
-    ) -> Result<Self, FormatError> {
-        let table = Self { names: names(schema), sink };
+    pub(super) fn new(schema: &Schema, sink: Sink<'w>) -> Result<Self, FormatError> {
+        let mut table = Self { names: names(schema), sink };
         if !table.names.is_empty() {
             let header = table.names.iter().map(|name| display::markdown(name));
             let header = header.collect::<Vec<_>>().join(" | ");
@@ -141,7 +138,7 @@ impl TableWriter for MarkdownWriter<'_> {
         Ok(writeln!(self.sink, "| {} |", cells.collect::<Vec<_>>().join(" | "))?)
     }
 
-    fn finish(self: Box<Self>) -> Result<(), FormatError> {
+    fn finish(mut self: Box<Self>) -> Result<(), FormatError> {
         Ok(self.sink.flush()?)
     }
 }

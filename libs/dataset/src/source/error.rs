@@ -70,12 +70,10 @@ pub(crate) fn utf8<'b>(
 ) -> Result<&'b str, SourceError> {
     std::str::from_utf8(bytes).map_err(|error| {
         let valid = error.valid_up_to();
-        let message = match bytes.get(valid) {
-            Some(byte) if error.error_len().is_some() => format!(
-                "byte 0x{byte:02X} is not UTF-8; if the file is Latin-1, convert it: iconv -f latin1 -t utf-8"
-            ),
-            _ => "the text ends inside a UTF-8 character".to_owned(),
-        };
+        let byte = bytes.get(valid).copied().unwrap_or_default();
+        let message = format!(
+            "byte 0x{byte:02X} is not UTF-8; if the file is Latin-1, convert it: iconv -f latin1 -t utf-8"
+        );
         start.after(&bytes[..valid]).error(name, message)
     })
 }

@@ -40,6 +40,16 @@ impl LocalStore {
         &self.root
     }
 
+    /// The job that claimed the directory, if one did.
+    pub fn owner(&self) -> Result<Option<String>, StoreError> {
+        let path = self.root.join(OWNER);
+        match fs::read_to_string(&path) {
+            Ok(owner) => Ok(Some(owner)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(io_error("read", &path, source)),
+        }
+    }
+
     /// Keeps other runs out while the lock is held, and removes what a killed one left half written.
     pub fn lock(&self) -> Result<Lock, StoreError> {
         let path = self.root.join(LOCK);

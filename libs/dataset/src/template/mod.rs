@@ -12,13 +12,17 @@ use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior};
 
 use crate::record::Record;
 
+/// Most `elif` of a template: the compiler nests each in the one before.
+const MAX_ELIF: usize = 500;
+
 /// Bounds on what a template may use.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Bytes of template text.
     pub source_bytes: usize,
-    /// Bytes of one `{{ … }}` or `{% … %}`: what is nested or chained in it is compiled by recursion.
-    pub tag_bytes: usize,
+    /// Operators (brackets, dots, filters, `and`, `not`, …) in one `{{ … }}` or `{% … %}`. The compiler descends by
+    /// recursion into what they nest or chain, so that this bounds its stack: 1 MiB is enough.
+    pub tag_operators: usize,
     /// Instructions and data of one rendering, in minijinja's unit: an instruction, or 64 bytes of data.
     pub fuel: u64,
     /// Bytes of rendered text.
@@ -27,7 +31,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { source_bytes: 256 << 10, tag_bytes: 8 << 10, fuel: 500_000, output_bytes: 1 << 20 }
+        Self { source_bytes: 256 << 10, tag_operators: 1000, fuel: 500_000, output_bytes: 1 << 20 }
     }
 }
 
@@ -84,13 +88,19 @@ impl Templates {
             ));
         }
         let tags = tags::scan(source);
+        if let Some(tag) = tags.iter().filter(|tag| tag.word() == "elif").nth(MAX_ELIF) {
+            return Err(syntax(
+                tag.offset,
+                format!("more than {MAX_ELIF} `elif`; look the value up in a map"),
+            ));
+        }
         for tag in &tags {
-            if tag.text.len() > self.limits.tag_bytes {
-                let limit = self.limits.tag_bytes;
-                return Err(syntax(
-                    tag.offset,
-                    format!("this tag has {} bytes; {limit} are allowed", tag.text.len()),
-                ));
+            let (operators, limit) = (tag.operators(), self.limits.tag_operators);
+            if operators > limit {
+                let message = format!(
+                    "this tag has {operators} operators; {limit} are allowed: split it with `set`"
+                );
+                return Err(syntax(tag.offset, message));
             }
             if let word @ ("include" | "import" | "from" | "extends") = tag.word() {
                 return Err(syntax(

@@ -9,7 +9,7 @@ pub(super) struct Tag<'s> {
     is_statement: bool,
 }
 
-/// The template's tags. Strings may hold `}}`; comments are skipped.
+/// The template's tags. Strings may hold `}}`; comments and what is `raw` are skipped.
 pub(super) fn scan(source: &str) -> Vec<Tag<'_>> {
     let mut tags = Vec::new();
     let mut position = 0;
@@ -20,13 +20,24 @@ pub(super) fn scan(source: &str) -> Vec<Tag<'_>> {
             b'#' => source[offset..].find("#}").map_or(source.len(), |end| offset + end + 2),
             b'{' | b'%' => {
                 let end = tag_end(source, offset, if *kind == b'{' { "}}" } else { "%}" });
-                tags.push(Tag { offset, text: &source[offset..end], is_statement: *kind == b'%' });
-                end
+                let tag = Tag { offset, text: &source[offset..end], is_statement: *kind == b'%' };
+                let is_raw = tag.word() == "raw";
+                tags.push(tag);
+                if is_raw { raw_end(source, end) } else { end }
             }
             _ => start + 1,
         };
     }
     tags
+}
+
+/// Where the `endraw` after a `raw` begins: between them nothing is a tag, and quotes quote nothing.
+fn raw_end(source: &str, start: usize) -> usize {
+    let is_end = |(at, _): &(usize, &str)| {
+        let inside = source[start + at + 2..].trim_start_matches(['-', '+']).trim_start();
+        inside.strip_prefix("endraw").is_some_and(|rest| !rest.starts_with(is_word))
+    };
+    source[start..].match_indices("{%").find(is_end).map_or(source.len(), |(at, _)| start + at)
 }
 
 /// Where the tag's text ends, which is the end of the template if it is never closed.
@@ -57,6 +68,27 @@ impl<'s> Tag<'s> {
         };
         let end = text.find(|c: char| !is_word(c)).unwrap_or(text.len());
         &text[..end]
+    }
+
+    /// How many operators the tag has outside of strings: each can put what stands beside it one level deeper.
+    pub(super) fn operators(&self) -> usize {
+        let mut operators = 0;
+        let mut quote = None;
+        let mut escaped = false;
+        for c in self.text.chars() {
+            match quote {
+                _ if escaped => escaped = false,
+                Some(_) if c == '\\' => escaped = true,
+                Some(open) if c == open => quote = None,
+                None if matches!(c, '"' | '\'') => quote = Some(c),
+                None if c.is_ascii_punctuation() && !matches!(c, ',' | ':' | '_') => operators += 1,
+                _ => {}
+            }
+        }
+        // Words in strings are counted too: they are few in templates, and a count too high does no harm.
+        let is_operator =
+            |word: &str| matches!(word, "and" | "or" | "not" | "if" | "else" | "is" | "in");
+        operators + words(self.text).filter(|(_, word)| is_operator(word)).count()
     }
 
     /// Names that a `set` or `with` statement defines, each with its offset in the template.
@@ -117,6 +149,21 @@ mod tests {
             .map(|t| t.text)
             .collect();
         assert_eq!(texts, [r#" "}}" ~ b "#, " if d ", " e"]);
+    }
+
+    #[test]
+    fn nothing_raw_is_a_tag_and_its_quotes_hide_no_tag() {
+        let source = "{%- raw -%}{{ ' {% set a = 1 %}{%- endraw %}{{ b }}{% raw %}{{ c }}";
+        let texts: Vec<_> = scan(source).into_iter().map(|tag| tag.text.trim()).collect();
+        assert_eq!(texts, ["- raw -", "- endraw", "b", "raw"]);
+    }
+
+    #[test]
+    fn operators_are_counted_outside_of_strings() {
+        let count = |source| scan(source).iter().map(Tag::operators).sum::<usize>();
+        assert_eq!(count("{{ a.b | join('+++', x=1) }}"), 5);
+        assert_eq!(count("{{ not a and b }}"), 2);
+        assert_eq!(count(r#"{{ "\"+" ~ a }}"#), 1);
     }
 
     #[test]

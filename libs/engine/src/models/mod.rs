@@ -1,9 +1,11 @@
 //! Implementations of [`Model`](crate::model::Model): the CPU executor, and candle for NVIDIA GPUs and cross-checks.
+#![warn(clippy::disallowed_methods)] // numbers must be the same on every platform
 
 mod batch;
 #[cfg(feature = "candle")]
 pub mod candle;
 pub mod cpu;
+pub mod fake;
 mod rope;
 mod source;
 
@@ -12,6 +14,7 @@ use crate::weights::{Matrix, ModelConfig, ModelFiles, TensorRole, WeightsError};
 #[cfg(feature = "candle")]
 pub use candle::{CandleDevice, CandleModel, CandleOptions};
 pub use cpu::{CpuModel, CpuOptions, Isa};
+pub use fake::{FakeConfig, FakeLogits, FakeModel};
 
 /// Where a model's weights come from: model files, or random numbers in tests.
 pub trait Tensors {

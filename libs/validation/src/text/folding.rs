@@ -75,7 +75,8 @@ mod tests {
 
     #[test]
     fn folding_twice_changes_nothing() {
-        for c in '\0'..=char::MAX {
+        // Above, there are only ideographs, tags and private characters.
+        for c in '\0'..='\u{1ffff}' {
             let once = fold(&format!("a{c}b"));
             assert_eq!(fold(&once), once, "U+{:04X}", c as u32);
         }

@@ -242,7 +242,7 @@ mod tests {
             ("controll", "control"),
             ("skies", "sky"),
             ("1990s", "1990"),
-            ("yyyyy", "yyyyi"),
+            ("yyyyy", "yyyyy"),
         ] {
             assert_eq!(stem(word), expect, "{word}");
         }
