@@ -1,7 +1,5 @@
 //! Chat templates that are broken, refuse a chat, or do harm. (What good ones render is compared with transformers in
-//! `tokenizer_goldens.rs`.)
-
-mod tokenizer;
+//! `goldens.rs`.)
 
 use std::sync::LazyLock;
 
@@ -10,7 +8,7 @@ use textnlp_engine::chat::{ChatError, ChatTemplate, Message};
 use textnlp_engine::tokenizer::{Piece, Tokenizer};
 use textnlp_engine::weights::{GgufTokenizer, SpecialTokens, TokenizerSource};
 
-use self::tokenizer::byte_alphabet;
+use crate::support::byte_alphabet;
 
 /// 256 bytes and four special tokens.
 static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| {

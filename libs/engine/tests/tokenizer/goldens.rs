@@ -1,8 +1,6 @@
 //! Ids against Hugging Face's `tokenizers` on 10,000 texts, and chats against transformers. The oracles' script is
 //! `goldens/make_tokenizer_goldens.py`.
 
-mod tokenizer;
-
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -11,7 +9,7 @@ use textnlp_engine::chat::{ChatError, ChatTemplate, Message};
 use textnlp_engine::tokenizer::{Piece, StreamDecoder, Tokenizer};
 use textnlp_engine::weights::{ModelFiles, SpecialTokens, TokenizerSource};
 
-use self::tokenizer::{gguf_as_json, gpt2, ids, json, json_gz, model_path, texts};
+use crate::support::{gguf_as_json, gpt2, ids, json, json_gz, model_path, texts};
 
 fn smollm2() -> (ModelFiles, Tokenizer) {
     let model = ModelFiles::open(&model_path()).expect("the model opens");
