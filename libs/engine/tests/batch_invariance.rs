@@ -5,12 +5,13 @@ mod common;
 use common::*;
 use textnlp_engine::model::{Batch, Logits, Model, Outputs, PageCopy, PageId, Span};
 use textnlp_engine::models::{CpuModel, CpuOptions, Isa, Tensors};
+use textnlp_engine::weights::ModelFiles;
 
 fn models() -> [(&'static str, RandomTensors); 3] {
     [("tiny llama", tiny_llama()), ("small llama", small_llama()), ("tiny gpt2", tiny_gpt2())]
 }
 
-fn load(tensors: &RandomTensors, threads: usize, isa: Option<Isa>) -> CpuModel {
+fn load(tensors: &dyn Tensors, threads: usize, isa: Option<Isa>) -> CpuModel {
     let mut model =
         CpuModel::load(tensors, CpuOptions { threads, max_rows: 512, isa }).expect("a valid model");
     model.reserve(200).expect("memory for 200 small pages");
@@ -250,4 +251,46 @@ fn what_breaks_the_contract_is_an_error_and_not_a_panic() {
     }
     assert!(model.copy_pages(&[PageCopy { from: 0, to: 200, tokens: 1 }]).is_err());
     assert!(model.forward(&Batch { tokens: &[1], spans: &[span] }, &mut logits).is_ok());
+}
+
+#[test]
+fn smollm2_is_the_same_bits_alone_in_a_batch_in_chunks_and_on_two_threads() {
+    let files = ModelFiles::open(&smollm2_path()).expect("the file is valid");
+    let sequences: Vec<Vec<u32>> =
+        (0..7).map(|number| random_tokens(30 + number, 20 + 3 * number as usize, 49_152)).collect();
+    let pages = |sequence: usize| pages(sequence as PageId * 3, 3);
+    let mut alone = load(&files, 1, None);
+    let expect: Vec<Vec<f32>> = sequences
+        .iter()
+        .enumerate()
+        .map(|(sequence, tokens)| {
+            step(&mut alone, tokens, 0, &pages(sequence), Outputs::Last).remove(0)
+        })
+        .collect();
+    drop(alone);
+    let mut model = load(&files, 2, None);
+    let owned: Vec<Vec<PageId>> = (0..7).map(pages).collect();
+    // All but the last tokens in one step, the first sequence's in two; then all decode together.
+    step(&mut model, &sequences[0][..5], 0, &owned[0], Outputs::None);
+    let mut logits = Logits::default();
+    for (chunk, outputs) in [(0, Outputs::None), (1, Outputs::Last)] {
+        let range = |sequence: usize| {
+            let last = sequences[sequence].len() - 1;
+            let done = if sequence == 0 { 5 } else { 0 };
+            if chunk == 0 { done..last } else { last..last + 1 }
+        };
+        let tokens: Vec<u32> =
+            (0..7).flat_map(|sequence| sequences[sequence][range(sequence)].to_vec()).collect();
+        let span = |sequence: usize| Span {
+            rows: range(sequence).len(),
+            first_position: range(sequence).start,
+            pages: &owned[sequence],
+            outputs,
+        };
+        let spans: Vec<Span<'_>> = (0..7).map(span).collect();
+        model
+            .forward(&Batch { tokens: &tokens, spans: &spans }, &mut logits)
+            .expect("a valid batch");
+    }
+    assert_same_bits(&rows(&logits, 49_152), &expect, "SmolLM2");
 }

@@ -115,46 +115,22 @@ mod reference {
     use candle_core::{DType, Device, Tensor};
     use candle_nn::VarBuilder;
     use candle_transformers::models::llama::{Cache, Config, Llama};
-    use textnlp_engine::weights::{LayerTensor as T, TensorRole};
+    use textnlp_engine::weights::Matrix;
 
     use super::*;
 
     fn weights(tensors: &dyn Tensors) -> HashMap<String, Tensor> {
-        let mut weights = HashMap::new();
-        let mut put = |name: String, role| {
-            let Some(matrix) = tensors.tensor(role).expect("a valid model") else {
-                return;
+        let tensor = |matrix: Matrix| {
+            let shape = match matrix.rows {
+                1 => vec![matrix.columns],
+                rows => vec![rows, matrix.columns],
             };
-            let shape = if matrix.rows == 1 {
-                vec![matrix.columns]
-            } else {
-                vec![matrix.rows, matrix.columns]
-            };
-            let tensor =
-                Tensor::from_vec(matrix.data, shape, &Device::Cpu).expect("a tensor of that shape");
-            weights.insert(name, tensor);
+            Tensor::from_vec(matrix.data, shape, &Device::Cpu).expect("a tensor of that shape")
         };
-        put("model.embed_tokens.weight".into(), TensorRole::TokenEmbedding);
-        put("model.norm.weight".into(), TensorRole::OutputNormWeight);
-        for layer in 0..tensors.config().layers {
-            for (name, tensor) in [
-                ("input_layernorm", T::AttentionNormWeight),
-                ("self_attn.q_proj", T::Query),
-                ("self_attn.k_proj", T::Key),
-                ("self_attn.v_proj", T::Value),
-                ("self_attn.o_proj", T::AttentionOutput),
-                ("post_attention_layernorm", T::FfnNormWeight),
-                ("mlp.gate_proj", T::Gate),
-                ("mlp.up_proj", T::Up),
-                ("mlp.down_proj", T::Down),
-            ] {
-                put(
-                    format!("model.layers.{layer}.{name}.weight"),
-                    TensorRole::Layer(layer, tensor),
-                );
-            }
-        }
-        weights
+        hugging_face_llama(tensors)
+            .into_iter()
+            .map(|(name, matrix)| (name, tensor(matrix)))
+            .collect()
     }
 
     /// Compares the last row of prompts of several lengths, all that this implementation returns.

@@ -238,3 +238,31 @@ pub(crate) fn smollm2_path() -> std::path::PathBuf {
     assert!(path.is_file(), "{} is missing: run `make model`", path.display());
     path
 }
+
+/// A LLaMA's tensors under the names of the Hugging Face hub.
+pub(crate) fn hugging_face_llama(tensors: &dyn Tensors) -> Vec<(String, Matrix)> {
+    use LayerTensor as T;
+    let mut roles = vec![
+        ("model.embed_tokens.weight".to_owned(), TensorRole::TokenEmbedding),
+        ("model.norm.weight".to_owned(), TensorRole::OutputNormWeight),
+        ("lm_head.weight".to_owned(), TensorRole::Head),
+    ];
+    for layer in 0..tensors.config().layers {
+        for (name, tensor) in [
+            ("input_layernorm", T::AttentionNormWeight),
+            ("self_attn.q_proj", T::Query),
+            ("self_attn.k_proj", T::Key),
+            ("self_attn.v_proj", T::Value),
+            ("self_attn.o_proj", T::AttentionOutput),
+            ("post_attention_layernorm", T::FfnNormWeight),
+            ("mlp.gate_proj", T::Gate),
+            ("mlp.up_proj", T::Up),
+            ("mlp.down_proj", T::Down),
+        ] {
+            let role = TensorRole::Layer(layer, tensor);
+            roles.push((format!("model.layers.{layer}.{name}.weight"), role));
+        }
+    }
+    let read = |role| tensors.tensor(role).expect("a valid model");
+    roles.into_iter().filter_map(|(name, role)| Some((name, read(role)?))).collect()
+}
