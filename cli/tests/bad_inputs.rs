@@ -81,7 +81,7 @@ fn a_manifest_is_refused_with_line_column_path_and_what_is_allowed() {
     check(sampling("maxTokens: 2147483648"), &["spec.sampling.maxTokens", "2147483648"]);
     check(sampling("temperature: -0.1"), &["spec.sampling.temperature", "-0.1"]);
     check(sampling("temperature: 2.1"), &["spec.sampling.temperature", "less than or equal to 2"]);
-    check(sampling("temperature: .nan"), &["NaN"]);
+    check(sampling("temperature: .nan"), &["job.yaml:8:", "no number"]);
     check(sampling("topP: 0"), &["spec.sampling.topP", "greater than 0"]);
     check(sampling("topP: 1.1"), &["spec.sampling.topP"]);
     check(sampling("topK: -1"), &["spec.sampling.topK"]);
@@ -94,7 +94,7 @@ fn a_manifest_is_refused_with_line_column_path_and_what_is_allowed() {
     );
     check(job("  columns:", "  output: {formats: [jsonl]}\n  columns:"), &["\"jsonl\"", "JSONL"]);
     check(job("    - name: text\n", "    - {name: text, value: x}\n    - name: text\n"), &["spec.columns", "text"]);
-    check(job("  columns:", "  modelRef: {name: x}\n  columns:"), &["job.yaml:8:", "modelRef", "duplicate"]);
+    check(job("  columns:", "  modelRef: {name: x}\n  columns:"), &["job.yaml:8:3", "\"modelRef\" is already set at 5:3"]);
     check(job("prompt: \"About {{ product }}.\"", "prompt: null"), &["spec.columns[0]"]);
 }
 
@@ -115,7 +115,11 @@ fn a_template_is_refused_before_anything_is_generated() {
     check(&prompt("\"{{ product | shout }}\""), 2, &["spec.columns[0].prompt", "shout"]);
     let nested = format!("\"{}x{}\"", "{% if true %}".repeat(9000), "{% endif %}".repeat(9000));
     check(&prompt(&nested), 2, &["spec.columns[0].prompt"]);
-    check(&job("    - name: text\n", "    - name: product\n"), 2, &["spec.columns[0].name", "source"]);
+    check(
+        &job("    - name: text\n", "    - {name: product, value: x}\n    - name: text\n"),
+        2,
+        &["spec.columns[0].name", "a field of the source too"],
+    );
     let cycle = "    - {name: a, value: \"{{ b }}\"}\n    - {name: b, value: \"{{ a }}\"}\n    - name: text\n";
     check(&job("    - name: text\n", cycle), 2, &["spec.columns", "a → b → a"]);
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use minijinja::value::{Serde, Value};
-use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
 
 use crate::record::Record;
 
@@ -110,6 +110,11 @@ impl Templates {
             }
         }
         let mut environment = sandbox(&self.limits);
+        for (used, offset) in tags.iter().flat_map(|tag| tag.uses()) {
+            if let Some(message) = unknown(&environment, &used) {
+                return Err(syntax(offset, message));
+            }
+        }
         environment.add_template_owned(name.to_owned(), source.to_owned()).map_err(|error| {
             let offset = error.range().map_or(0, |range| range.start);
             let known = error.range().is_some();
@@ -232,8 +237,21 @@ fn sandbox(limits: &Limits) -> Environment<'static> {
     // Errors then know where in the template they are.
     environment.set_debug(true);
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    environment.add_filter("truncate", minijinja_contrib::filters::truncate);
     environment.remove_global("debug");
     environment
+}
+
+/// What is wrong with a filter or test that the sandbox does not have. It is asked by calling it without anything, which
+/// the ones that exist refuse for another reason.
+fn unknown(environment: &Environment<'_>, used: &tags::Use<'_>) -> Option<String> {
+    let mut state = environment.empty_state();
+    let (kind, name, error) = match *used {
+        tags::Use::Filter(name) => ("filter", name, state.apply_filter(name, &[]).err()?.kind()),
+        tags::Use::Test(name) => ("test", name, state.perform_test(name, &[]).err()?.kind()),
+    };
+    matches!(error, ErrorKind::UnknownFilter | ErrorKind::UnknownTest)
+        .then(|| format!("there is no {kind} `{name}`"))
 }
 
 fn message(error: &Error) -> String {

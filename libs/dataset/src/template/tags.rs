@@ -116,6 +116,53 @@ impl<'s> Tag<'s> {
     }
 }
 
+/// A filter or test that a tag names.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Use<'s> {
+    /// `value | name`, or `{% filter name %}`.
+    Filter(&'s str),
+    /// `value is name`, `value is not name`.
+    Test(&'s str),
+}
+
+impl<'s> Tag<'s> {
+    /// The filters and tests that the tag names, each with its offset in the template. The compiler looks them up only
+    /// when it comes to them in a row.
+    pub(super) fn uses(&self) -> Vec<(Use<'s>, usize)> {
+        let mut uses = Vec::new();
+        let mut previous = (0, "");
+        for (at, word) in words(self.text).filter(|(at, _)| !self.is_quoted(*at)) {
+            let between = self.text[previous.0 + previous.1.len()..at].trim();
+            let first = previous.1.is_empty();
+            if between.ends_with('|') || (previous.1 == "filter" && self.word() == "filter" && between.is_empty()) {
+                uses.push((Use::Filter(word), self.offset + at));
+            } else if !first && between.is_empty() && previous.1 == "is" && word != "not" {
+                uses.push((Use::Test(word), self.offset + at));
+            } else if between.is_empty() && previous.1 == "not" && self.text[..previous.0].trim_end().ends_with(" is") {
+                uses.push((Use::Test(word), self.offset + at));
+            }
+            previous = (at, word);
+        }
+        uses
+    }
+
+    /// Whether a place in the tag's text lies in a string.
+    fn is_quoted(&self, at: usize) -> bool {
+        let mut quote = None;
+        let mut escaped = false;
+        for c in self.text[..at].chars() {
+            match quote {
+                _ if escaped => escaped = false,
+                Some(_) if c == '\\' => escaped = true,
+                Some(open) if c == open => quote = None,
+                None if matches!(c, '"' | '\'') => quote = Some(c),
+                _ => {}
+            }
+        }
+        quote.is_some()
+    }
+}
+
 /// Where a name is first used in a tag.
 pub(super) fn find(source: &str, name: &str) -> Option<usize> {
     scan(source).into_iter().find_map(|tag| {
@@ -164,6 +211,15 @@ mod tests {
         assert_eq!(count("{{ a.b | join('+++', x=1) }}"), 5);
         assert_eq!(count("{{ not a and b }}"), 2);
         assert_eq!(count(r#"{{ "\"+" ~ a }}"#), 1);
+    }
+
+    #[test]
+    fn filters_and_tests_are_found_outside_of_strings() {
+        let uses = |source| scan(source).iter().flat_map(Tag::uses).map(|(u, _)| u).collect::<Vec<_>>();
+        use Use::{Filter, Test};
+        assert_eq!(uses("{{ a | upper|join('| x', b|trim) }}"), [Filter("upper"), Filter("join"), Filter("trim")]);
+        assert_eq!(uses("{% if a is defined and b is not odd %}"), [Test("defined"), Test("odd")]);
+        assert_eq!(uses("{% filter upper %}{{ x.is }}{{ 'a is b' }}{% endfilter %}"), [Filter("upper")]);
     }
 
     #[test]
