@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use textnlp_crds::Kind;
 use textnlp_crds::admission::{self, CauseKind};
+use textnlp_crds::manifest;
 
 const CASES: &str = include_str!("api_server/cases.jsonl");
 const ANSWERS: &str = include_str!("api_server/answers.jsonl");
@@ -70,4 +71,30 @@ fn reason<'m>(path: &str, message: &'m str) -> &'m str {
         .iter()
         .find_map(|type_| message.strip_prefix(&format!("Invalid value: \"{type_}\": ")))
         .unwrap_or(message)
+}
+
+#[test]
+fn plain_scalars_are_read_as_kubectl_reads_them() {
+    let texts: Vec<&str> = include_str!("api_server/scalars.txt").lines().collect();
+    let answers: Vec<&str> = include_str!("api_server/scalars.jsonl").lines().collect();
+    assert_eq!(texts.len(), answers.len(), "run the oracle again");
+    for (text, answer) in texts.iter().zip(answers) {
+        let expected: Value = serde_json::from_str(answer).expect("JSON");
+        let found = manifest::parse("a", format!("a: {text}\n").as_bytes());
+        let found = found.map(|documents| documents[0].value["a"].clone());
+        match expected.get("a") {
+            Some(value) => assert_eq!(found, Ok(as_stored(value)), "{text}"),
+            None => assert!(found.is_err(), "{text}: {found:?}"),
+        }
+    }
+}
+
+/// An API server holds numbers as 64-bit signed integers or doubles.
+fn as_stored(value: &Value) -> Value {
+    match (value.as_i64(), value.as_f64()) {
+        (Some(integer), _) => integer.into(),
+        (None, Some(0.0)) => 0.into(),
+        (None, Some(double)) => double.into(),
+        _ => value.clone(),
+    }
 }

@@ -119,17 +119,53 @@ fn every_field_has_a_line_and_a_column() {
 }
 
 #[test]
+fn a_field_name_that_kubectl_takes_for_a_boolean_is_read_as_meant_with_a_warning() {
+    let metric = "validation: {metrics: [{metric: distinct, column: text, params: {n: 2}}]}";
+    let manifest = read(&job("a", metric));
+    let validation = manifest.jobs[0]
+        .object
+        .spec
+        .validation
+        .as_ref()
+        .expect("validation");
+    assert_eq!(
+        validation.metrics[0].params.as_ref().expect("params").n,
+        Some(2)
+    );
+    let warnings: Vec<String> = manifest.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "job.yaml:8:67: spec.validation.metrics[0].params.n: kubectl reads the name n as false, and an API server refuses it: write \"n\" in quotes"
+        ]
+    );
+    let quoted = read(&job("a", &metric.replace("n: 2", "\"n\": 2")));
+    assert!(quoted.warnings.is_empty());
+    // Data is what kubectl makes of it.
+    let record = read(&job("a", "constants: {n: 1, \"y\": 2}"));
+    assert_eq!(
+        record.jobs[0]
+            .object
+            .spec
+            .constants
+            .keys()
+            .collect::<Vec<_>>(),
+        ["false", "y"]
+    );
+}
+
+#[test]
 fn anchors_and_merge_keys_work_as_in_kubectl() {
     let text = job(
         "a",
-        "constants:\n    base: &base {x: 1, y: 2}\n    more: {y: 3, <<: *base}\n    list: &list [*base]\n    again: *list\n    both: {<<: [*base, {x: 9, z: 9}]}",
+        "constants:\n    base: &base {x: 1, z: 2}\n    more: {z: 3, <<: *base}\n    list: &list [*base]\n    again: *list\n    both: {<<: [*base, {x: 9, w: 9}]}",
     );
     let constants = &read(&text).jobs[0].object.spec.constants;
-    assert_eq!(constants["more"], serde_json::json!({"x": 1, "y": 3}));
-    assert_eq!(constants["again"], serde_json::json!([{"x": 1, "y": 2}]));
+    assert_eq!(constants["more"], serde_json::json!({"x": 1, "z": 3}));
+    assert_eq!(constants["again"], serde_json::json!([{"x": 1, "z": 2}]));
     assert_eq!(
         constants["both"],
-        serde_json::json!({"x": 1, "y": 2, "z": 9})
+        serde_json::json!({"x": 1, "z": 2, "w": 9})
     );
 }
 
@@ -149,7 +185,7 @@ fn the_items_of_a_list_are_documents_with_positions_of_their_own() {
         Manifest::read([("list.yaml", text.as_bytes())], &[]).expect_err("a number as name");
     assert_eq!(
         wrong.0[0].to_string(),
-        "list.yaml:7:42: spec.columns[0].name: Invalid value: 5: must be of type string: \"integer\"; put the text in quotes"
+        "list.yaml:7:42: spec.columns[0].name: Invalid value: 5: must be of type string: \"integer\"; put a text in quotes"
     );
 }
 
@@ -193,8 +229,8 @@ fn what_is_missing_or_doubled_is_named() {
             "job.yaml:6:14: spec.modelRef.name: the ModelDeployment \"m\" is in none of the files; add its file, or give --model PATH",
         ),
         (
-            job("a", "") + &model("n"),
-            "job.yaml:6:14: spec.modelRef.name: the ModelDeployment \"m\" is in none of the files (there are: n); add its file, or give --model PATH",
+            job("a", "") + &model("other"),
+            "job.yaml:6:14: spec.modelRef.name: the ModelDeployment \"m\" is in none of the files (there are: other); add its file, or give --model PATH",
         ),
         (
             job("a", "") + &model("m") + &model("m"),
@@ -228,7 +264,7 @@ fn a_config_map_holds_texts_and_bytes() {
     );
     assert_eq!(
         wrong.expect_err("a number").to_string(),
-        "c.yaml:4:8: data.port: Invalid value: 80: must be of type string: \"integer\"; put the text in quotes\nc.yaml:5:1: date: unknown field \"date\"; did you mean \"data\"?"
+        "c.yaml:4:8: data.port: Invalid value: 80: must be of type string: \"integer\"; put a text in quotes\nc.yaml:5:1: date: unknown field \"date\"; did you mean \"data\"?"
     );
 }
 

@@ -67,7 +67,7 @@ fn names_of_objects() {
     );
     check(
         &JOB.replace("tickets", "7"),
-        "job.yaml:4:3: metadata.name: Invalid value: 7: must be of type string: \"integer\"",
+        "job.yaml:4:3: metadata.name: Invalid value: 7: must be of type string: \"integer\"; put a text in quotes",
     );
     check(
         &JOB.replace("tickets", &"a".repeat(254)),

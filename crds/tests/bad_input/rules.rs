@@ -69,8 +69,8 @@ fn names_of_columns_and_attributes() {
 #[test]
 fn columns_that_contradict_themselves() {
     check(
-        &JOB.replace("    prompt: Hello", "    value: x\n    system: y"),
-        "job.yaml:10:5: spec.columns[0].system: Invalid value: true: must be of type string: \"boolean\"",
+        &JOB.replace("    prompt: Hello", "    value: x\n    system: You are"),
+        "job.yaml:10:5: spec.columns[0].system: Invalid value: \"You are\": system stands beside a prompt; among messages, write one with the role `system`",
     );
     check(
         &format!("{JOB}    system: You are\n    mode: Completion\n"),
@@ -85,8 +85,8 @@ fn columns_that_contradict_themselves() {
         "job.yaml:5:1: spec.modelRef: Invalid value: \"object\": a column calls a model, but neither the column nor the job names one in modelRef",
     );
     spec(
-        "attributes: [{name: a, choice: {values: [x, y], weights: [1]}}, {name: b, choice: {values: [x], weights: [0]}}, {name: c, uniform: {min: 2, max: 1}}]",
-        "job.yaml:10:47: spec.attributes[0].choice.values[1]: Invalid value: true: must be of type string: \"boolean\"",
+        "attributes: [{name: a, choice: {values: [p, q], weights: [1]}}, {name: b, choice: {values: [x], weights: [0]}}, {name: c, uniform: {min: 2, max: 1}}]",
+        "job.yaml:10:51: spec.attributes[0].choice.weights: Invalid value: \"array\": weights must have one number for each of values\njob.yaml:10:99: spec.attributes[1].choice.weights: Invalid value: \"array\": at least one weight must be greater than 0\njob.yaml:10:125: spec.attributes[2].uniform: Invalid value: \"object\": min must not be greater than max",
     );
 }
 

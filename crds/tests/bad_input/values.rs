@@ -109,6 +109,23 @@ fn wrong_types() {
 }
 
 #[test]
+fn texts_that_yaml_takes_for_something_else() {
+    let hint = "YAML reads y, n, yes, no, on and off as booleans: put a text in quotes";
+    for (word, value) in [("y", true), ("no", false), ("On", true)] {
+        spec(
+            &format!("attributes: [{{name: a, choice: {{values: [x, {word}]}}}}]"),
+            &format!(
+                "job.yaml:10:47: spec.attributes[0].choice.values[1]: Invalid value: {value}: must be of type string: \"boolean\"; {hint}"
+            ),
+        );
+    }
+    spec(
+        "sampling: {stop: [5]}",
+        "job.yaml:10:21: spec.sampling.stop[0]: Invalid value: 5: must be of type string: \"integer\"; put a text in quotes",
+    );
+}
+
+#[test]
 fn nulls() {
     check(
         &JOB.replace("name: ticket\n    prompt", "name: null\n    prompt"),
