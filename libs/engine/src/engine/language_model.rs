@@ -14,7 +14,7 @@ use crate::weights::{ModelFiles, WeightsError};
 /// How a model is loaded.
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions {
-    /// Threads that compute; `None` takes one per processor.
+    /// Threads that compute and draw; `None` takes one per processor.
     pub threads: Option<usize>,
     /// The files' digest, if it is known already: it costs reading the weights once more.
     pub digest: Option<String>,
@@ -127,10 +127,11 @@ impl LanguageModel {
     pub fn load(path: &Path, options: LoadOptions) -> Result<LanguageModel, LanguageModelError> {
         let files = ModelFiles::open(path)?;
         let mut cpu = CpuOptions::default();
+        let mut engine = options.engine;
         if let Some(threads) = options.threads {
-            cpu.threads = threads;
+            (cpu.threads, engine.threads) = (threads, threads);
         }
-        if let Some(rows) = options.engine.max_batch_tokens {
+        if let Some(rows) = engine.max_batch_tokens {
             cpu.max_rows = rows;
         }
         // Hashing and the tokenizer take about as long as packing the weights.
@@ -150,7 +151,7 @@ impl LanguageModel {
             model: Box::new(model?),
             tokenizer,
             chat_template: files.chat_template().map(str::to_owned),
-            engine: options.engine,
+            engine,
         })
     }
 

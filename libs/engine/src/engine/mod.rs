@@ -4,6 +4,7 @@
 //! that would not be computed soon wait in a bounded queue. A request's failure is its own; an error of the model fails
 //! the requests of that step; a panic, or three failed steps in a row, ends the engine, which then says why.
 
+mod draw;
 mod language_model;
 mod pace;
 mod queue;
@@ -40,12 +41,14 @@ pub struct EngineConfig {
     pub step: Duration,
     /// Most requests that wait for their turn.
     pub queue: usize,
+    /// Threads that draw tokens.
+    pub threads: usize,
     /// Whether equal beginnings of prompts are computed once.
     pub reuse_prefixes: bool,
 }
 
 impl Default for EngineConfig {
-    /// For a job: 64 sequences, 1 GiB of KV memory, steps of 250 ms, 1024 waiting requests.
+    /// For a job: 64 sequences, 1 GiB of KV memory, steps of 250 ms, 1024 waiting requests, a thread per processor.
     fn default() -> EngineConfig {
         EngineConfig {
             max_sequences: 64,
@@ -53,6 +56,7 @@ impl Default for EngineConfig {
             kv_bytes: 1 << 30,
             step: Duration::from_millis(250),
             queue: 1024,
+            threads: thread::available_parallelism().map_or(1, usize::from),
             reuse_prefixes: true,
         }
     }

@@ -7,14 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use super::draw::{Draw, Drawing};
 use super::pace::Pace;
 use super::queue::{End, Job, Queue};
 use super::text::CompletionText;
 use super::{Completion, EngineConfig, EngineStats, Event, FinishReason, RowError, Sink};
 use crate::model::{Batch, Logits, Model, ModelError};
-use crate::sampling::{
-    LogitsRow, Sampled, Sampler, SamplingError, SamplingParams, TokenLogprob, token_random,
-};
+use crate::sampling::{Sampled, SamplingError, SamplingParams, TokenLogprob, token_random};
 use crate::scheduler::{Next, Plan, Scheduler, SchedulerConfig, SequenceId};
 use crate::tokenizer::Tokenizer;
 
@@ -50,7 +49,7 @@ pub(super) struct Worker {
     model: Box<dyn Model>,
     tokenizer: Arc<Tokenizer>,
     scheduler: Scheduler,
-    sampler: Sampler,
+    drawing: Drawing,
     logits: Logits,
     active: BTreeMap<SequenceId, Active>,
     queue: Arc<Queue>,
@@ -76,7 +75,7 @@ impl Worker {
             model,
             tokenizer,
             scheduler: Scheduler::new(limits),
-            sampler: Sampler::default(),
+            drawing: Drawing::new(config.threads),
             logits: Logits::default(),
             active: BTreeMap::new(),
             queue,
@@ -180,10 +179,30 @@ impl Worker {
         self.pace.record(plan.tokens.len(), started.elapsed());
         self.failures = 0;
         self.stats.steps += 1;
-        let outputs: Vec<SequenceId> = plan.outputs().collect();
-        let next: Vec<Next> = (0..).zip(outputs).map(|(row, id)| self.advance(row, id)).collect();
+        let mut drawn = self.draw(&plan).into_iter();
+        let advance = |id| match self.active.contains_key(&id) {
+            true => drawn.next().map_or(Next::End, |drawn| self.advance(id, drawn)),
+            false => Next::End,
+        };
+        let next: Vec<Next> = plan.outputs().map(advance).collect();
         self.scheduler.apply(&plan, &next);
         Ok(())
+    }
+
+    /// The next tokens of the plan's sequences.
+    fn draw(&mut self, plan: &Plan) -> Vec<Result<Sampled, SamplingError>> {
+        let draw = |(id, row)| {
+            let active = self.active.get(&id)?;
+            let position = active.completion_tokens as u64;
+            Some(Draw {
+                row,
+                history: self.scheduler.tokens(id)?,
+                params: &active.params,
+                random: token_random(active.seed, active.choice, position),
+            })
+        };
+        let draws: Vec<Draw<'_>> = plan.outputs().zip(0..).filter_map(draw).collect();
+        self.drawing.draw(&self.logits, &draws)
     }
 
     fn forward(&mut self, plan: &Plan) -> Result<(), ModelError> {
@@ -207,18 +226,13 @@ impl Worker {
         }
     }
 
-    /// Draws the next token of a sequence and tells its sink.
-    fn advance(&mut self, row: usize, id: SequenceId) -> Next {
+    /// Takes the next token of a sequence, and tells its sink.
+    fn advance(&mut self, id: SequenceId, drawn: Result<Sampled, SamplingError>) -> Next {
         let Some(active) = self.active.get_mut(&id) else { return Next::End };
         if active.completion_tokens == 0 {
             self.stats.prompt_tokens += active.prompt_tokens as u64;
             self.stats.cached_tokens += self.scheduler.cached_tokens(id) as u64;
         }
-        let history = self.scheduler.tokens(id).unwrap_or_default();
-        let random = token_random(active.seed, active.choice, active.completion_tokens as u64);
-        let drawn = LogitsRow::of(&self.logits, row)
-            .ok_or(SamplingError::Incomplete)
-            .and_then(|row| self.sampler.sample(row, history, &active.params, random));
         let Sampled { token, logprob } = match drawn {
             Ok(sampled) => sampled,
             Err(error) => {

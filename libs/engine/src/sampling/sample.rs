@@ -144,6 +144,9 @@ fn draw(ranking: &mut Ranking<'_>, params: &SamplingParams, maximum: f32, random
         top_k => top_k.min(ranking.len()),
     };
     let all = top_k == ranking.len();
+    if !all {
+        ranking.first(top_k); // no more of them than that need be in order
+    }
     let total = |ranking: &mut Ranking<'_>| match all {
         true => total_weight(ranking.values(), maximum, temperature),
         false => {
