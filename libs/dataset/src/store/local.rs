@@ -127,7 +127,7 @@ impl LocalStore {
         fs::create_dir_all(folder)?;
         let parents =
             folder.ancestors().skip(1).take_while(|parent| parent.starts_with(&self.root));
-        parents.map(|parent| File::open(parent)?.sync_all()).collect()
+        parents.try_for_each(|parent| File::open(parent)?.sync_all())
     }
 
     fn outside(&self, path: &str) -> StoreError {
