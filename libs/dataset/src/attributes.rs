@@ -1,8 +1,10 @@
-//! Attributes: values drawn per row, by a counter generator, so that a row's draw depends on nothing but its name.
+//! Attributes: values drawn per row, by a counter generator, so that a row's draw depends on
+//! nothing but its name.
 //!
-//! The random number of (job seed, attribute, record, sample) is the first 16 bytes, little-endian, of SHA-256 over
-//! `textnlp-attribute/1`, a zero byte, the seed (u64, little-endian), the length of the attribute's name in bytes
-//! (u32, little-endian), the name (UTF-8), the record (u64, little-endian) and the sample (u32, little-endian).
+//! The random number of (job seed, attribute, record, sample) is the first 16 bytes, little-endian,
+//! of SHA-256 over `textnlp-attribute/1`, a zero byte, the seed (u64, little-endian), the length of
+//! the attribute's name in bytes (u32, little-endian), the name (UTF-8), the record (u64,
+//! little-endian) and the sample (u32, little-endian).
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -149,14 +151,16 @@ pub fn random(seed: u64, attribute: &str, id: RowId) -> u128 {
     hash.iter().take(16).rev().fold(0, |number, byte| number << 8 | u128::from(*byte))
 }
 
-/// A number from 0 to `bound - 1`: floor(random / 2^128 × bound). No value is likelier than another by more than 2^-64.
+/// A number from 0 to `bound - 1`: floor(random / 2^128 × bound). No value is likelier than another
+/// by more than 2^-64.
 fn below(random: u128, bound: u64) -> u64 {
     let (high, low) = (random >> 64, random & u128::from(u64::MAX));
     let bound = u128::from(bound);
     ((high * bound + ((low * bound) >> 64)) >> 64) as u64
 }
 
-/// The index whose cumulative weight is the first above u × sum, u being the top 53 bits as a fraction below 1.
+/// The index whose cumulative weight is the first above u × sum, u being the top 53 bits as a
+/// fraction below 1.
 fn weighted(random: u128, weights: &[f64]) -> usize {
     let fraction = (random >> 75) as f64 / (1u64 << 53) as f64;
     let target = fraction * weights.iter().sum::<f64>();
@@ -184,8 +188,8 @@ mod tests {
         RowId { record, sample }
     }
 
-    /// From Python: `int.from_bytes(sha256(b"textnlp-attribute/1\0" + struct.pack("<QI", seed, len(name)) + name +
-    /// struct.pack("<QI", record, sample)).digest()[:16], "little")`.
+    /// From Python: `int.from_bytes(sha256(b"textnlp-attribute/1\0" + struct.pack("<QI", seed,
+    /// len(name)) + name + struct.pack("<QI", record, sample)).digest()[:16], "little")`.
     #[test]
     fn the_random_bits_are_the_documented_ones() {
         assert_eq!(random(42, "tone", id(0, 0)), 0x83a9b249183842e1b7d6b2cd2b9baacb);

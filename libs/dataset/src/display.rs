@@ -1,8 +1,8 @@
-//! Shows untrusted text on a terminal and in Markdown without letting it act: control characters, ANSI escapes and
-//! bidirectional overrides become visible escapes.
+//! Shows untrusted text on a terminal and in Markdown without letting it act: control characters,
+//! ANSI escapes and bidirectional overrides become visible escapes.
 
-/// Text for a terminal: every character that could move the cursor, change colours or reorder text is written as
-/// `\u{1b}`; line feeds and tabs stay.
+/// Text for a terminal: every character that could move the cursor, change colours or reorder text
+/// is written as `\u{1b}`; line feeds and tabs stay.
 pub fn terminal(text: &str) -> String {
     escape(text, |c| c != '\n' && c != '\t' && is_unsafe(c))
 }

@@ -1,6 +1,8 @@
-//! Jinja2 templates in a sandbox: no files and no includes; time, memory, depth and output are bounded.
+//! Jinja2 templates in a sandbox: no files and no includes; time, memory, depth and output are
+//! bounded.
 //!
-//! What a record holds is only ever a value here: template syntax in it is plain text, and nothing is escaped.
+//! What a record holds is only ever a value here: template syntax in it is plain text, and nothing
+//! is escaped.
 
 mod tags;
 
@@ -20,10 +22,12 @@ const MAX_ELIF: usize = 500;
 pub struct Limits {
     /// Bytes of template text.
     pub source_bytes: usize,
-    /// Operators (brackets, dots, filters, `and`, `not`, …) in one `{{ … }}` or `{% … %}`. The compiler descends by
-    /// recursion into what they nest or chain, so that this bounds its stack: 1 MiB is enough.
+    /// Operators (brackets, dots, filters, `and`, `not`, …) in one `{{ … }}` or `{% … %}`. The
+    /// compiler descends by recursion into what they nest or chain, so that this bounds its stack:
+    /// 1 MiB is enough.
     pub tag_operators: usize,
-    /// Instructions and data of one rendering, in minijinja's unit: an instruction, or 64 bytes of data.
+    /// Instructions and data of one rendering, in minijinja's unit: an instruction, or 64 bytes of
+    /// data.
     pub fuel: u64,
     /// Bytes of rendered text.
     pub output_bytes: usize,
@@ -207,7 +211,8 @@ impl Template {
         }
     }
 
-    /// Renders it over the names and values of a row; where a name is in several scopes, the last one counts.
+    /// Renders it over the names and values of a row; where a name is in several scopes, the last
+    /// one counts.
     pub fn render(&self, scopes: &[&Record]) -> Result<String, TemplateError> {
         let fields = scopes.iter().flat_map(|scope| scope.iter());
         let values = Value::from_pairs(

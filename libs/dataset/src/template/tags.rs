@@ -31,7 +31,8 @@ pub(super) fn scan(source: &str) -> Vec<Tag<'_>> {
     tags
 }
 
-/// Where the `endraw` after a `raw` begins: between them nothing is a tag, and quotes quote nothing.
+/// Where the `endraw` after a `raw` begins: between them nothing is a tag, and quotes quote
+/// nothing.
 fn raw_end(source: &str, start: usize) -> usize {
     let is_end = |(at, _): &(usize, &str)| {
         let inside = source[start + at + 2..].trim_start_matches(['-', '+']).trim_start();
@@ -70,7 +71,8 @@ impl<'s> Tag<'s> {
         &text[..end]
     }
 
-    /// How many operators the tag has outside of strings: each can put what stands beside it one level deeper.
+    /// How many operators the tag has outside of strings: each can put what stands beside it one
+    /// level deeper.
     pub(super) fn operators(&self) -> usize {
         let mut operators = 0;
         let mut quote = None;
@@ -85,7 +87,8 @@ impl<'s> Tag<'s> {
                 _ => {}
             }
         }
-        // Words in strings are counted too: they are few in templates, and a count too high does no harm.
+        // Words in strings are counted too: they are few in templates, and a count too high does no
+        // harm.
         let is_operator =
             |word: &str| matches!(word, "and" | "or" | "not" | "if" | "else" | "is" | "in");
         operators + words(self.text).filter(|(_, word)| is_operator(word)).count()
@@ -93,7 +96,8 @@ impl<'s> Tag<'s> {
 
     /// Names that a `set` or `with` statement defines, each with its offset in the template.
     ///
-    /// The compiler takes `{% set x = x | upper %}` for a template that needs no `x`; the caller refuses such a name.
+    /// The compiler takes `{% set x = x | upper %}` for a template that needs no `x`; the caller
+    /// refuses such a name.
     pub(super) fn assigned(&self) -> Vec<(String, usize)> {
         if !matches!(self.word(), "set" | "with") {
             return Vec::new();
@@ -103,7 +107,8 @@ impl<'s> Tag<'s> {
             let after = self.text[at + name.len()..].trim_start();
             let before = self.text[..at].trim_end();
             let assigned = after.starts_with('=') && !after.starts_with("==");
-            // `{% set x %}…{% endset %}`, and `set a, b = …`, whose names before the last are followed by commas.
+            // `{% set x %}…{% endset %}`, and `set a, b = …`, whose names before the last are
+            // followed by commas.
             let listed = !self.text[..at].contains('=')
                 && (after.is_empty() || after == "-" || after.starts_with(','));
             !before.ends_with('.') && (assigned || listed)
