@@ -125,7 +125,7 @@ impl LocalStore {
             return Ok(());
         }
         fs::create_dir_all(folder)?;
-        let parents =
+        let mut parents =
             folder.ancestors().skip(1).take_while(|parent| parent.starts_with(&self.root));
         parents.try_for_each(|parent| File::open(parent)?.sync_all())
     }
