@@ -90,6 +90,17 @@ fn an_alias_bomb_is_refused_before_it_is_expanded() {
 }
 
 #[test]
+fn anchors_inside_anchors_are_no_way_around_the_bound() {
+    let anchors: String = (0..90).map(|level| format!("&a{level} {{k: ")).collect();
+    let text = format!("a: {anchors}[{}]{}\n", "x, ".repeat(50_000), "}".repeat(90));
+    let found = answer(&text);
+    assert!(
+        found.contains("the file has more than 500000 values"),
+        "{found}"
+    );
+}
+
+#[test]
 fn overrides() {
     set("spec.sampling.seed=7", "accepted");
     set("spec.columns[0].prompt=Bye {{ name }}", "accepted");
