@@ -128,6 +128,7 @@ impl<'t> Loader<'t> {
             }
         };
         if anchor != 0 {
+            self.charge(node.size, at)?; // the copy that aliases repeat
             self.anchors.insert(anchor, node.clone());
         }
         Ok(node)

@@ -76,7 +76,7 @@ fn an_alias_bomb_is_refused_before_it_is_expanded() {
     }
     check(
         &bomb,
-        "job.yaml:6:25: the file has more than 500000 values; put large data in a file of its own and name it in spec.source",
+        "job.yaml:6:20: the file has more than 500000 values; put large data in a file of its own and name it in spec.source",
     );
     let text = format!(
         "a: &a {}\nb: [{}]\n",
@@ -85,7 +85,18 @@ fn an_alias_bomb_is_refused_before_it_is_expanded() {
     );
     check(
         &text,
-        "job.yaml:2:253: the file has more than 67108864 bytes of text when its aliases are expanded",
+        "job.yaml:2:249: the file has more than 67108864 bytes of text when its aliases are expanded",
+    );
+}
+
+#[test]
+fn anchors_inside_anchors_are_no_way_around_the_bound() {
+    let anchors: String = (0..90).map(|level| format!("&a{level} {{k: ")).collect();
+    let text = format!("a: {anchors}[{}]{}\n", "x, ".repeat(50_000), "}".repeat(90));
+    let found = answer(&text);
+    assert!(
+        found.contains("the file has more than 500000 values"),
+        "{found}"
     );
 }
 

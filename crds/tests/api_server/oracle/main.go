@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"sort"
 
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 	apiv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -127,6 +128,13 @@ func (k kind) causes(test testCase) []cause {
 	for _, err := range errs {
 		causes = append(causes, cause{err.Field, err.ErrorBody()})
 	}
+	// The API server walks maps, in no order.
+	sort.SliceStable(causes, func(a, b int) bool {
+		if causes[a].Path != causes[b].Path {
+			return causes[a].Path < causes[b].Path
+		}
+		return causes[a].Message < causes[b].Message
+	})
 	return causes
 }
 
