@@ -256,3 +256,96 @@ fn description(node: &Value, text: &mut String) {
         text.push('\n');
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_explained_as_kubectl_does() {
+        let page = explain("gj.spec.sampling").expect("a page");
+        let start = "\
+GROUP:      textnlp.dev
+KIND:       GenerationJob
+VERSION:    v1alpha1
+
+FIELD: sampling <Object>
+default: {}
+
+DESCRIPTION:
+    How tokens are drawn, for all columns.
+
+FIELDS:
+  maxTokens\t<integer>
+  default: 256
+  minimum: 1
+  maximum: 1048576
+    The most tokens that a completion may have. It is cut (finish reason
+    `length`) at this many, or where the model's context ends. Default 256.
+
+  minP\t<number>
+";
+        assert!(page.starts_with(start), "{page}");
+    }
+
+    #[test]
+    fn a_leaf_shows_its_enum_and_lists_are_looked_through() {
+        let expect = "\
+GROUP:      textnlp.dev
+KIND:       GenerationJob
+VERSION:    v1alpha1
+
+FIELD: mode <string>
+enum: Auto, Chat, Completion
+default: \"Auto\"
+
+DESCRIPTION:
+    How the model is called. `Auto`: as a chat if the model has a chat template,
+    else as a completion; the report records which.
+";
+        for path in [
+            "spec.columns.mode",
+            "generationjob.spec.columns[0].mode",
+            "gj.spec.columns[].mode",
+        ] {
+            assert_eq!(explain(path).as_deref(), Ok(expect), "{path}");
+        }
+    }
+
+    #[test]
+    fn required_fields_and_types_are_marked() {
+        let page = explain("spec").expect("a page");
+        assert!(
+            page.contains("  columns\t<[]Object> -required-\n"),
+            "{page}"
+        );
+        assert!(page.contains("  modelRef\t<Object>\n"), "{page}");
+        let page = explain("mdl.spec.resources").expect("a page");
+        assert!(
+            page.contains("  limits\t<map[string]IntOrString>\n"),
+            "{page}"
+        );
+        let page = explain("").expect("a page");
+        assert!(page.contains("  metadata\t<Object>\n"), "{page}");
+        assert!(explain("modeldeployment.metadata.labels").is_ok());
+    }
+
+    #[test]
+    fn a_path_that_leads_nowhere_names_the_closest_field() {
+        let check = |path: &str, expect: &str| {
+            assert_eq!(explain(path).expect_err(path).to_string(), expect);
+        };
+        check(
+            "spec.sampling.tempreature",
+            "sampling has no field \"tempreature\"; did you mean \"temperature\"?; it has maxTokens, minP, repetitionPenalty, seed, stop, temperature, topK, topP",
+        );
+        check(
+            "spec.samplesPerRecord.x",
+            "samplesPerRecord has no field \"x\"; it has no fields",
+        );
+        check(
+            "generationjbo.spec",
+            "there is no kind or field \"generationjbo\"; did you mean \"generationjob\"?; begin with generationjob (gj), modeldeployment (mdl), or a field of a job such as spec.sampling",
+        );
+    }
+}

@@ -8,6 +8,8 @@
 
 // `KubeSchema` copies each struct into a function body, where `pub` reaches nobody.
 #![allow(unreachable_pub)]
+// Printer columns of one type or priority are no duplicates.
+#![allow(clippy::duplicated_attributes)]
 
 pub mod admission;
 pub mod conditions;

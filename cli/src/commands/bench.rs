@@ -56,7 +56,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
         rows.push(vec![name.clone(), format!("{median:.1}"), format!("{load:.2}"), rss.to_string()]);
     }
     if !args.jsonl {
-        print_text(&format!("{engine} on {}\n", model.isa()));
+        print_text(&format!("{engine} on {}\n", model.isa().name()));
         print_text(&table::render(&["test", "tokens/s", "load s", "RSS MB"], &[1, 2, 3], &rows));
     }
     Ok(())

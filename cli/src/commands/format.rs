@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use textnlp_dataset::format::{self, Format, Options, Schema, TableWriter};
+use textnlp_dataset::format::{ConvertError, Format, Options, convert};
 use textnlp_dataset::source;
 
 use crate::args::{FormatArgs, ToFormat};
@@ -17,65 +17,37 @@ pub(crate) fn run(args: &FormatArgs) -> Result<(), Failure> {
         ToFormat::Markdown => Format::Markdown,
         ToFormat::Parquet => Format::Parquet,
     };
-    // Tables name their columns before the first row, so the file is read twice rather than held in memory.
-    let mut schema = Schema::new();
-    for record in open(&args.file)? {
-        schema.add(record.map_err(Failure::usage)?.fields());
-    }
     let options = Options { escape_formulas: args.escape_formulas };
-    match &args.output {
-        None if format == Format::Parquet => {
-            Err(Failure::usage("Parquet is a binary format: name a file with --output"))
+    let Some(path) = &args.output else {
+        if format == Format::Parquet {
+            return Err(Failure::usage("Parquet is a binary format: name a file with --output"));
         }
-        None => {
-            let sink = Box::new(BufWriter::new(io::stdout()));
-            let mut writer = format::writer(format, &schema, options, sink).map_err(Failure::usage)?;
-            copy(args, writer.as_mut())?;
-            finish(writer, Path::new("standard output"))
-        }
-        Some(path) => {
-            let temporary = path.with_file_name(format!(
-                ".{}.{}.part",
-                path.file_name().and_then(|n| n.to_str()).unwrap_or("out"),
-                std::process::id()
-            ));
-            let result = write_file(args, format, &schema, options, &temporary)
-                .and_then(|()| std::fs::rename(&temporary, path).map_err(|e| io_failure(path, &e)));
-            if result.is_err() {
-                let _ = std::fs::remove_file(&temporary); // the first error is the one to tell
-            }
-            result
-        }
+        return write(args, format, options, Box::new(BufWriter::new(io::stdout())));
+    };
+    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("out");
+    let temporary = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
+    let result = File::create(&temporary)
+        .map_err(|e| io_failure(path, &e))
+        .and_then(|file| write(args, format, options, Box::new(BufWriter::new(file))))
+        .and_then(|()| std::fs::rename(&temporary, path).map_err(|e| io_failure(path, &e)));
+    if result.is_err() {
+        let _ = std::fs::remove_file(&temporary); // the first error is the one to tell
     }
+    result
 }
 
-fn open(file: &str) -> Result<source::Records<'static>, Failure> {
-    source::open(Path::new(""), file, &source::Options::default()).map_err(Failure::usage)
-}
-
-fn write_file(
+fn write(
     args: &FormatArgs,
     format: Format,
-    schema: &Schema,
     options: Options,
-    path: &Path,
+    sink: Box<dyn Write + Send>,
 ) -> Result<(), Failure> {
-    let file = File::create(path).map_err(|e| io_failure(path, &e))?;
-    let sink: Box<dyn Write + Send> = Box::new(BufWriter::new(file));
-    let mut writer = format::writer(format, schema, options, sink).map_err(Failure::usage)?;
-    copy(args, writer.as_mut())?;
-    finish(writer, path)
-}
-
-fn copy(args: &FormatArgs, writer: &mut dyn TableWriter) -> Result<(), Failure> {
-    for record in open(&args.file)? {
-        writer.write(record.map_err(Failure::usage)?.fields()).map_err(Failure::failed)?;
-    }
-    Ok(())
-}
-
-fn finish(writer: Box<dyn TableWriter + '_>, path: &Path) -> Result<(), Failure> {
-    writer.finish().map_err(|e| Failure::failed(format!("cannot write {}: {e}", path.display())))
+    convert(Path::new(""), &args.file, &source::Options::default(), format, options, sink)
+        .map(drop)
+        .map_err(|error| match error {
+            ConvertError::Source(_) | ConvertError::Record { .. } => Failure::usage(error),
+            ConvertError::Format(_) => Failure::failed(error),
+        })
 }
 
 fn io_failure(path: &Path, error: &io::Error) -> Failure {

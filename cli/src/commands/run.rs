@@ -202,7 +202,7 @@ async fn sample(args: &RunArgs, loaded: LoadedJob, rows: usize) -> Result<(), Fa
 fn look(args: &RunArgs, loaded: LoadedJob) -> Result<(), Failure> {
     let mut models = loaded.models;
     for (name, engine) in &loaded.engines {
-        models.connect(name, engine.counter()?);
+        models.connect(name, engine.counter());
     }
     let job = Arc::new(loaded.job);
     let result = dry_run(job, models, &loaded.source)?;

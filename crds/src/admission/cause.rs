@@ -75,8 +75,15 @@ impl Cause {
 
     pub(super) fn wrong_type(path: &str, value: &Value, expected: &str) -> Self {
         let found = type_name(value);
+        let hint = match value {
+            Value::Bool(_) if expected == "string" => {
+                "; YAML reads y, n, yes, no, on and off as booleans: put a text in quotes"
+            }
+            Value::Number(_) if expected == "string" => "; put a text in quotes",
+            _ => "",
+        };
         let message = format!(
-            "Invalid value: {}: must be of type {expected}: \"{found}\"",
+            "Invalid value: {}: must be of type {expected}: \"{found}\"{hint}",
             shown(value)
         );
         Self::new(path, CauseKind::Type, message)
@@ -100,7 +107,7 @@ impl Cause {
     }
 
     pub(super) fn too_long(path: &str, max: u64) -> Self {
-        let message = format!("Too long: may not be longer than {max}");
+        let message = format!("Too long: may not be more than {max} bytes");
         Self::new(path, CauseKind::TooLong, message)
     }
 
@@ -110,6 +117,13 @@ impl Cause {
     }
 
     pub(super) fn duplicate(path: &str, value: &Value) -> Self {
+        if value.is_object() {
+            return Self::new(
+                path,
+                CauseKind::Duplicate,
+                format!("Duplicate value: {value}"),
+            );
+        }
         Self::new(
             path,
             CauseKind::Duplicate,

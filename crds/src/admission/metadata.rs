@@ -112,7 +112,7 @@ fn annotations(annotations: Option<&Value>, causes: &mut Vec<Cause>) {
             .saturating_add(value.as_str().map_or(0, str::len));
     }
     if bytes > MAX_ANNOTATIONS {
-        let message = format!("Too long: may not be longer than {MAX_ANNOTATIONS}");
+        let message = format!("Too long: may not be more than {MAX_ANNOTATIONS} bytes");
         causes.push(Cause::new(
             "metadata.annotations",
             CauseKind::TooLong,

@@ -48,9 +48,11 @@ pub fn admit(kind: Kind, object: &Value, old: Option<&Value>) -> Result<Value, V
         causes.push(Cause::new("", CauseKind::Skipped, cause::RULES_NOT_CHECKED));
         return Err(causes);
     }
+    prune::unify_numbers(schema, &mut admitted); // after messages have shown them as written
     let old = old.map(|old| {
         let mut old = old.clone();
         complete(schema, &mut old);
+        prune::unify_numbers(schema, &mut old);
         old
     });
     rules::check(kind, &admitted, old.as_ref(), &mut causes);

@@ -1,10 +1,12 @@
 //! What an API server does to an object before it looks at the values: unknown fields are found,
-//! nulls dropped, defaults filled in. No I/O.
+//! nulls dropped, defaults filled in, numbers
+//! brought to one form. No I/O.
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::cause::Cause;
 use super::schema::{Schema, Type};
+use super::validate;
 
 /// Removes fields that the schema does not know, and reports each.
 pub(super) fn drop_unknown_fields(schema: &Schema, value: &mut Value, causes: &mut Vec<Cause>) {
@@ -76,6 +78,35 @@ pub(super) fn fill_defaults(schema: &Schema, value: &mut Value) {
         Value::Array(list) => {
             let Some(items) = &schema.items else { return };
             list.iter_mut().for_each(|item| fill_defaults(items, item));
+        }
+        _ => {}
+    }
+}
+
+/// Writes each number as its type has it: `1` of a number is 1.0, `3.0` of an integer is 3. Rules then
+/// compare values, not spellings, as they do in an API server.
+pub(super) fn unify_numbers(schema: &Schema, value: &mut Value) {
+    match (schema.type_, &mut *value) {
+        (Type::Number, Value::Number(number)) => {
+            if let Some(float) = number.as_f64().and_then(Number::from_f64) {
+                *number = float;
+            }
+        }
+        (Type::Integer, Value::Number(number)) if number.is_f64() => {
+            if let Some(whole) = validate::whole(number) {
+                *number = Number::from(whole);
+            }
+        }
+        (_, Value::Object(object)) => {
+            for (key, value) in object {
+                if let Some(schema) = schema.of_key(key) {
+                    unify_numbers(schema, value);
+                }
+            }
+        }
+        (_, Value::Array(list)) => {
+            let Some(items) = &schema.items else { return };
+            list.iter_mut().for_each(|item| unify_numbers(items, item));
         }
         _ => {}
     }

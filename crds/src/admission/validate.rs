@@ -77,20 +77,15 @@ fn unique(list_type: &ListType, items: &[Value], path: &str, causes: &mut Vec<Ca
                 }
             }
             ListType::Map(keys) => {
-                let found = keys.iter().map(|key| item.get(key).unwrap_or(&Value::Null));
-                let found: Vec<&Value> = found.collect();
-                if !seen.insert(json!(found).to_string()) {
-                    duplicate_key(keys, &found, &path, causes);
+                let found = keys
+                    .iter()
+                    .filter_map(|key| Some((key.clone(), item.get(key)?.clone())));
+                let found = Value::Object(found.collect());
+                if !seen.insert(found.to_string()) {
+                    causes.push(Cause::duplicate(&path, &found));
                 }
             }
         }
-    }
-}
-
-/// All lists of ours have one key; its field is where the two entries clash.
-fn duplicate_key(keys: &[String], found: &[&Value], path: &str, causes: &mut Vec<Cause>) {
-    for (key, value) in keys.iter().zip(found) {
-        causes.push(Cause::duplicate(&child(path, key), value));
     }
 }
 
@@ -134,11 +129,10 @@ fn string(schema: &Schema, text: &str, path: &str, causes: &mut Vec<Cause>) {
 fn integer(schema: &Schema, number: &Number, path: &str, causes: &mut Vec<Cause>) {
     let before = causes.len();
     range(schema.range, number, path, causes);
-    let value = number.as_i64();
-    let fits = if schema.int32 {
-        value.is_some_and(|value| i32::try_from(value).is_ok())
-    } else {
-        value.is_some()
+    let value = number.as_i64().or_else(|| whole(number));
+    let fits = match schema.int32 {
+        true => value.is_some_and(|value| i32::try_from(value).is_ok()),
+        false => value.is_some(),
     };
     if !fits && causes.len() == before {
         let detail = if schema.int32 {
@@ -182,6 +176,17 @@ fn is_integer(number: &Number) -> bool {
     number.as_f64().is_some_and(|value| value.fract() == 0.0)
 }
 
+/// The integer that a double is, where doubles are exact.
+pub(super) fn whole(number: &Number) -> Option<i64> {
+    let float = number
+        .as_f64()
+        .filter(|float| float.fract() == 0.0 && float.abs() < EXACT)?;
+    Some(float as i64)
+}
+
+/// 2^53: above, a double is no longer exactly one integer.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
 fn expected_name(type_: Type) -> &'static str {
     match type_ {
         Type::Object => "object",
@@ -190,7 +195,7 @@ fn expected_name(type_: Type) -> &'static str {
         Type::Integer => "integer",
         Type::Number => "number",
         Type::Boolean => "boolean",
-        Type::IntOrString => "integer or string",
+        Type::IntOrString => "integer,string",
         Type::Any => "any",
     }
 }

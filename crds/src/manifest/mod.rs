@@ -10,6 +10,7 @@ mod overrides;
 mod place;
 mod resolve;
 mod scalar;
+mod spelling;
 mod yaml;
 
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -27,6 +28,7 @@ use crate::job::GenerationJob;
 use crate::kind::{API_VERSION, GROUP, Kind, VERSION};
 use crate::model::ModelDeployment;
 use place::Place;
+use spelling::Renamed;
 
 /// The largest file that is read, in bytes. An API server takes 3 MiB, a ConfigMap holds 1 MiB.
 pub const MAX_FILE_BYTES: usize = 16 << 20;
@@ -69,7 +71,7 @@ pub struct Manifest {
     pub models: Vec<Loaded<ModelDeployment>>,
     /// The ConfigMaps, of which a job's source may name one.
     pub config_maps: Vec<Loaded<ConfigMap>>,
-    /// Objects that a local run has no use for.
+    /// Objects that a local run has no use for, and names that kubectl would read otherwise.
     pub warnings: Vec<Diagnostic>,
 }
 
@@ -227,7 +229,8 @@ impl Manifest {
     pub fn admit(documents: Vec<Document>) -> Result<Manifest, Diagnostics> {
         let mut manifest = Manifest::default();
         let mut wrong = Vec::new();
-        for document in documents {
+        for mut document in documents {
+            manifest.restore_names(&mut document);
             if let Err(causes) = manifest.add(&document) {
                 wrong.extend(in_order(&document.origin, causes));
             }
@@ -236,6 +239,34 @@ impl Manifest {
             Ok(manifest)
         } else {
             Err(Diagnostics(wrong))
+        }
+    }
+
+    /// Undoes what YAML made of names such as `n`, with a warning for each.
+    fn restore_names(&mut self, document: &mut Document) {
+        let Ok(Class::Ours(kind)) = document.class() else {
+            return;
+        };
+        let Document { value, origin } = document;
+        for field in spelling::restore(kind.schema(), value, &mut origin.place) {
+            let Renamed {
+                path,
+                name,
+                read_as,
+                at,
+            } = field;
+            let location = Location::File {
+                file: origin.file.clone(),
+                at,
+            };
+            let message = format!(
+                "kubectl reads the name {name} as {read_as}, and an API server refuses it: write \"{name}\" in quotes"
+            );
+            self.warnings.push(Diagnostic {
+                location,
+                path,
+                message,
+            });
         }
     }
 

@@ -40,7 +40,7 @@ pub enum OverrideError {
     #[error("{0:?} cannot be set: a path begins with `spec.` or `metadata.`")]
     Root(String),
     /// A value that is no YAML.
-    #[error("the value is no YAML: {0}")]
+    #[error("the value cannot be read: {0}")]
     Value(String),
     /// A field of a value without fields.
     #[error("{0} is no object: it has no fields to set")]

@@ -16,6 +16,8 @@ pub struct Position {
 pub(super) struct Place {
     /// Where the node's key stands, or the node itself if it has none.
     pub(super) at: Position,
+    /// How the key is written, if YAML takes it for a boolean.
+    pub(super) spelling: Option<String>,
     pub(super) inside: Inside,
 }
 
@@ -29,6 +31,14 @@ pub(super) enum Inside {
 }
 
 impl Place {
+    pub(super) fn new(at: Position, inside: Inside) -> Self {
+        Self {
+            at,
+            spelling: None,
+            inside,
+        }
+    }
+
     /// The position of the field at `path` (`spec.columns[0].name`), or of its nearest parent that
     /// is in the file.
     pub(super) fn find(&self, path: &str) -> Position {

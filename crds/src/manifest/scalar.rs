@@ -29,7 +29,7 @@ pub(super) fn plain(text: &str) -> Result<Value, NotFinite> {
 
 fn number(text: &str) -> Option<Value> {
     match text.as_bytes().first()? {
-        b'.' => float(text),
+        b'.' if separates_digits(text) => float(&text.replace('_', "")),
         b'+' | b'-' | b'0'..=b'9' => {
             let digits = text.replace('_', "");
             integer(&digits).or_else(|| float(&digits))
@@ -38,8 +38,22 @@ fn number(text: &str) -> Option<Value> {
     }
 }
 
-/// Go's `strconv.ParseInt` with base 0. Integers beyond 64 signed bits become floating point, as in
-/// an API server.
+/// Whether each underscore stands between two digits, as Go's `strconv.ParseFloat` wants it.
+fn separates_digits(text: &str) -> bool {
+    let digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
+    let bytes = text.as_bytes();
+    bytes
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == b'_')
+        .all(|(at, _)| {
+            digit(at.checked_sub(1).and_then(|before| bytes.get(before)))
+                && digit(bytes.get(at + 1))
+        })
+}
+
+/// Go's `strconv.ParseInt` and `ParseUint` with base 0. Integers beyond 63 bits become floating
+/// point, as in an API server; beyond 64 bits they are none.
 fn integer(text: &str) -> Option<Value> {
     let (negative, magnitude) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
@@ -57,23 +71,12 @@ fn integer(text: &str) -> Option<Value> {
     if digits.is_empty() || !digits.chars().all(|digit| digit.is_digit(radix)) {
         return None;
     }
-    match i128::from_str_radix(digits, radix) {
-        Ok(value) => {
-            let value = if negative { -value } else { value };
-            i64::try_from(value)
-                .map(Value::from)
-                .ok()
-                .or_else(|| finite(value as f64))
-        }
-        Err(_) => {
-            let value = digits
-                .chars()
-                .filter_map(|digit| digit.to_digit(radix))
-                .fold(0.0, |value: f64, digit| {
-                    value.mul_add(f64::from(radix), f64::from(digit))
-                });
-            finite(if negative { -value } else { value })
-        }
+    let value = i128::from_str_radix(digits, radix).ok()?;
+    let value = if negative { -value } else { value };
+    match (i64::try_from(value), u64::try_from(value)) {
+        (Ok(value), _) => Some(Value::from(value)),
+        (_, Ok(value)) if magnitude.len() == text.len() => finite(value as f64),
+        _ => None,
     }
 }
 
@@ -94,11 +97,16 @@ fn float(text: &str) -> Option<Value> {
     finite(text.parse().ok()?)
 }
 
-/// Go writes whole doubles without a point, and an API server then reads integers.
+/// Go writes a whole double as its shortest digits, filled up with zeros and without a point; an API
+/// server reads an integer if it fits in 64 bits.
 fn finite(value: f64) -> Option<Value> {
-    const I64: f64 = 9_223_372_036_854_775_808.0;
-    if value.fract() == 0.0 && (-I64..I64).contains(&value) {
-        return Some(Value::from(value as i64));
+    if value == 0.0 {
+        return Some(Value::from(0));
+    }
+    if value.fract() == 0.0
+        && let Ok(integer) = value.to_string().parse::<i64>()
+    {
+        return Some(Value::from(integer));
     }
     Number::from_f64(value).map(Value::Number)
 }
@@ -161,9 +169,11 @@ mod tests {
         check("-1.5E-3", json!(-0.0015));
         check("9223372036854775807", json!(9223372036854775807_i64));
         check("9223372036854775808", json!(9223372036854775808.0));
+        check("0xffffffffffffffff", json!(18446744073709551615.0));
+        check("0x1ffffffffffffffff", json!("0x1ffffffffffffffff"));
         check(
-            "0xffffffffffffffffffffffffffffffffffff",
-            json!(2f64.powi(144)),
+            "07777777777777777777777777",
+            json!(7777777777777777777777777.0),
         );
         for text in [".nan", ".inf", "-.Inf"] {
             assert_eq!(plain(text), Err(NotFinite));

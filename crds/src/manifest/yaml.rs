@@ -159,10 +159,7 @@ impl<'t> Loader<'t> {
         };
         Ok(Node {
             value,
-            place: Place {
-                at,
-                inside: Inside::Nothing,
-            },
+            place: Place::new(at, Inside::Nothing),
             size,
         })
     }
@@ -178,10 +175,7 @@ impl<'t> Loader<'t> {
         loop {
             let (event, span) = self.expect(at)?;
             if event == Event::SequenceEnd {
-                let place = Place {
-                    at,
-                    inside: Inside::Items(places),
-                };
+                let place = Place::new(at, Inside::Items(places));
                 return Ok(Node {
                     value: Value::Array(values),
                     place,
@@ -212,6 +206,10 @@ impl<'t> Loader<'t> {
             let key_at = start(&span);
             let is_merge =
                 matches!(&event, Event::Scalar(key, ScalarStyle::Plain, _, None) if key == "<<");
+            let spelling = match &event {
+                Event::Scalar(key, ScalarStyle::Plain, _, None) => Some(key.to_string()),
+                _ => None,
+            };
             let key = self.node(event, span, depth + 1)?;
             let (event, span) = self.expect(key_at)?;
             let mut node = self.node(event, span, depth + 1)?;
@@ -220,6 +218,7 @@ impl<'t> Loader<'t> {
                 merged.push((key_at, node));
                 continue;
             }
+            node.place.spelling = spelling.filter(|_| key.value.is_boolean());
             let key = key_text(key.value, key_at)?;
             size.text = size.text.saturating_add(key.len());
             node.place.at = key_at;
@@ -228,10 +227,7 @@ impl<'t> Loader<'t> {
         for (at, node) in merged {
             fields.merge(node, at)?;
         }
-        let place = Place {
-            at,
-            inside: Inside::Fields(fields.places),
-        };
+        let place = Place::new(at, Inside::Fields(fields.places));
         Ok(Node {
             value: Value::Object(fields.values),
             place,

@@ -1,8 +1,10 @@
-//! Attributes: values drawn per row, by a counter generator, so that a row's draw depends on nothing but its name.
+//! Attributes: values drawn per row, by a counter generator, so that a row's draw depends on
+//! nothing but its name.
 //!
-//! The random number of (job seed, attribute, record, sample) is the first 16 bytes, little-endian, of SHA-256 over
-//! `textnlp-attribute/1`, a zero byte, the seed (u64, little-endian), the length of the attribute's name in bytes
-//! (u32, little-endian), the name (UTF-8), the record (u64, little-endian) and the sample (u32, little-endian).
+//! The random number of (job seed, attribute, record, sample) is the first 16 bytes, little-endian,
+//! of SHA-256 over `textnlp-attribute/1`, a zero byte, the seed (u64, little-endian), the length of
+//! the attribute's name in bytes (u32, little-endian), the name (UTF-8), the record (u64,
+//! little-endian) and the sample (u32, little-endian).
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -149,14 +151,16 @@ pub fn random(seed: u64, attribute: &str, id: RowId) -> u128 {
     hash.iter().take(16).rev().fold(0, |number, byte| number << 8 | u128::from(*byte))
 }
 
-/// A number from 0 to `bound - 1`: floor(random / 2^128 × bound). No value is likelier than another by more than 2^-64.
+/// A number from 0 to `bound - 1`: floor(random / 2^128 × bound). No value is likelier than another
+/// by more than 2^-64.
 fn below(random: u128, bound: u64) -> u64 {
     let (high, low) = (random >> 64, random & u128::from(u64::MAX));
     let bound = u128::from(bound);
     ((high * bound + ((low * bound) >> 64)) >> 64) as u64
 }
 
-/// The index whose cumulative weight is the first above u × sum, u being the top 53 bits as a fraction below 1.
+/// The index whose cumulative weight is the first above u × sum, u being the top 53 bits as a
+/// fraction below 1.
 fn weighted(random: u128, weights: &[f64]) -> usize {
     let fraction = (random >> 75) as f64 / (1u64 << 53) as f64;
     let target = fraction * weights.iter().sum::<f64>();
@@ -169,4 +173,93 @@ fn weighted(random: u128, weights: &[f64]) -> usize {
     }
     // Rounding can bring the target up to the sum: the last value that has a weight.
     weights.iter().rposition(|weight| *weight > 0.0).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn attribute(distribution: Distribution) -> Attribute {
+        Attribute::new("tone", distribution).unwrap()
+    }
+
+    fn id(record: u64, sample: u32) -> RowId {
+        RowId { record, sample }
+    }
+
+    /// From Python: `int.from_bytes(sha256(b"textnlp-attribute/1\0" + struct.pack("<QI", seed,
+    /// len(name)) + name + struct.pack("<QI", record, sample)).digest()[:16], "little")`.
+    #[test]
+    fn the_random_bits_are_the_documented_ones() {
+        assert_eq!(random(42, "tone", id(0, 0)), 0x83a9b249183842e1b7d6b2cd2b9baacb);
+        assert_eq!(
+            random((1 << 53) - 1, "größe", id(u64::MAX, 3)),
+            0x41aa57e83990673044ed7b2a4a683328
+        );
+    }
+
+    #[test]
+    fn draws_are_the_same_on_every_machine() {
+        let choice = attribute(Distribution::Choice {
+            values: vec![json!("angry"), json!("calm"), json!(3)],
+            weights: Some(vec![3.0, 1.0, 0.5]),
+        });
+        let uniform = attribute(Distribution::Uniform { min: -5, max: 5 });
+        let draws: Vec<Value> = (0..8).map(|record| choice.draw(7, id(record, 1))).collect();
+        assert_eq!(
+            json!(draws),
+            json!(["angry", "angry", "angry", "angry", "angry", 3, "calm", "angry"])
+        );
+        let draws: Vec<Value> = (0..8).map(|record| uniform.draw(7, id(record, 1))).collect();
+        assert_eq!(json!(draws), json!([-5, -2, 1, -1, -2, 5, 3, -2]));
+    }
+
+    #[test]
+    fn both_ends_of_a_range_are_drawn_and_nothing_beyond() {
+        assert_eq!((below(0, 7), below(u128::MAX, 7)), (0, 6));
+        assert_eq!(below(u128::MAX, u64::MAX), u64::MAX - 1);
+        let max = MAX_INTEGER;
+        let wide = attribute(Distribution::Uniform { min: -max, max });
+        for record in 0..1000 {
+            let value = wide.draw(0, id(record, 0)).as_i64().unwrap();
+            assert!((-max..=max).contains(&value));
+        }
+        assert_eq!(attribute(Distribution::Uniform { min: 4, max: 4 }).draw(1, id(2, 3)), json!(4));
+    }
+
+    #[test]
+    fn values_come_in_proportion_to_their_weights() {
+        let values = vec![json!(0), json!(1), json!(2)];
+        let choice = attribute(Distribution::Choice { values, weights: Some(vec![3.0, 0.0, 1.0]) });
+        let mut counts = [0u32; 3];
+        for record in 0..10_000 {
+            counts[choice.draw(42, id(record, 0)).as_u64().unwrap() as usize] += 1;
+        }
+        assert_eq!(counts[1], 0);
+        // 7,500 with a standard deviation of 43.
+        assert!((7_300..7_700).contains(&counts[0]), "{counts:?}");
+        assert_eq!(weighted(u128::MAX, &[1.0, 0.0]), 0);
+    }
+
+    #[test]
+    fn what_nothing_can_be_drawn_from_is_refused() {
+        let choice = |count: usize, weights: Option<Vec<f64>>| {
+            let values = (0..count).map(Value::from).collect();
+            Attribute::new("tone", Distribution::Choice { values, weights })
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(choice(0, None).contains("`choice.values` is empty"));
+        assert!(choice(2, Some(vec![1.0])).contains("1 weights for 2 values"));
+        assert!(choice(2, Some(vec![1.0, -1.0])).contains("`choice.weights[1]` is -1"));
+        assert!(choice(1, Some(vec![f64::NAN])).contains("`choice.weights[0]` is NaN"));
+        assert!(choice(2, Some(vec![0.0, 0.0])).contains("at least one must be above 0"));
+        assert!(choice(2, Some(vec![f64::MAX, f64::MAX])).contains("the weights sum to inf"));
+        let uniform = |min, max| {
+            Attribute::new("n", Distribution::Uniform { min, max }).unwrap_err().to_string()
+        };
+        assert!(uniform(2, 1).contains("`uniform.min` is 2 and `uniform.max` 1"));
+        assert!(uniform(i64::MIN, i64::MAX).contains("is beyond 2^53 - 1"));
+    }
 }

@@ -21,8 +21,8 @@ pub struct Score {
 
 /// The card's text.
 ///
-/// `title` is the job's name; `manifest` gives counts, digests and models; the first of `formats` that hubs load becomes
-/// the `data_files`. The licence is left to the user: nobody else knows it.
+/// `title` is the job's name; `manifest` gives counts, digests and models; the first of `formats`
+/// that hubs load becomes the `data_files`. The licence is left to the user: nobody else knows it.
 pub fn render(title: &str, manifest: &Manifest, formats: &[Format], scores: &[Score]) -> String {
     let mut card = String::new();
     // Writing to a String cannot fail.

@@ -1,7 +1,8 @@
 //! Chunks: finished rows in one file that appears whole or not at all.
 //!
-//! `chunks/rows/<a>-<b>-s<s0>-<s1>.jsonl` holds the samples s0..s1 of the records a..b in row order. Its first line is a
-//! header with the number of rows, the SHA-256 of the lines after it, and the generation hash; then one row a line.
+//! `chunks/rows/<a>-<b>-s<s0>-<s1>.jsonl` holds the samples s0..s1 of the records a..b in row
+//! order. Its first line is a header with the number of rows, the SHA-256 of the lines after it,
+//! and the generation hash; then one row a line.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -104,7 +105,8 @@ pub fn read(
     Ok(rows)
 }
 
-/// The chunks that a store holds, in the order of their names. A file in the folder that is no chunk is an error.
+/// The chunks that a store holds, in the order of their names. A file in the folder that is no
+/// chunk is an error.
 pub fn list(store: &dyn Store) -> Result<Vec<RowRange>, ChunkError> {
     let paths = store.list(FOLDER)?;
     let parse = |path: String| {

@@ -18,8 +18,8 @@ use crate::record::{Row, SourceRecord};
 
 /// The RFC 8785 form of a value.
 ///
-/// Values of this crate hold no number that JSON lacks (NaN, infinities): those are refused where records are read.
-/// Should one come from elsewhere, it is written as `null`, as `serde_json` does.
+/// Values of this crate hold no number that JSON lacks (NaN, infinities): those are refused where
+/// records are read. Should one come from elsewhere, it is written as `null`, as `serde_json` does.
 pub fn canonical<T: Serialize>(value: &T) -> Vec<u8> {
     let value = serde_json::to_value(value).unwrap_or_default();
     serde_json_canonicalizer::to_vec(&value).unwrap_or_default()

@@ -1,8 +1,8 @@
-//! Shows untrusted text on a terminal and in Markdown without letting it act: control characters, ANSI escapes and
-//! bidirectional overrides become visible escapes.
+//! Shows untrusted text on a terminal and in Markdown without letting it act: control characters,
+//! ANSI escapes and bidirectional overrides become visible escapes.
 
-/// Text for a terminal: every character that could move the cursor, change colours or reorder text is written as
-/// `\u{1b}`; line feeds and tabs stay.
+/// Text for a terminal: every character that could move the cursor, change colours or reorder text
+/// is written as `\u{1b}`; line feeds and tabs stay.
 pub fn terminal(text: &str) -> String {
     escape(text, |c| c != '\n' && c != '\t' && is_unsafe(c))
 }
@@ -51,4 +51,43 @@ fn is_unsafe(c: char) -> bool {
         || matches!(c,
             '\u{061c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}'
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_sees_escapes_instead_of_controls() {
+        assert_eq!(
+            terminal("a\u{1b}[2Jb\tc\n\u{202e}d\u{9b}é😀"),
+            "a\\u{1b}[2Jb\tc\n\\u{202e}d\\u{9b}é😀"
+        );
+        assert_eq!(line("a\r\nb\tc\0"), "a\\r\\nb\\tc\\u{0}");
+    }
+
+    #[test]
+    fn markdown_is_one_line_without_markup() {
+        assert_eq!(
+            markdown("a | b\r\nc\n<i> & *d* `e`"),
+            "a \\| b<br>c<br>&lt;i&gt; &amp; \\*d\\* \\`e\\`"
+        );
+        assert_eq!(markdown("\u{1b}]8;;http://x\u{7}"), "\\u{1b}\\]8;;http://x\\u{7}");
+    }
+
+    #[test]
+    fn every_character_that_reorders_or_hides_text_is_shown() {
+        for c in [
+            '\u{061c}',
+            '\u{200f}',
+            '\u{202a}',
+            '\u{202e}',
+            '\u{2066}',
+            '\u{2069}',
+            '\u{feff}',
+            '\u{e0041}',
+        ] {
+            assert_eq!(line(&c.to_string()), c.escape_unicode().to_string());
+        }
+    }
 }

@@ -1,8 +1,9 @@
-//! Strict JSON for records: what `serde_json` would let pass silently is an error with its place here.
+//! Strict JSON for records: what `serde_json` would let pass silently is an error with its place
+//! here.
 //!
-//! A record is an object without duplicate names and without integers beyond 2^53, which other readers would change.
-//! NUL characters and halves of surrogate pairs are well-formed JSON that no text can hold; they are reported apart
-//! from errors, since only their record is lost.
+//! A record is an object without duplicate names and without integers beyond 2^53, which other
+//! readers would change. NUL characters and halves of surrogate pairs are well-formed JSON that no
+//! text can hold; they are reported apart from errors, since only their record is lost.
 
 use std::fmt::Write;
 
@@ -10,7 +11,8 @@ use serde_json::{Map, Number, Value};
 
 use crate::record::{Record, RecordError};
 
-/// Deepest nesting of a record's values. Chunks wrap records twice, and `serde_json` reads back 128 levels.
+/// Deepest nesting of a record's values. Chunks wrap records twice, and `serde_json` reads back 128
+/// levels.
 pub const MAX_DEPTH: usize = 100;
 
 /// The largest integer that every JSON reader keeps: 2^53.

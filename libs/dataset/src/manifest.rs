@@ -84,7 +84,8 @@ pub struct RowCounts {
 impl RowCounts {
     /// Whether every requested row is accounted for.
     pub fn balance(&self) -> bool {
-        self.requested == self.accepted + self.rejected + self.failed
+        [self.accepted, self.rejected, self.failed].into_iter().try_fold(0, u64::checked_add)
+            == Some(self.requested)
     }
 }
 
@@ -124,5 +125,30 @@ impl Manifest {
         let mut text = serde_json::to_vec_pretty(self).map_err(ManifestError::Invalid)?;
         text.push(b'\n');
         Ok(store.put(PATH, &text)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::LocalStore;
+
+    #[test]
+    fn rows_balance_only_if_each_is_accounted_for() {
+        let rows = RowCounts { requested: 10, accepted: 7, rejected: 2, failed: 1 };
+        assert!(rows.balance());
+        assert!(!RowCounts { failed: 0, ..rows }.balance());
+        let wrapping = RowCounts { requested: 1, accepted: u64::MAX, rejected: 2, failed: 0 };
+        assert!(!wrapping.balance());
+    }
+
+    #[test]
+    fn a_store_without_a_manifest_has_none_and_a_damaged_one_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = LocalStore::open(directory.path()).unwrap();
+        assert_eq!(Manifest::load(&store).unwrap(), None);
+        store.put(PATH, b"{\"job\":").unwrap();
+        let message = Manifest::load(&store).unwrap_err().to_string();
+        assert!(message.starts_with("`manifest.json` cannot be read: EOF"), "{message}");
     }
 }

@@ -1,7 +1,9 @@
-//! Which rows are still missing, and in which order finished chunks are merged: pure functions of chunk ranges.
+//! Which rows are still missing, and in which order finished chunks are merged: pure functions of
+//! chunk ranges.
 //!
-//! A dataset is the rectangle records × samples. Chunks are smaller rectangles that tile it; raising the limit or the
-//! samples per record enlarges the dataset, and only the difference is planned.
+//! A dataset is the rectangle records × samples. Chunks are smaller rectangles that tile it;
+//! raising the limit or the samples per record enlarges the dataset, and only the difference is
+//! planned.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -68,8 +70,8 @@ pub enum PlanError {
     Empty(RowRange),
 }
 
-/// The chunks that are still to be made so that `existing` and they cover `target` exactly once, in row order, each of at
-/// most `max_rows` rows (at least one).
+/// The chunks that are still to be made so that `existing` and they cover `target` exactly once, in
+/// row order, each of at most `max_rows` rows (at least one).
 pub fn missing(
     target: &RowRange,
     existing: &[RowRange],
@@ -115,7 +117,8 @@ fn push_gap(gaps: &mut Vec<RowRange>, gap: RowRange) {
     }
 }
 
-/// Cuts a block so that no piece has more rows: whole records together, and a record apart only where it alone is too large.
+/// Cuts a block so that no piece has more rows: whole records together, and a record apart only
+/// where it alone is too large.
 fn split(block: RowRange, max_rows: u64) -> Vec<RowRange> {
     let samples = u64::from(block.samples.end - block.samples.start);
     let records_each = (max_rows / samples).max(1);
@@ -135,7 +138,8 @@ fn split(block: RowRange, max_rows: u64) -> Vec<RowRange> {
     pieces
 }
 
-/// Few row ranges that hold exactly the given rows: what an interrupted run keeps of a chunk that is not whole.
+/// Few row ranges that hold exactly the given rows: what an interrupted run keeps of a chunk that
+/// is not whole.
 pub fn cover(rows: &[RowId]) -> Vec<RowRange> {
     let rows: BTreeSet<RowId> = rows.iter().copied().collect();
     let mut runs: Vec<RowRange> = Vec::new();
@@ -173,7 +177,8 @@ pub fn merge_order(chunks: &[RowRange]) -> Result<Vec<MergeStep>, PlanError> {
     Ok(steps)
 }
 
-/// Cuts the records wherever a chunk begins or ends; `within` adds its own ends. Chunks of a band are ordered by sample.
+/// Cuts the records wherever a chunk begins or ends; `within` adds its own ends. Chunks of a band
+/// are ordered by sample.
 fn bands(chunks: &[RowRange], within: Option<&Range<u64>>) -> Result<Vec<MergeStep>, PlanError> {
     if let Some(empty) = chunks.iter().find(|chunk| chunk.rows() == 0) {
         return Err(PlanError::Empty(empty.clone()));

@@ -29,7 +29,8 @@ impl SourceRecord {
     }
 }
 
-/// What makes one record unusable (a NUL character, half of a surrogate pair) without spoiling the source.
+/// What makes one record unusable (a NUL character, half of a surrogate pair) without spoiling the
+/// source.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{message}")]
 pub struct RecordError {
@@ -39,7 +40,8 @@ pub struct RecordError {
     pub record: Record,
 }
 
-/// Names one row: the record's position in the source, and which sample of it. Written `<record>-<sample>`.
+/// Names one row: the record's position in the source, and which sample of it. Written
+/// `<record>-<sample>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowId {
     /// Absolute position of the record in the source.
@@ -88,7 +90,8 @@ impl<'de> Deserialize<'de> for RowId {
     }
 }
 
-/// One sample of a record, as generation leaves it. Whether it is accepted or rejected is decided later.
+/// One sample of a record, as generation leaves it. Whether it is accepted or rejected is decided
+/// later.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// Its name and place in the dataset.

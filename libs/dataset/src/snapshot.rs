@@ -1,8 +1,8 @@
-//! The snapshot of a source: what `prepare` read, fixed in blocks of 1,000 records, so that an edit of the source during
-//! a run changes nothing.
+//! The snapshot of a source: what `prepare` read, fixed in blocks of 1,000 records, so that an edit
+//! of the source during a run changes nothing.
 //!
-//! `chunks/source/000000.jsonl`, … hold one record a line: `{"record": {…}}`, or `{"error": "…", "record": {…}}`.
-//! `chunks/source/snapshot.json` is written last: without it there is no snapshot.
+//! `chunks/source/000000.jsonl`, … hold one record a line: `{"record": {…}}`, or `{"error": "…",
+//! "record": {…}}`. `chunks/source/snapshot.json` is written last: without it there is no snapshot.
 
 use std::collections::{HashSet, VecDeque};
 use std::ops::Range;
@@ -69,8 +69,8 @@ pub enum SnapshotError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(
-        "the first {records} records of the source changed since the run began (source digest {found}, was {expected}); \
-         restore the source, or use --fresh to start over"
+        "the first {records} records of the source changed since the run began \
+         (source digest {found}, was {expected}); restore the source, or use --fresh to start over"
     )]
     Changed { records: u64, found: String, expected: String },
     #[error(
@@ -97,8 +97,8 @@ struct Line {
     record: Record,
 }
 
-/// Writes a snapshot, or extends one: nothing that is there already is touched before the source has proved to begin
-/// with the same records.
+/// Writes a snapshot, or extends one: nothing that is there already is touched before the source
+/// has proved to begin with the same records.
 pub struct SnapshotWriter<'a> {
     store: &'a dyn Store,
     offset: u64,
@@ -211,7 +211,8 @@ impl<'a> SnapshotWriter<'a> {
 
 type Block = Arc<Vec<SourceRecord>>;
 
-/// Random access to the records of a snapshot; can be shared by threads, keeps a few blocks in memory.
+/// Random access to the records of a snapshot; can be shared by threads, keeps a few blocks in
+/// memory.
 pub struct SnapshotReader<'a> {
     store: &'a dyn Store,
     snapshot: Snapshot,

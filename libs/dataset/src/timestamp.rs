@@ -24,14 +24,16 @@ pub(crate) fn time(time: i64, per_second: i64) -> String {
     text
 }
 
-/// `2026-01-31T13:05:09.25Z` from a time since 1970-01-01T00:00:00; without the `Z` if the zone is not known.
+/// `2026-01-31T13:05:09.25Z` from a time since 1970-01-01T00:00:00; without the `Z` if the zone is
+/// not known.
 pub(crate) fn date_time(value: i64, per_second: i64, is_utc: bool) -> String {
     let per_day = 86_400 * per_second;
     let (days, rest) = (value.div_euclid(per_day), value.rem_euclid(per_day));
     format!("{}T{}{}", date(days), time(rest, per_second), if is_utc { "Z" } else { "" })
 }
 
-/// Year, month and day; Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
+/// Year, month and day; Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms",
+/// `civil_from_days`.
 fn civil(days: i64) -> (i64, i64, i64) {
     let shifted = i128::from(days) + 719_468;
     let era = shifted.div_euclid(146_097);

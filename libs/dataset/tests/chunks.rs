@@ -113,7 +113,7 @@ fn a_chunk_that_was_cut_changed_or_made_by_another_run_is_refused() {
 
     let path = chunk::path(&chunk);
     let good = store.get(&path).unwrap();
-    for length in 0..good.len() {
+    for length in (0..good.len()).step_by(29) {
         store.put(&path, &good[..length]).unwrap();
         let message = chunk::read(&store, "hash", &chunk).unwrap_err().to_string();
         assert!(message.contains("is no chunk of rows"), "{length}: {message}");

@@ -245,7 +245,7 @@ fn open(base: &Path, pattern: &str) -> Result<Vec<SourceRecord>, String> {
 
 #[test]
 fn globs_join_files_sorted_by_name_whatever_they_are_packed_with() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = tempfile::Builder::new().prefix("a[b]*").tempdir().unwrap();
     fs::create_dir_all(directory.path().join("in/deep")).unwrap();
     for (name, text, ending) in [
         ("in/b.jsonl.gz", "{\"a\":\"2\"}\n", ".gz"),
@@ -271,6 +271,8 @@ fn globs_join_files_sorted_by_name_whatever_they_are_packed_with() {
     };
     assert_eq!(values("in/*.{csv,jsonl.gz,jsonl.zst}"), Ok(owned(&["0", "1", "2", "3"])));
     assert_eq!(values("in/**/*json*"), Ok(owned(&["2", "3", "4"])));
+    assert_eq!(values("./in/./*.cs?"), Ok(owned(&["0", "1"])));
+    assert_eq!(values("in/deep/../[a]*"), Ok(owned(&["0", "1"])));
     assert!(values("in/*.csv.gz").unwrap_err().starts_with("no file matches `in/*.csv.gz` in "));
     assert!(values("in/x.csv").unwrap_err().contains("cannot read"));
     assert!(values("in").unwrap_err().contains("is a directory; name its files"));
@@ -278,6 +280,28 @@ fn globs_join_files_sorted_by_name_whatever_they_are_packed_with() {
         values("in/notes.txt").unwrap_err().contains("the format cannot be told from the name")
     );
     assert!(values("in/[").unwrap_err().contains("no glob"));
+}
+
+#[test]
+fn an_archive_of_several_parts_is_read_to_its_end() {
+    for ending in [".gz", ".zst"] {
+        let parts = [compress(b"a\n1\n", ending), compress(b"2\n", ending)].concat();
+        assert_eq!(read(Format::Csv, parts).unwrap().len(), 2);
+    }
+}
+
+#[test]
+fn a_glob_is_found_below_the_working_directory_and_by_its_whole_path() {
+    // Tests run in the crate's folder.
+    let absolute = format!("{}/tests/golden/m*.py", env!("CARGO_MANIFEST_DIR"));
+    let options = Options { format: Some(Format::Jsonl), ..Options::default() };
+    for (base, pattern) in
+        [("", "tests/golden/m*.py"), (".", "tests/golden/m*.py"), ("elsewhere", &absolute)]
+    {
+        let error = source::open(Path::new(base), pattern, &options).unwrap();
+        let error = error.collect::<Result<Vec<_>, _>>().unwrap_err().to_string();
+        assert!(error.contains("tests/golden/make.py:1:1: expected an object"), "{error}");
+    }
 }
 
 #[test]

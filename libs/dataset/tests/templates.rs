@@ -27,7 +27,7 @@ fn check(source: &str, expect: Result<&str, &str>) {
         (Err(found), Err(expect)) => {
             assert!(found.contains(expect), "{source}\nfound:  {found}\nexpect: {expect}")
         }
-        (found, _) => panic!("{source}\nfound: {found:?}\nexpect: {expect:?}"),
+        (found, _) => panic!("{source:.200}\nfound: {found:.200?}\nexpect: {expect:?}"),
     }
 }
 
@@ -74,6 +74,7 @@ fn template_syntax_in_user_data_stays_text() {
 #[test]
 fn what_takes_too_long_or_too_much_is_an_error() {
     check("{{ range(1000000000) }}", Err("range"));
+    check("{{ range(1e9) }}", Err(""));
     check(
         "{% for i in range(100000) %}{% for j in range(100000) %}x{% endfor %}{% endfor %}",
         Err("fuel"),
@@ -117,6 +118,7 @@ fn nested_and_chained_templates_never_overflow_the_stack() {
     let blocks = [
         "{% if product %}".repeat(12_000),
         format!("{{% if 1 %}}{}{{% endif %}}", "{% elif 1 %}".repeat(20_000)),
+        format!("{{% if 1 %}}{}{{% endif %}}", "{% elif 1 %}".repeat(500)),
         "{% for x in tags %}".repeat(12_000),
         "{% filter upper %}".repeat(12_000),
         "{% macro f() %}".repeat(12_000),

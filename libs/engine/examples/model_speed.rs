@@ -12,23 +12,12 @@ type Error = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Error> {
     let mut arguments = std::env::args().skip(1);
-    let path = PathBuf::from(
-        arguments
-            .next()
-            .ok_or("usage: model_speed MODEL [THREADS]")?,
-    );
-    let threads = arguments
-        .next()
-        .map_or(Ok(CpuOptions::default().threads), |text| text.parse())?;
+    let path = PathBuf::from(arguments.next().ok_or("usage: model_speed MODEL [THREADS]")?);
+    let threads =
+        arguments.next().map_or(Ok(CpuOptions::default().threads), |text| text.parse())?;
     let files = ModelFiles::open(&path)?;
     let start = Instant::now();
-    let mut model = CpuModel::load(
-        &files,
-        CpuOptions {
-            threads,
-            ..CpuOptions::default()
-        },
-    )?;
+    let mut model = CpuModel::load(&files, CpuOptions { threads, ..CpuOptions::default() })?;
     println!(
         "loaded in {:.2} s, {} on {threads} threads",
         start.elapsed().as_secs_f64(),
@@ -46,59 +35,26 @@ fn main() -> Result<(), Error> {
 
 /// Best of several steps of that many sequences, each at position 64.
 fn decode(model: &mut CpuModel, sequences: usize) -> Result<f64, Error> {
-    let pages: Vec<Vec<u32>> = (0..sequences as u32)
-        .map(|i| (i * 5..i * 5 + 5).collect())
-        .collect();
+    let pages: Vec<Vec<u32>> =
+        (0..sequences as u32).map(|i| (i * 5..i * 5 + 5).collect()).collect();
     let mut logits = Logits::default();
     let tokens: Vec<u32> = (0..64).map(|i| 100 + i).collect();
     for pages in &pages {
-        let span = Span {
-            rows: 64,
-            first_position: 0,
-            pages,
-            outputs: Outputs::None,
-        };
-        model.forward(
-            &Batch {
-                tokens: &tokens,
-                spans: &[span],
-            },
-            &mut logits,
-        )?;
+        let span = Span { rows: 64, first_position: 0, pages, outputs: Outputs::None };
+        model.forward(&Batch { tokens: &tokens, spans: &[span] }, &mut logits)?;
     }
-    let span = |pages| Span {
-        rows: 1,
-        first_position: 64,
-        pages,
-        outputs: Outputs::Last,
-    };
+    let span = |pages| Span { rows: 1, first_position: 64, pages, outputs: Outputs::Last };
     let spans: Vec<_> = pages.iter().map(|pages| span(pages.as_slice())).collect();
-    let batch = Batch {
-        tokens: &tokens[..sequences],
-        spans: &spans,
-    };
+    let batch = Batch { tokens: &tokens[..sequences], spans: &spans };
     best_rate(sequences, 8, || model.forward(&batch, &mut logits))
 }
 
 fn prefill(model: &mut CpuModel, rows: usize) -> Result<f64, Error> {
     let pages: Vec<u32> = (0..rows.div_ceil(16) as u32).collect();
     let tokens: Vec<u32> = (0..rows as u32).map(|i| 100 + i).collect();
-    let span = Span {
-        rows,
-        first_position: 0,
-        pages: &pages,
-        outputs: Outputs::Last,
-    };
+    let span = Span { rows, first_position: 0, pages: &pages, outputs: Outputs::Last };
     let mut logits = Logits::default();
-    best_rate(rows, 3, || {
-        model.forward(
-            &Batch {
-                tokens: &tokens,
-                spans: &[span],
-            },
-            &mut logits,
-        )
-    })
+    best_rate(rows, 3, || model.forward(&Batch { tokens: &tokens, spans: &[span] }, &mut logits))
 }
 
 fn best_rate<E: std::error::Error + 'static>(

@@ -5,25 +5,15 @@ mod common;
 use common::*;
 use textnlp_engine::model::{Batch, Logits, Model, Outputs, PageCopy, PageId, Span};
 use textnlp_engine::models::{CpuModel, CpuOptions, Isa, Tensors};
+use textnlp_engine::weights::ModelFiles;
 
 fn models() -> [(&'static str, RandomTensors); 3] {
-    [
-        ("tiny llama", tiny_llama()),
-        ("small llama", small_llama()),
-        ("tiny gpt2", tiny_gpt2()),
-    ]
+    [("tiny llama", tiny_llama()), ("small llama", small_llama()), ("tiny gpt2", tiny_gpt2())]
 }
 
-fn load(tensors: &RandomTensors, threads: usize, isa: Option<Isa>) -> CpuModel {
-    let mut model = CpuModel::load(
-        tensors,
-        CpuOptions {
-            threads,
-            max_rows: 512,
-            isa,
-        },
-    )
-    .expect("a valid model");
+fn load(tensors: &dyn Tensors, threads: usize, isa: Option<Isa>) -> CpuModel {
+    let mut model =
+        CpuModel::load(tensors, CpuOptions { threads, max_rows: 512, isa }).expect("a valid model");
     model.reserve(200).expect("memory for 200 small pages");
     model
 }
@@ -85,13 +75,7 @@ fn batches_of_1_7_and_32_sequences_are_the_same_bits() {
                 }
                 let mut logits = Logits::default();
                 model
-                    .forward(
-                        &Batch {
-                            tokens: &tokens,
-                            spans: &spans,
-                        },
-                        &mut logits,
-                    )
+                    .forward(&Batch { tokens: &tokens, spans: &spans }, &mut logits)
                     .expect("a valid batch");
                 let got = common::rows(&logits, tensors.config().vocab_size);
                 let expect: Vec<_> = group
@@ -110,12 +94,7 @@ fn one_two_and_three_threads_are_the_same_bits() {
         let tokens = tokens(&tensors, 2, 90);
         let expect = prefill(&mut load(&tensors, 1, None), &tokens, &pages(0, 6), 64);
         for threads in [2, 3] {
-            let got = prefill(
-                &mut load(&tensors, threads, None),
-                &tokens,
-                &pages(0, 6),
-                64,
-            );
+            let got = prefill(&mut load(&tensors, threads, None), &tokens, &pages(0, 6), 64);
             assert_same_bits(&got, &expect, &format!("{name}, {threads} threads"));
         }
     }
@@ -126,12 +105,7 @@ fn every_instruction_set_of_this_processor_is_the_same_bits_as_scalar() {
     for (name, tensors) in models() {
         let tokens = tokens(&tensors, 3, 37);
         let scalar = Isa::named("scalar").expect("every processor has it");
-        let expect = prefill(
-            &mut load(&tensors, 1, Some(scalar)),
-            &tokens,
-            &pages(0, 3),
-            31,
-        );
+        let expect = prefill(&mut load(&tensors, 1, Some(scalar)), &tokens, &pages(0, 3), 31);
         for isa in Isa::available() {
             let got = prefill(&mut load(&tensors, 1, Some(isa)), &tokens, &pages(0, 3), 31);
             assert_same_bits(&got, &expect, &format!("{name}, {}", isa.name()));
@@ -151,13 +125,7 @@ fn shared_prefix_pages_and_a_partial_copy_equal_a_prefill_of_ones_own() {
         // Two whole pages are shared, nine positions of the third are copied over what page 9 held before.
         first.reverse();
         prefill(&mut model, &first[..16], &[9], 64);
-        model
-            .copy_pages(&[PageCopy {
-                from: 2,
-                to: 9,
-                tokens: 9,
-            }])
-            .expect("reserved pages");
+        model.copy_pages(&[PageCopy { from: 2, to: 9, tokens: 9 }]).expect("reserved pages");
         let got = step(&mut model, &second[41..], 41, &[0, 1, 9, 8], Outputs::All);
         assert_same_bits(&got, &expect[41..], name);
         first.reverse();
@@ -174,34 +142,12 @@ fn a_sequence_that_reads_pages_another_writes_in_the_same_step_sees_them() {
     let tokens = tokens(&tensors, 6, 40);
     let expect = prefill(&mut model, &tokens, &[50, 51, 52], 64);
     let spans = [
-        Span {
-            rows: 32,
-            first_position: 0,
-            pages: &[0, 1],
-            outputs: Outputs::None,
-        },
-        Span {
-            rows: 8,
-            first_position: 32,
-            pages: &[0, 1, 7],
-            outputs: Outputs::All,
-        },
+        Span { rows: 32, first_position: 0, pages: &[0, 1], outputs: Outputs::None },
+        Span { rows: 8, first_position: 32, pages: &[0, 1, 7], outputs: Outputs::All },
     ];
     let mut logits = Logits::default();
-    model
-        .forward(
-            &Batch {
-                tokens: &tokens,
-                spans: &spans,
-            },
-            &mut logits,
-        )
-        .expect("a valid batch");
-    assert_same_bits(
-        &rows(&logits, 203),
-        &expect[32..],
-        "a prefix of the same step",
-    );
+    model.forward(&Batch { tokens: &tokens, spans: &spans }, &mut logits).expect("a valid batch");
+    assert_same_bits(&rows(&logits, 203), &expect[32..], "a prefix of the same step");
 }
 
 #[test]
@@ -228,10 +174,7 @@ fn a_preempted_sequence_goes_on_in_other_pages_with_the_same_bits() {
 
 #[test]
 fn a_page_left_with_nan_does_not_reach_its_next_owner() {
-    let tensors = RandomTensors {
-        nan_token: Some(9),
-        ..small_llama()
-    };
+    let tensors = RandomTensors { nan_token: Some(9), ..small_llama() };
     let mut model = load(&tensors, 1, None);
     let tokens = vec![5; 20];
     let expect = prefill(&mut model, &tokens, &[0, 1], 64);
@@ -243,71 +186,31 @@ fn a_page_left_with_nan_does_not_reach_its_next_owner() {
 
 #[test]
 fn a_nan_fails_its_own_row_only_and_shows_in_every_block_maximum() {
-    let tensors = RandomTensors {
-        nan_token: Some(9),
-        ..small_llama()
-    };
+    let tensors = RandomTensors { nan_token: Some(9), ..small_llama() };
     let mut model = load(&tensors, 1, None);
     let expect = prefill(&mut model, &[5, 6], &[0], 64);
     let spans = [
-        Span {
-            rows: 2,
-            first_position: 0,
-            pages: &[1],
-            outputs: Outputs::All,
-        },
-        Span {
-            rows: 1,
-            first_position: 0,
-            pages: &[2],
-            outputs: Outputs::Last,
-        },
+        Span { rows: 2, first_position: 0, pages: &[1], outputs: Outputs::All },
+        Span { rows: 1, first_position: 0, pages: &[2], outputs: Outputs::Last },
     ];
     let mut logits = Logits::default();
     model
-        .forward(
-            &Batch {
-                tokens: &[5, 6, 9],
-                spans: &spans,
-            },
-            &mut logits,
-        )
+        .forward(&Batch { tokens: &[5, 6, 9], spans: &spans }, &mut logits)
         .expect("a valid batch");
     assert_same_bits(&rows(&logits, 320)[..2], &expect, "beside a NaN");
     let blocks = logits.block_max.len() / 3;
-    assert!(
-        logits.block_max[..2 * blocks]
-            .iter()
-            .all(|maximum| maximum.is_finite())
-    );
-    assert!(
-        logits.block_max[2 * blocks..]
-            .iter()
-            .all(|maximum| maximum.is_nan())
-    );
+    assert!(logits.block_max[..2 * blocks].iter().all(|maximum| maximum.is_finite()));
+    assert!(logits.block_max[2 * blocks..].iter().all(|maximum| maximum.is_nan()));
 }
 
 #[test]
 fn block_maxima_are_the_maxima_of_their_columns() {
     let tensors = tiny_llama();
     let mut model = load(&tensors, 2, None);
-    let span = Span {
-        rows: 9,
-        first_position: 0,
-        pages: &[0],
-        outputs: Outputs::All,
-    };
+    let span = Span { rows: 9, first_position: 0, pages: &[0], outputs: Outputs::All };
     let mut logits = Logits::default();
     let tokens = tokens(&tensors, 9, 9);
-    model
-        .forward(
-            &Batch {
-                tokens: &tokens,
-                spans: &[span],
-            },
-            &mut logits,
-        )
-        .expect("a valid batch");
+    model.forward(&Batch { tokens: &tokens, spans: &[span] }, &mut logits).expect("a valid batch");
     let expect: Vec<f32> = rows(&logits, 203)
         .iter()
         .flat_map(|row| {
@@ -325,24 +228,9 @@ fn a_step_without_outputs_yields_no_rows() {
     let tensors = tiny_gpt2();
     let mut model = load(&tensors, 2, None);
     assert!(step(&mut model, &[1, 2, 3], 0, &[0], Outputs::None).is_empty());
-    let mut logits = Logits {
-        rows: 1,
-        values: vec![0.0; 211],
-        block_max: vec![0.0; 4],
-    };
-    model
-        .forward(
-            &Batch {
-                tokens: &[],
-                spans: &[],
-            },
-            &mut logits,
-        )
-        .expect("an empty step");
-    assert_eq!(
-        (logits.rows, logits.values.len(), logits.block_max.len()),
-        (0, 0, 0)
-    );
+    let mut logits = Logits { rows: 1, values: vec![0.0; 211], block_max: vec![0.0; 4] };
+    model.forward(&Batch { tokens: &[], spans: &[] }, &mut logits).expect("an empty step");
+    assert_eq!((logits.rows, logits.values.len(), logits.block_max.len()), (0, 0, 0));
 }
 
 #[test]
@@ -350,55 +238,59 @@ fn what_breaks_the_contract_is_an_error_and_not_a_panic() {
     let tensors = tiny_llama();
     let mut model = load(&tensors, 1, None);
     let mut logits = Logits::default();
-    let span = Span {
-        rows: 1,
-        first_position: 0,
-        pages: &[0],
-        outputs: Outputs::Last,
-    };
+    let span = Span { rows: 1, first_position: 0, pages: &[0], outputs: Outputs::Last };
     for (tokens, span) in [
         (vec![203], span),
         (vec![1, 1], span),
         (vec![1], Span { pages: &[], ..span }),
-        (
-            vec![1],
-            Span {
-                pages: &[200],
-                ..span
-            },
-        ),
-        (
-            vec![1],
-            Span {
-                first_position: 256,
-                ..span
-            },
-        ),
+        (vec![1], Span { pages: &[200], ..span }),
+        (vec![1], Span { first_position: 256, ..span }),
     ] {
-        let batch = Batch {
-            tokens: &tokens,
-            spans: &[span],
-        };
+        let batch = Batch { tokens: &tokens, spans: &[span] };
         assert!(model.forward(&batch, &mut logits).is_err(), "{batch:?}");
     }
-    assert!(
+    assert!(model.copy_pages(&[PageCopy { from: 0, to: 200, tokens: 1 }]).is_err());
+    assert!(model.forward(&Batch { tokens: &[1], spans: &[span] }, &mut logits).is_ok());
+}
+
+#[test]
+fn smollm2_is_the_same_bits_alone_in_a_batch_in_chunks_and_on_two_threads() {
+    let files = ModelFiles::open(&smollm2_path()).expect("the file is valid");
+    let sequences: Vec<Vec<u32>> =
+        (0..7).map(|number| random_tokens(30 + number, 20 + 3 * number as usize, 49_152)).collect();
+    let pages = |sequence: usize| pages(sequence as PageId * 3, 3);
+    let mut alone = load(&files, 1, None);
+    let expect: Vec<Vec<f32>> = sequences
+        .iter()
+        .enumerate()
+        .map(|(sequence, tokens)| {
+            step(&mut alone, tokens, 0, &pages(sequence), Outputs::Last).remove(0)
+        })
+        .collect();
+    drop(alone);
+    let mut model = load(&files, 2, None);
+    let owned: Vec<Vec<PageId>> = (0..7).map(pages).collect();
+    // All but the last tokens in one step, the first sequence's in two; then all decode together.
+    step(&mut model, &sequences[0][..5], 0, &owned[0], Outputs::None);
+    let mut logits = Logits::default();
+    for (chunk, outputs) in [(0, Outputs::None), (1, Outputs::Last)] {
+        let range = |sequence: usize| {
+            let last = sequences[sequence].len() - 1;
+            let done = if sequence == 0 { 5 } else { 0 };
+            if chunk == 0 { done..last } else { last..last + 1 }
+        };
+        let tokens: Vec<u32> =
+            (0..7).flat_map(|sequence| sequences[sequence][range(sequence)].to_vec()).collect();
+        let span = |sequence: usize| Span {
+            rows: range(sequence).len(),
+            first_position: range(sequence).start,
+            pages: &owned[sequence],
+            outputs,
+        };
+        let spans: Vec<Span<'_>> = (0..7).map(span).collect();
         model
-            .copy_pages(&[PageCopy {
-                from: 0,
-                to: 200,
-                tokens: 1
-            }])
-            .is_err()
-    );
-    assert!(
-        model
-            .forward(
-                &Batch {
-                    tokens: &[1],
-                    spans: &[span]
-                },
-                &mut logits
-            )
-            .is_ok()
-    );
+            .forward(&Batch { tokens: &tokens, spans: &spans }, &mut logits)
+            .expect("a valid batch");
+    }
+    assert_same_bits(&rows(&logits, 49_152), &expect, "SmolLM2");
 }

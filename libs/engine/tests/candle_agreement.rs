@@ -13,18 +13,9 @@ use textnlp_engine::weights::ModelFiles;
 const TOLERANCE: f32 = 1e-3;
 
 fn both(tensors: &dyn Tensors) -> (CpuModel, CandleModel) {
-    let mut ours = CpuModel::load(
-        tensors,
-        CpuOptions {
-            threads: 2,
-            ..CpuOptions::default()
-        },
-    )
-    .expect("a valid model");
-    let options = CandleOptions {
-        device: CandleDevice::Cpu,
-        max_rows: 512,
-    };
+    let mut ours = CpuModel::load(tensors, CpuOptions { threads: 2, ..CpuOptions::default() })
+        .expect("a valid model");
+    let options = CandleOptions { device: CandleDevice::Cpu, max_rows: 512 };
     let mut theirs = CandleModel::load(tensors, options).expect("a valid model");
     ours.reserve(16).expect("memory for 16 pages");
     theirs.reserve(4).expect("memory for 4 pages");
@@ -37,10 +28,7 @@ fn assert_close(got: &[Vec<f32>], expect: &[Vec<f32>], what: &str) {
     for (row, (got, expect)) in got.iter().zip(expect).enumerate() {
         assert_eq!(got.len(), expect.len(), "{what}: row {row}");
         for (column, (a, b)) in got.iter().zip(expect).enumerate() {
-            assert!(
-                (a - b).abs() <= TOLERANCE,
-                "{what}: row {row}, column {column}: {a} and {b}"
-            );
+            assert!((a - b).abs() <= TOLERANCE, "{what}: row {row}, column {column}: {a} and {b}");
         }
     }
 }
@@ -52,63 +40,22 @@ fn check_steps(tensors: &RandomTensors) {
     let vocab_size = tensors.config.vocab_size;
     let tokens = random_tokens(21, 50, vocab_size);
     let expect = prefill(&mut ours, &tokens, &[3, 1, 0, 2], 64);
-    assert_close(
-        &prefill(&mut theirs, &tokens, &[3, 1, 0, 2], 64),
-        &expect,
-        "whole prefill",
-    );
+    assert_close(&prefill(&mut theirs, &tokens, &[3, 1, 0, 2], 64), &expect, "whole prefill");
     theirs.reserve(16).expect("memory for 16 pages");
     let next = step(&mut theirs, &tokens[49..], 49, &[3, 1, 0, 2], Outputs::Last);
     assert_close(&next, &expect[49..], "after more pages were reserved");
-    assert_close(
-        &prefill(&mut theirs, &tokens, &[7, 8, 9, 10], 11),
-        &expect,
-        "chunks of 11",
-    );
-    theirs
-        .copy_pages(&[PageCopy {
-            from: 0,
-            to: 5,
-            tokens: 7,
-        }])
-        .expect("reserved pages");
+    assert_close(&prefill(&mut theirs, &tokens, &[7, 8, 9, 10], 11), &expect, "chunks of 11");
+    theirs.copy_pages(&[PageCopy { from: 0, to: 5, tokens: 7 }]).expect("reserved pages");
     let spans = [
-        Span {
-            rows: 11,
-            first_position: 39,
-            pages: &[3, 1, 5, 6],
-            outputs: Outputs::All,
-        },
-        Span {
-            rows: 4,
-            first_position: 0,
-            pages: &[12],
-            outputs: Outputs::None,
-        },
-        Span {
-            rows: 1,
-            first_position: 49,
-            pages: &[7, 8, 9, 10],
-            outputs: Outputs::Last,
-        },
+        Span { rows: 11, first_position: 39, pages: &[3, 1, 5, 6], outputs: Outputs::All },
+        Span { rows: 4, first_position: 0, pages: &[12], outputs: Outputs::None },
+        Span { rows: 1, first_position: 49, pages: &[7, 8, 9, 10], outputs: Outputs::Last },
     ];
     let batch = [&tokens[39..], &tokens[..4], &tokens[49..]].concat();
     let mut logits = Logits::default();
-    theirs
-        .forward(
-            &Batch {
-                tokens: &batch,
-                spans: &spans,
-            },
-            &mut logits,
-        )
-        .expect("a valid batch");
+    theirs.forward(&Batch { tokens: &batch, spans: &spans }, &mut logits).expect("a valid batch");
     let expect = [&expect[39..], &expect[49..]].concat();
-    assert_close(
-        &rows(&logits, vocab_size),
-        &expect,
-        "a shared prefix and a decode step",
-    );
+    assert_close(&rows(&logits, vocab_size), &expect, "a shared prefix and a decode step");
     assert_eq!(logits.block_max.len(), 12 * vocab_size.div_ceil(64));
     let maximum = expect[11].iter().copied().fold(f32::MIN, f32::max);
     let blocks = &logits.block_max[11 * vocab_size.div_ceil(64)..];
@@ -136,11 +83,7 @@ fn smollm2_agrees_with_candle() {
         both(&ModelFiles::open(&smollm2_path()).expect("the file is valid"));
     let tokens: Vec<u32> = random_tokens(22, 24, 49_152);
     let expect = prefill(&mut ours, &tokens, &[0, 1], 64);
-    assert_close(
-        &prefill(&mut theirs, &tokens, &[1, 0], 64),
-        &expect,
-        "SmolLM2",
-    );
+    assert_close(&prefill(&mut theirs, &tokens, &[1, 0], 64), &expect, "SmolLM2");
 }
 
 #[test]
@@ -148,43 +91,19 @@ fn candle_says_that_it_is_not_reproducible_and_refuses_what_breaks_the_contract(
     let (_, mut theirs) = both(&tiny_llama());
     assert_eq!(theirs.info().numerics, "candle-cpu/f32");
     assert!(!theirs.info().batch_invariant);
-    let span = Span {
-        rows: 1,
-        first_position: 0,
-        pages: &[4],
-        outputs: Outputs::Last,
-    };
-    let refused = theirs.forward(
-        &Batch {
-            tokens: &[1],
-            spans: &[span],
-        },
-        &mut Logits::default(),
-    );
+    let span = Span { rows: 1, first_position: 0, pages: &[4], outputs: Outputs::Last };
+    let refused = theirs.forward(&Batch { tokens: &[1], spans: &[span] }, &mut Logits::default());
     assert!(matches!(refused, Err(ModelError::Batch(_))), "{refused:?}");
-    assert!(
-        theirs
-            .copy_pages(&[PageCopy {
-                from: 0,
-                to: 4,
-                tokens: 1
-            }])
-            .is_err()
-    );
+    assert!(theirs.copy_pages(&[PageCopy { from: 0, to: 4, tokens: 1 }]).is_err());
     assert!(step(&mut theirs, &[1, 2], 0, &[0], Outputs::None).is_empty());
 }
 
 #[cfg(not(feature = "cuda"))]
 #[test]
 fn a_gpu_without_the_feature_is_an_error_that_says_so() {
-    let options = CandleOptions {
-        device: CandleDevice::CudaBf16(0),
-        max_rows: 8,
-    };
-    let error = CandleModel::load(&tiny_llama(), options)
-        .err()
-        .expect("compiled without CUDA")
-        .to_string();
+    let options = CandleOptions { device: CandleDevice::CudaBf16(0), max_rows: 8 };
+    let error =
+        CandleModel::load(&tiny_llama(), options).err().expect("compiled without CUDA").to_string();
     assert!(error.contains("cuda"), "{error}");
 }
 
@@ -196,49 +115,22 @@ mod reference {
     use candle_core::{DType, Device, Tensor};
     use candle_nn::VarBuilder;
     use candle_transformers::models::llama::{Cache, Config, Llama};
-    use textnlp_engine::weights::{LayerTensor as T, TensorRole};
+    use textnlp_engine::weights::Matrix;
 
     use super::*;
 
     fn weights(tensors: &dyn Tensors) -> HashMap<String, Tensor> {
-        let mut weights = HashMap::new();
-        let mut put = |name: String, role| {
-            let Some(matrix) = tensors.tensor(role).expect("a valid model") else {
-                return;
+        let tensor = |matrix: Matrix| {
+            let shape = match matrix.rows {
+                1 => vec![matrix.columns],
+                rows => vec![rows, matrix.columns],
             };
-            let shape = if matrix.rows == 1 {
-                vec![matrix.columns]
-            } else {
-                vec![matrix.rows, matrix.columns]
-            };
-            let tensor =
-                Tensor::from_vec(matrix.data, shape, &Device::Cpu).expect("a tensor of that shape");
-            weights.insert(name, tensor);
+            Tensor::from_vec(matrix.data, shape, &Device::Cpu).expect("a tensor of that shape")
         };
-        put(
-            "model.embed_tokens.weight".into(),
-            TensorRole::TokenEmbedding,
-        );
-        put("model.norm.weight".into(), TensorRole::OutputNormWeight);
-        for layer in 0..tensors.config().layers {
-            for (name, tensor) in [
-                ("input_layernorm", T::AttentionNormWeight),
-                ("self_attn.q_proj", T::Query),
-                ("self_attn.k_proj", T::Key),
-                ("self_attn.v_proj", T::Value),
-                ("self_attn.o_proj", T::AttentionOutput),
-                ("post_attention_layernorm", T::FfnNormWeight),
-                ("mlp.gate_proj", T::Gate),
-                ("mlp.up_proj", T::Up),
-                ("mlp.down_proj", T::Down),
-            ] {
-                put(
-                    format!("model.layers.{layer}.{name}.weight"),
-                    TensorRole::Layer(layer, tensor),
-                );
-            }
-        }
-        weights
+        hugging_face_llama(tensors)
+            .into_iter()
+            .map(|(name, matrix)| (name, tensor(matrix)))
+            .collect()
     }
 
     /// Compares the last row of prompts of several lengths, all that this implementation returns.
@@ -262,14 +154,8 @@ mod reference {
         };
         let vb = VarBuilder::from_tensors(weights(tensors), DType::F32, &Device::Cpu);
         let llama = Llama::load(vb, &config).expect("all weights are there");
-        let mut ours = CpuModel::load(
-            tensors,
-            CpuOptions {
-                threads: 2,
-                ..CpuOptions::default()
-            },
-        )
-        .expect("a valid model");
+        let mut ours = CpuModel::load(tensors, CpuOptions { threads: 2, ..CpuOptions::default() })
+            .expect("a valid model");
         ours.reserve(2).expect("memory for 2 pages");
         let tokens = random_tokens(23, 24, ours_config.vocab_size);
         let rows = prefill(&mut ours, &tokens, &[0, 1], 64);
@@ -278,16 +164,10 @@ mod reference {
             let input = Tensor::new(&tokens[..length], &Device::Cpu)
                 .and_then(|x| x.unsqueeze(0))
                 .expect("a row");
-            let logits = llama
-                .forward(&input, 0, &mut cache)
-                .and_then(|x| x.squeeze(0))
-                .expect("a step");
+            let logits =
+                llama.forward(&input, 0, &mut cache).and_then(|x| x.squeeze(0)).expect("a step");
             let expect = logits.to_vec1::<f32>().expect("f32");
-            assert_close(
-                &rows[length - 1..length],
-                &[expect],
-                &format!("{length} tokens"),
-            );
+            assert_close(&rows[length - 1..length], &[expect], &format!("{length} tokens"));
         }
     }
 

@@ -13,11 +13,8 @@ use textnlp_engine::engine::{
 };
 use textnlp_engine::sampling::SamplingParams;
 
-/// The model's, as `weights_smollm2.rs` checks it: hashing it for every test takes time.
-const NOT_HASHED: &str = "sha256:not-needed-here";
-
 fn load(engine: EngineConfig) -> LanguageModel {
-    let options = LoadOptions { threads: Some(2), digest: Some(NOT_HASHED.to_owned()), engine };
+    let options = LoadOptions { threads: Some(2), engine };
     LanguageModel::load(&common::smollm2_path(), options).expect("the model loads")
 }
 
@@ -66,7 +63,7 @@ fn run(
             .iter()
             .zip(&mut seeds)
             .map(|((prompt, max_tokens), seed)| {
-                let prompt = model.encode(prompt).expect("a valid prompt");
+                let prompt = model.prompts().encode(prompt).expect("a valid prompt");
                 let params = SamplingParams {
                     max_tokens: *max_tokens,
                     logprobs: Some(0),
@@ -135,9 +132,9 @@ fn a_preempted_sequence_goes_on_with_the_same_bits() {
 fn a_chat_is_answered_and_ends_by_itself() {
     let model = load(EngineConfig::default());
     let prompt = chat("What is the capital of France? Answer in one short sentence.".to_owned());
-    let rendered = model.render(&prompt).expect("the model has a chat template");
+    let rendered = model.prompts().render(&prompt).expect("the model has a chat template");
     assert!(rendered.text.ends_with("<|im_start|>assistant\n"), "{}", rendered.text);
-    assert_eq!(rendered.tokens, model.encode(&prompt).expect("the same"));
+    assert_eq!(rendered.tokens, model.prompts().encode(&prompt).expect("the same"));
     let params = SamplingParams { temperature: 0.0, ..SamplingParams::default() };
     let request = Request { prompt: rendered.tokens.clone(), params, seed: 0, choice: 0 };
     let (_ticket, events) = submit(&model, request);
@@ -145,7 +142,7 @@ fn a_chat_is_answered_and_ends_by_itself() {
     assert_eq!(answer.text, "The capital of France is Paris.");
     assert_eq!(answer.finish_reason, FinishReason::Stop);
     assert_eq!(answer.prompt_tokens, rendered.tokens.len());
-    assert_eq!(answer.completion_tokens, model.count_tokens(&answer.text).expect("short"));
+    assert_eq!(answer.completion_tokens, model.prompts().count_tokens(&answer.text).expect("short"));
     let info = model.info();
     assert_eq!(info.name, "SmolLM2-135M-Instruct.Q4_1");
     assert_eq!((info.numerics.as_str(), info.context_tokens), ("cpu-1/f32", 8192));

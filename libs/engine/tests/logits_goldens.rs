@@ -22,15 +22,9 @@ struct Position {
 
 impl Golden {
     fn parse(bytes: &[u8]) -> Golden {
-        let mut words = bytes
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|word| u32::from_le_bytes(*word));
+        let mut words = bytes.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word));
         let mut take = |count: u32| -> Vec<u32> {
-            (0..count)
-                .map(|_| words.next().expect("a whole file"))
-                .collect()
+            (0..count).map(|_| words.next().expect("a whole file")).collect()
         };
         let header = take(3);
         let (positions, top, fixed) = (header[0], header[1], header[2]);
@@ -44,23 +38,13 @@ impl Golden {
                 fixed: floats(take(fixed)),
             })
             .collect();
-        Golden {
-            tokens,
-            fixed_ids,
-            positions,
-        }
+        Golden { tokens, fixed_ids, positions }
     }
 }
 
 fn load(tensors: &dyn Tensors) -> CpuModel {
-    let mut model = CpuModel::load(
-        tensors,
-        CpuOptions {
-            threads: 2,
-            ..CpuOptions::default()
-        },
-    )
-    .expect("a valid model");
+    let mut model = CpuModel::load(tensors, CpuOptions { threads: 2, ..CpuOptions::default() })
+        .expect("a valid model");
     model.reserve(16).expect("memory for 16 pages");
     model
 }
@@ -74,11 +58,7 @@ fn check(model: &mut CpuModel, golden: &[u8], tolerance: f32) {
     let golden = Golden::parse(golden);
     let logits = prefill(model, &golden.tokens, &(0..16).collect::<Vec<_>>(), 128);
     for (position, (logits, expect)) in logits.iter().zip(&golden.positions).enumerate() {
-        let fixed = golden
-            .fixed_ids
-            .iter()
-            .copied()
-            .zip(expect.fixed.iter().copied());
+        let fixed = golden.fixed_ids.iter().copied().zip(expect.fixed.iter().copied());
         for (id, expect) in expect.top.iter().copied().chain(fixed) {
             let got = logits[id as usize];
             assert!(
@@ -87,10 +67,7 @@ fn check(model: &mut CpuModel, golden: &[u8], tolerance: f32) {
             );
         }
         // With the top 64 within tolerance, this one catches a logit that should not be among them.
-        let sum: f64 = logits
-            .iter()
-            .map(|&logit| libm::exp(f64::from(logit)))
-            .sum();
+        let sum: f64 = logits.iter().map(|&logit| libm::exp(f64::from(logit))).sum();
         let got = libm::log(sum) as f32;
         assert!(
             (got - expect.logsumexp).abs() <= tolerance,
@@ -104,48 +81,27 @@ fn check(model: &mut CpuModel, golden: &[u8], tolerance: f32) {
     }
     assert_eq!(logits.len(), golden.positions.len());
     // Goldens of zeros would agree with a model of zeros.
-    assert!(
-        golden
-            .positions
-            .iter()
-            .all(|position| position.top[0].1 > 1.0)
-    );
+    assert!(golden.positions.iter().all(|position| position.top[0].1 > 1.0));
 }
 
 #[test]
 fn a_llama_with_odd_sizes_agrees_with_transformers() {
-    check(
-        &mut load(&tiny_llama()),
-        include_bytes!("goldens/tiny-llama-logits.bin"),
-        5e-5,
-    );
+    check(&mut load(&tiny_llama()), include_bytes!("goldens/tiny-llama-logits.bin"), 5e-5);
 }
 
 #[test]
 fn a_llama_with_rotary_factors_and_its_own_head_agrees_with_transformers() {
-    check(
-        &mut load(&small_llama()),
-        include_bytes!("goldens/small-llama-logits.bin"),
-        5e-5,
-    );
+    check(&mut load(&small_llama()), include_bytes!("goldens/small-llama-logits.bin"), 5e-5);
 }
 
 #[test]
 fn gpt2_of_the_exact_shape_agrees_with_transformers() {
-    check(
-        &mut load(&gpt2_124m()),
-        include_bytes!("goldens/gpt2-124m-logits.bin"),
-        1e-4,
-    );
+    check(&mut load(&gpt2_124m()), include_bytes!("goldens/gpt2-124m-logits.bin"), 1e-4);
 }
 
 #[test]
 fn smollm2_agrees_with_transformers_over_200_positions() {
-    check(
-        &mut smollm2(),
-        include_bytes!("goldens/smollm2-logits.bin"),
-        1e-3,
-    );
+    check(&mut smollm2(), include_bytes!("goldens/smollm2-logits.bin"), 1e-3);
 }
 
 #[derive(serde::Deserialize)]
@@ -164,20 +120,15 @@ fn greedy_continuations_of_smollm2_equal_those_of_transformers() {
     assert_eq!(goldens.len(), 20);
     let mut model = smollm2();
     model.reserve(20 * 8).expect("memory for 8 pages each");
-    let pages: Vec<Vec<u32>> = (0..20)
-        .map(|number| (number * 8..number * 8 + 8).collect())
-        .collect();
+    let pages: Vec<Vec<u32>> =
+        (0..20).map(|number| (number * 8..number * 8 + 8).collect()).collect();
     let mut sequences: Vec<Vec<u32>> = goldens.iter().map(|golden| golden.prompt.clone()).collect();
     let mut running: Vec<usize> = (0..20).collect();
     let mut logits = Logits::default();
     for index in 0..64 {
         // The first step prefills whole prompts, the others decode one token of each.
         let first = |number: usize| {
-            if index == 0 {
-                0
-            } else {
-                sequences[number].len() - 1
-            }
+            if index == 0 { 0 } else { sequences[number].len() - 1 }
         };
         let tokens: Vec<u32> = running
             .iter()
@@ -191,18 +142,9 @@ fn greedy_continuations_of_smollm2_equal_those_of_transformers() {
         };
         let spans: Vec<Span<'_>> = running.iter().map(span).collect();
         model
-            .forward(
-                &Batch {
-                    tokens: &tokens,
-                    spans: &spans,
-                },
-                &mut logits,
-            )
+            .forward(&Batch { tokens: &tokens, spans: &spans }, &mut logits)
             .expect("a valid batch");
-        let got: Vec<u32> = rows(&logits, 49_152)
-            .iter()
-            .map(|row| first_maximum(row))
-            .collect();
+        let got: Vec<u32> = rows(&logits, 49_152).iter().map(|row| first_maximum(row)).collect();
         let mut row = got.iter();
         running.retain(|&number| {
             let (got, expect, gap) = (
@@ -219,11 +161,7 @@ fn greedy_continuations_of_smollm2_equal_those_of_transformers() {
             got == expect
         });
     }
-    assert!(
-        running.len() >= 15,
-        "only {} continuations are equal to the end",
-        running.len()
-    );
+    assert!(running.len() >= 15, "only {} continuations are equal to the end", running.len());
 }
 
 fn first_maximum(logits: &[f32]) -> u32 {

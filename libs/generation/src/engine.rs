@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use textnlp_crds::sampling::ResolvedSampling;
-use textnlp_engine::chat::{ChatTemplate, Message};
-use textnlp_engine::engine::{Engine, EngineConfig, Event, RowError, Sink, Ticket};
+use textnlp_engine::chat::Message;
+use textnlp_engine::engine::{
+    self, Engine, EngineConfig, Event, LoadOptions, OpenModel, PromptEncoder, RowError, Sink, Ticket,
+};
 use textnlp_engine::model::Model;
-use textnlp_engine::models::{CpuModel, CpuOptions, cpu};
+use textnlp_engine::models::CpuModel;
 use textnlp_engine::sampling::SamplingParams;
-use textnlp_engine::tokenizer::Tokenizer;
-use textnlp_engine::weights::ModelFiles;
 use tokio::sync::oneshot;
 
 use crate::completer::{Boxed, Completer, Completion, CompletionError, ModelFacts, Prompt, Request};
@@ -29,37 +29,25 @@ pub struct EngineOptions {
 /// A model whose files were opened and checked, and whose weights are not loaded yet.
 pub struct EngineModel {
     facts: ModelFacts,
-    files: ModelFiles,
-    text: Arc<TextSide>,
-}
-
-/// What turns prompts into tokens.
-struct TextSide {
-    tokenizer: Arc<Tokenizer>,
-    template: Option<ChatTemplate>,
+    model: OpenModel,
 }
 
 impl EngineModel {
     /// Opens a model file or directory for a ModelDeployment of that name.
     pub fn open(name: &str, path: &Path) -> Result<Self, Error> {
-        let failed = |error: &dyn std::fmt::Display| {
-            Error::spec(format!("model {name:?}"), format!("{}: {error}", path.display()))
-        };
-        let files = ModelFiles::open(path).map_err(|e| Error::spec(format!("model {name:?}"), e.to_string()))?;
-        let tokenizer = Tokenizer::new(files.tokenizer(), files.special_tokens()).map_err(|e| failed(&e))?;
-        tokenizer.check_fits(files.config().vocab_size).map_err(|e| failed(&e))?;
-        let template = files.chat_template().map(ChatTemplate::new).transpose().map_err(|e| failed(&e))?;
+        let model = OpenModel::open(path)
+            .map_err(|e| Error::spec(format!("model {name:?} ({})", path.display()), e.to_string()))?;
+        let info = model.info();
         let facts = ModelFacts {
             name: name.to_owned(),
-            digest: files.digest().map_err(|e| failed(&e))?,
-            numerics: cpu::NUMERICS.to_owned(),
-            reproducible: true,
-            chat: template.is_some(),
-            tokenizer_digest: Some(tokenizer.digest().to_owned()),
-            context_tokens: files.config().context_tokens,
+            digest: info.digest.clone(),
+            numerics: info.numerics.clone(),
+            reproducible: info.reproducible,
+            chat: info.chat,
+            tokenizer_digest: Some(info.tokenizer_digest.clone()),
+            context_tokens: info.context_tokens,
         };
-        let text = Arc::new(TextSide { tokenizer: Arc::new(tokenizer), template });
-        Ok(Self { facts, files, text })
+        Ok(Self { facts, model })
     }
 
     /// What is known before loading.
@@ -69,28 +57,28 @@ impl EngineModel {
 
     /// Loads the weights and starts the engine.
     pub fn load(&self, options: EngineOptions) -> Result<Arc<EngineCompleter>, Error> {
-        let model = self.model(options)?;
-        let config = EngineConfig { max_sequences: options.sequences.max(1), ..EngineConfig::default() };
-        let engine = Engine::start(Box::new(model), self.text.tokenizer.clone(), config)
-            .map_err(|e| Error::Model(e.to_string()))?;
-        Ok(Arc::new(EngineCompleter { text: self.text.clone(), engine: Some(engine) }))
+        let defaults = EngineConfig::default();
+        let engine = EngineConfig {
+            max_sequences: options.sequences.max(1),
+            queue: defaults.queue.max(options.sequences),
+            ..defaults
+        };
+        let load = LoadOptions { threads: options.threads, engine };
+        let model = self.model.load(load).map_err(|e| Error::Model(e.to_string()))?;
+        let prompts = Arc::clone(model.prompts());
+        Ok(Arc::new(EngineCompleter { prompts, engine: Some(model.engine().clone()) }))
     }
 
     /// Counts tokens and completes nothing: what a dry run needs of a model.
     pub fn counter(&self) -> Arc<EngineCompleter> {
-        Arc::new(EngineCompleter { text: self.text.clone(), engine: None })
-    }
-
-    fn model(&self, options: EngineOptions) -> Result<CpuModel, Error> {
-        let defaults = CpuOptions::default();
-        let cpu = CpuOptions { threads: options.threads.unwrap_or(defaults.threads), ..defaults };
-        CpuModel::load(&self.files, cpu).map_err(|e| Error::Model(e.to_string()))
+        Arc::new(EngineCompleter { prompts: Arc::clone(self.model.prompts()), engine: None })
     }
 
     /// Measures the model on this machine with a prompt and a few decode steps of many sequences.
     pub fn measure(&self, options: EngineOptions) -> Result<Rates, Error> {
-        let mut model = self.model(options)?;
-        Rates::measure(&mut model, options.sequences).map_err(|e| Error::Model(e.to_string()))
+        let failed = |e: &dyn std::fmt::Display| Error::Model(e.to_string());
+        let mut model = self.model.executor(options.threads, None).map_err(|e| failed(&e))?;
+        Rates::measure(&mut model, options.sequences).map_err(|e| failed(&e))
     }
 }
 
@@ -137,29 +125,23 @@ impl Rates {
 
 /// Completes prompts with an engine in this process.
 pub struct EngineCompleter {
-    text: Arc<TextSide>,
+    prompts: Arc<PromptEncoder>,
     engine: Option<Engine>,
 }
 
 impl EngineCompleter {
     /// Token ids of a prompt.
     fn tokens(&self, prompt: &Prompt) -> Result<Vec<u32>, CompletionError> {
-        let of_request = |e: &dyn std::fmt::Display| CompletionError::Request(e.to_string());
-        let tokenizer = &self.text.tokenizer;
-        match (prompt, &self.text.template) {
-            (Prompt::Text(text), _) => tokenizer.encode_prompt(text).map_err(|e| of_request(&e)),
-            (Prompt::Chat(turns), Some(template)) => {
-                let messages: Vec<Message> = turns
+        let prompt = match prompt {
+            Prompt::Text(text) => engine::Prompt::Text(text.clone()),
+            Prompt::Chat(turns) => engine::Prompt::Chat(
+                turns
                     .iter()
                     .map(|turn| Message { role: turn.role.to_owned(), content: turn.content.clone() })
-                    .collect();
-                let pieces = template.render(&messages, true, tokenizer).map_err(|e| of_request(&e))?;
-                tokenizer.encode_pieces(&pieces).map_err(|e| of_request(&e))
-            }
-            (Prompt::Chat(_), None) => {
-                Err(CompletionError::Request("the model has no chat template".to_owned()))
-            }
-        }
+                    .collect(),
+            ),
+        };
+        self.prompts.encode(&prompt).map_err(|e| CompletionError::Request(e.to_string()))
     }
 
     /// Begins a completion; `sink` gets its events on the engine's thread. Dropping the ticket stops it.
@@ -168,7 +150,7 @@ impl EngineCompleter {
             .engine
             .as_ref()
             .ok_or_else(|| CompletionError::Model("the model's weights are not loaded".to_owned()))?;
-        let request = textnlp_engine::engine::Request {
+        let request = engine::Request {
             prompt: self.tokens(&request.prompt)?,
             params: params(&request.sampling),
             seed: request.seed,
@@ -193,7 +175,7 @@ fn params(sampling: &ResolvedSampling) -> SamplingParams {
 }
 
 /// What a row gets of the engine's answer.
-fn completion(done: textnlp_engine::engine::Completion) -> Completion {
+fn completion(done: engine::Completion) -> Completion {
     Completion {
         text: done.text,
         finish_reason: done.finish_reason.as_str(),

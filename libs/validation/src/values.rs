@@ -70,20 +70,21 @@ impl RowValues {
 
     pub(crate) fn distribution(&self) -> Distribution {
         let rows = self.counts.values().fold(0, |sum: u64, count| sum.saturating_add(*count));
-        let (low, high) = self.ends.unwrap_or_default();
+        let (low, high) =
+            self.ends.map_or((0.0, 0.0), |(low, high)| (value_of(low), value_of(high)));
         let quantile = |q: f64| {
             let position = q * rows.saturating_sub(1) as f64;
             let (below, fraction) = (position.floor(), position.fract());
             let (a, b) = (self.ranked(below as u64), self.ranked(position.ceil() as u64));
-            (a + (b - a) * fraction).clamp(value_of(low), value_of(high))
+            (a + (b - a) * fraction).max(low).min(high)
         };
         Distribution {
             mean: self.sum.value() / rows.max(1) as f64,
-            min: value_of(low),
+            min: low,
             p05: quantile(0.05),
             p50: quantile(0.5),
             p95: quantile(0.95),
-            max: value_of(high),
+            max: high,
         }
     }
 
@@ -186,8 +187,8 @@ impl ExactSum {
 
     /// The sum, rounded; small terms first.
     fn value(&self) -> f64 {
-        let scale = |exponent: i16| f64::from(exponent - 1023 - FRACTION_BITS as i16).exp2();
-        self.0.iter().map(|(exponent, significand)| *significand as f64 * scale(*exponent)).sum()
+        let power = |exponent: i16| i32::from(exponent) - 1023 - FRACTION_BITS as i32;
+        self.0.iter().map(|(exponent, sum)| libm::ldexp(*sum as f64, power(*exponent))).sum()
     }
 }
 

@@ -18,7 +18,8 @@ pub enum ConvertError {
     Format(#[from] FormatError),
 }
 
-/// Reads the file twice, first for its columns, then for its rows; returns how many rows there were.
+/// Reads the file twice, first for its columns, then for its rows; returns how many rows there
+/// were.
 pub fn convert(
     base: &Path,
     pattern: &str,

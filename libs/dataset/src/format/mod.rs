@@ -23,12 +23,14 @@ pub enum Format {
     /// One JSON object a line.
     #[serde(rename = "JSONL")]
     Jsonl,
-    /// Comma-separated values (RFC 4180), without `_textnlp`; objects and lists as JSON text, null as nothing.
+    /// Comma-separated values (RFC 4180), without `_textnlp`; objects and lists as JSON text, null
+    /// as nothing.
     #[serde(rename = "CSV")]
     Csv,
     /// A Markdown table, without `_textnlp`.
     Markdown,
-    /// Apache Parquet, zstd: each column is text, integer, double or boolean; what is none of these, JSON text.
+    /// Apache Parquet, zstd: each column is text, integer, double or boolean; what is none of
+    /// these, JSON text.
     Parquet,
 }
 
@@ -55,8 +57,9 @@ pub struct Verdict {
 
 /// The row as it is written: source fields, attributes, columns, `id`, and `_textnlp` last.
 ///
-/// `_textnlp` is `{"prompts": {column: …}, "finishReason": {column: …}, "tokens": {column: {…}}, "scores": {metric: …}}`,
-/// with `"rejectedBy"` or `"error": {"stage", "message"}` in the rows that are not accepted; what is empty is left out.
+/// `_textnlp` is `{"prompts": {column: …}, "finishReason": {column: …}, "tokens": {column: {…}},
+/// "scores": {metric: …}}`, with `"rejectedBy"` or `"error": {"stage", "message"}` in the rows that
+/// are not accepted; what is empty is left out.
 pub fn flatten(row: &Row, verdict: &Verdict) -> Record {
     let mut flat = row.fields.clone();
     flat.extend(row.attributes.clone());
@@ -99,14 +102,15 @@ pub enum FormatError {
 /// Choices of the writers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Options {
-    /// CSV: put a `'` before text that a spreadsheet would take for a formula (`=`, `+`, `-`, `@`, tab or CR first).
-    /// Otherwise text is written as it is.
+    /// CSV: put a `'` before text that a spreadsheet would take for a formula (`=`, `+`, `-`, `@`,
+    /// tab or CR first). Otherwise text is written as it is.
     pub escape_formulas: bool,
 }
 
 /// Writes a table row by row.
 pub trait TableWriter {
-    /// Writes one row. Fields outside the schema are left out; missing ones are null, or in JSONL left out too.
+    /// Writes one row. Fields outside the schema are left out; missing ones are null, or in JSONL
+    /// left out too.
     fn write(&mut self, row: &Record) -> Result<(), FormatError>;
 
     /// Ends the table and flushes the sink.

@@ -1,4 +1,5 @@
-//! Parquet, through the column writers of the `parquet` crate: nullable columns, zstd, a row group at a time.
+//! Parquet, through the column writers of the `parquet` crate: nullable columns, zstd, a row group
+//! at a time.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -115,7 +116,8 @@ fn write_column(
     }
 }
 
-/// Writes the values that there are, and a definition level for each row: 1 for a value, 0 for null.
+/// Writes the values that there are, and a definition level for each row: 1 for a value, 0 for
+/// null.
 fn write_values<T: DataType>(
     column: &mut SerializedColumnWriter<'_>,
     values: &[Value],

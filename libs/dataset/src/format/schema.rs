@@ -48,7 +48,8 @@ impl ColumnType {
     }
 }
 
-/// The columns of a table, in order; learnt from the rows, since CSV, Markdown and Parquet need it before the first one.
+/// The columns of a table, in order; learnt from the rows, since CSV, Markdown and Parquet need it
+/// before the first one.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Schema {
     columns: Vec<(String, ColumnType)>,
@@ -61,7 +62,8 @@ impl Schema {
         Self::default()
     }
 
-    /// Widens the schema so that it holds this row. A new column comes right after the one that precedes it in the row.
+    /// Widens the schema so that it holds this row. A new column comes right after the one that
+    /// precedes it in the row.
     pub fn add(&mut self, row: &Record) {
         let mut next = 0;
         for (name, value) in row {

@@ -1,7 +1,8 @@
-//! Comma-separated values as RFC 4180 has them: a header line, then records whose values are strings.
+//! Comma-separated values as RFC 4180 has them: a header line, then records whose values are
+//! strings.
 //!
-//! Written here because the `csv` crate neither refuses a quote that is left open nor bounds the length of a record;
-//! the tests hold both readers against each other.
+//! Written here because the `csv` crate neither refuses a quote that is left open nor bounds the
+//! length of a record; the tests hold both readers against each other.
 
 use std::collections::HashMap;
 use std::io::BufRead;
@@ -21,16 +22,8 @@ pub(super) struct CsvReader<R> {
 
 impl<R: BufRead> CsvReader<R> {
     pub(super) fn new(input: R, name: String, limits: Limits) -> Self {
-        let lines = RawRecords {
-            input,
-            name,
-            limits,
-            next: Position::START,
-            after_cr: false,
-            start: Position::START,
-            raw: Vec::new(),
-            fields: Vec::new(),
-        };
+        let record = RawRecord::new();
+        let lines = RawRecords { input, name, limits, after_cr: false, record };
         Self { lines, header: None }
     }
 
@@ -105,20 +98,98 @@ struct RawRecords<R> {
     input: R,
     name: String,
     limits: Limits,
-    /// Where the next byte stands.
-    next: Position,
     /// The last record ended in CR; an LF right after it belongs to it.
     after_cr: bool,
-    start: Position,
-    raw: Vec<u8>,
-    fields: Vec<Field>,
+    record: RawRecord,
 }
 
-#[derive(Clone)]
+impl<R: BufRead> RawRecords<R> {
+    /// Reads the next record that is not a blank line; false at the end.
+    fn read(&mut self) -> Result<bool, SourceError> {
+        loop {
+            self.record.restart();
+            let at_end = self.read_line()?;
+            if !self.record.is_blank() {
+                return Ok(true);
+            }
+            if at_end {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Reads up to the end of one record; returns whether the input ended.
+    fn read_line(&mut self) -> Result<bool, SourceError> {
+        loop {
+            let available = match self.input.fill_buf() {
+                Ok(available) => available,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(source) => return Err(SourceError::Read { path: self.name.clone(), source }),
+            };
+            let (mut used, mut ended) = (0, available.is_empty().then_some(None));
+            for &byte in available {
+                used += 1;
+                if std::mem::take(&mut self.after_cr) && byte == b'\n' {
+                    continue;
+                }
+                if self.record.is_ended_by(byte) {
+                    ended = Some(Some(byte));
+                    break;
+                }
+                self.record.push(byte, &self.name)?;
+                if self.record.raw.len() > self.limits.record_bytes {
+                    break;
+                }
+            }
+            self.input.consume(used);
+            self.record.check(&self.limits, &self.name)?;
+            if let Some(end) = ended {
+                self.record.end(&self.name)?;
+                self.after_cr = end == Some(b'\r');
+                return Ok(end.is_none());
+            }
+        }
+    }
+
+    fn position(&self, field: usize) -> Position {
+        let record = &self.record;
+        let start = record.fields.get(field).map_or(record.raw.len(), Field::start);
+        record.start.after(&record.raw[..start])
+    }
+
+    /// The record's values, quotes resolved.
+    fn values(&self) -> Result<Vec<String>, SourceError> {
+        let raw = utf8(&self.record.raw, self.record.start, &self.name)?;
+        let value = |field: &Field| {
+            let text = &raw[field.bytes.clone()];
+            if field.quoted { text.replace("\"\"", "\"") } else { text.to_owned() }
+        };
+        Ok(self.record.fields.iter().map(value).collect())
+    }
+}
+
+/// One record as written, and where its fields are.
+struct RawRecord {
+    raw: Vec<u8>,
+    fields: Vec<Field>,
+    /// Where the record starts, and the next one.
+    start: Position,
+    next: Position,
+    state: State,
+    /// Where in `raw` the current field starts, behind its opening quote.
+    field: usize,
+}
+
 struct Field {
     /// Where in the raw record, without the outer quotes.
     bytes: Range<usize>,
     quoted: bool,
+}
+
+impl Field {
+    fn start(&self) -> usize {
+        self.bytes.start - usize::from(self.quoted)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -131,140 +202,89 @@ enum State {
     AfterQuote,
 }
 
-impl<R: BufRead> RawRecords<R> {
-    /// Reads the next record that is not a blank line; false at the end.
-    fn read(&mut self) -> Result<bool, SourceError> {
-        loop {
-            self.start = self.next;
-            self.raw.clear();
-            self.fields.clear();
-            let at_end = self.read_line()?;
-            let is_blank =
-                matches!(&self.fields[..], [only] if only.bytes.is_empty() && !only.quoted);
-            if !is_blank {
-                return Ok(true);
-            }
-            if at_end {
-                return Ok(false);
-            }
+impl RawRecord {
+    fn new() -> Self {
+        let (start, next) = (Position::START, Position::START);
+        Self {
+            raw: Vec::new(),
+            fields: Vec::new(),
+            start,
+            next,
+            state: State::FieldStart,
+            field: 0,
         }
     }
 
-    /// Reads up to the end of one record; returns whether the input ended.
-    fn read_line(&mut self) -> Result<bool, SourceError> {
-        let (mut state, mut field) = (State::FieldStart, 0);
-        loop {
-            let available = match self.input.fill_buf() {
-                Ok(available) => available,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(source) => return Err(SourceError::Read { path: self.name.clone(), source }),
-            };
-            if available.is_empty() {
-                return self.end(state, field).map(|()| true);
-            }
-            let mut used = 0;
-            let mut ended = None;
-            for &byte in available {
-                used += 1;
-                if std::mem::take(&mut self.after_cr) && byte == b'\n' && self.raw.is_empty() {
-                    continue;
-                }
-                if state != State::Quoted && matches!(byte, b'\n' | b'\r') {
-                    ended = Some(byte);
-                    break;
-                }
-                self.raw.push(byte);
-                if self.raw.len() > self.limits.record_bytes {
-                    break;
-                }
-                let end = self.raw.len();
-                state = match (state, byte) {
-                    (State::Quoted, b'"') => State::AfterQuote,
-                    (State::AfterQuote, b'"') | (State::Quoted, _) => State::Quoted,
-                    (State::FieldStart, b'"') => {
-                        field = end;
-                        State::Quoted
-                    }
-                    (_, b',') => {
-                        self.fields.push(Field::new(field, end - 1, state));
-                        field = end;
-                        State::FieldStart
-                    }
-                    (State::AfterQuote, _) => {
-                        let place = self.start.after(&self.raw[..end - 1]);
-                        return Err(place.error(&self.name, "text after a closing quote; double a quote that belongs to the text (\"\")"));
-                    }
-                    _ => State::Unquoted,
-                };
-            }
-            self.input.consume(used);
-            self.check_limits(state, field)?;
-            if let Some(byte) = ended {
-                self.end(state, field)?;
-                self.after_cr = byte == b'\r';
-                self.next = Position { line: self.next.line + 1, column: 1 };
-                return Ok(false);
-            }
-        }
+    fn restart(&mut self) {
+        self.raw.clear();
+        self.fields.clear();
+        (self.start, self.state, self.field) = (self.next, State::FieldStart, 0);
     }
 
-    fn check_limits(&self, state: State, field: usize) -> Result<(), SourceError> {
-        if self.raw.len() > self.limits.record_bytes {
-            let limit = self.limits.record_bytes;
-            return Err(if state == State::Quoted {
-                self.open_quote(field)
-            } else {
-                self.start.error(&self.name, format!("the row is longer than {limit} bytes"))
-            });
-        }
-        if self.fields.len() > self.limits.fields {
-            let limit = self.limits.fields;
-            return Err(self
-                .start
-                .error(&self.name, format!("the row has more than {limit} fields")));
-        }
+    fn is_ended_by(&self, byte: u8) -> bool {
+        self.state != State::Quoted && matches!(byte, b'\n' | b'\r')
+    }
+
+    fn is_blank(&self) -> bool {
+        matches!(&self.fields[..], [only] if only.bytes.is_empty() && !only.quoted)
+    }
+
+    /// Takes a byte that does not end the record.
+    fn push(&mut self, byte: u8, name: &str) -> Result<(), SourceError> {
+        self.raw.push(byte);
+        self.state = match (self.state, byte) {
+            (State::Quoted, b'"') => State::AfterQuote,
+            (State::AfterQuote, b'"') | (State::Quoted, _) => State::Quoted,
+            (State::FieldStart, b'"') => {
+                self.field = self.raw.len();
+                State::Quoted
+            }
+            (_, b',') => {
+                self.end_field(self.raw.len() - 1);
+                self.field = self.raw.len();
+                State::FieldStart
+            }
+            (State::AfterQuote, _) => {
+                let place = self.start.after(&self.raw[..self.raw.len() - 1]);
+                let why =
+                    "text after a closing quote; double a quote that belongs to the text (\"\")";
+                return Err(place.error(name, why));
+            }
+            (State::FieldStart | State::Unquoted, _) => State::Unquoted,
+        };
         Ok(())
     }
 
-    fn open_quote(&self, field: usize) -> SourceError {
-        let place = self.start.after(&self.raw[..field - 1]);
-        place.error(&self.name, "a quote is opened here and never closed")
+    fn end_field(&mut self, end: usize) {
+        let quoted = self.state == State::AfterQuote;
+        self.fields.push(Field { bytes: self.field..end - usize::from(quoted), quoted });
     }
 
-    fn end(&mut self, state: State, field: usize) -> Result<(), SourceError> {
-        if state == State::Quoted {
-            return Err(self.open_quote(field));
+    fn end(&mut self, name: &str) -> Result<(), SourceError> {
+        if self.state == State::Quoted {
+            return Err(self.open_quote(name));
         }
-        self.fields.push(Field::new(field, self.raw.len(), state));
-        self.next = self.start.after(&self.raw);
+        self.end_field(self.raw.len());
+        self.next = Position { line: self.start.after(&self.raw).line + 1, column: 1 };
         Ok(())
     }
 
-    fn position(&self, field: usize) -> Position {
-        let start = self
-            .fields
-            .get(field)
-            .map_or(self.raw.len(), |f| f.bytes.start - usize::from(f.quoted));
-        self.start.after(&self.raw[..start])
+    fn check(&self, limits: &Limits, name: &str) -> Result<(), SourceError> {
+        let message = if self.raw.len() > limits.record_bytes {
+            if self.state == State::Quoted {
+                return Err(self.open_quote(name));
+            }
+            format!("the row is longer than {} bytes", limits.record_bytes)
+        } else if self.fields.len() > limits.fields {
+            format!("the row has more than {} fields", limits.fields)
+        } else {
+            return Ok(());
+        };
+        Err(self.start.error(name, message))
     }
 
-    /// The record's values, quotes resolved.
-    fn values(&self) -> Result<Vec<String>, SourceError> {
-        let raw = utf8(&self.raw, self.start, &self.name)?;
-        Ok(self
-            .fields
-            .iter()
-            .map(|field| {
-                let text = &raw[field.bytes.clone()];
-                if field.quoted { text.replace("\"\"", "\"") } else { text.to_owned() }
-            })
-            .collect())
-    }
-}
-
-impl Field {
-    fn new(start: usize, end: usize, state: State) -> Self {
-        let quoted = state == State::AfterQuote;
-        Self { bytes: start..end - usize::from(quoted), quoted }
+    fn open_quote(&self, name: &str) -> SourceError {
+        let place = self.start.after(&self.raw[..self.field - 1]);
+        place.error(name, "a quote is opened here and never closed")
     }
 }

@@ -15,7 +15,8 @@ pub enum SourceError {
     #[error("`{path}` is a directory; name its files, as in `{path}/*.jsonl`")]
     Directory { path: String },
     #[error(
-        "`{name}`: the format cannot be told from the name; set `format` to CSV, JSONL or Parquet (known endings: .csv, .jsonl, .ndjson, .parquet, each also with .gz or .zst)"
+        "`{name}`: the format cannot be told from the name; set `format` to CSV, JSONL or Parquet \
+         (known endings: .csv, .jsonl, .ndjson, .parquet; all but the last also with .gz or .zst)"
     )]
     UnknownFormat { name: String },
     #[error("`{name}` is not {expected}, although its name says so")]

@@ -30,19 +30,27 @@ pub(super) fn resolve(base: &Path, pattern: &str) -> Result<Vec<PathBuf>, Source
         Err(error) if !is_glob(pattern) => return Err(read_error(&literal, error)),
         Err(_) => {}
     }
-    let glob = GlobBuilder::new(&literal.to_string_lossy()).literal_separator(true).build();
+    // Only the pattern is a glob: the base may well have brackets in its name.
+    let parts = Path::new(pattern).components().filter(|part| *part != Component::CurDir);
+    let relative: PathBuf = parts.clone().filter(|part| *part != Component::RootDir).collect();
+    let root = match (parts.clone().next(), base.as_os_str().is_empty()) {
+        (Some(Component::RootDir), _) => Path::new("/"),
+        (_, true) => Path::new("."),
+        (_, false) => base,
+    };
+    let glob = GlobBuilder::new(&relative.to_string_lossy()).literal_separator(true).build();
     let matcher =
         glob.map_err(|error| pattern_error(pattern, error.kind().to_string()))?.compile_matcher();
     // The part before the first wildcard is where the search begins.
     let is_plain = |part: &Component<'_>| !is_glob(&part.as_os_str().to_string_lossy());
-    let folder: PathBuf = literal.components().take_while(is_plain).collect();
+    let plain: PathBuf = relative.components().take_while(is_plain).collect();
     let depth = if pattern.contains("**") {
         MAX_FOLDERS
     } else {
-        literal.components().count().saturating_sub(folder.components().count())
+        relative.components().count() - plain.components().count()
     };
-    let mut search = Search { matcher, seen: 0, found: Vec::new() };
-    search.folder(&folder, depth, pattern)?;
+    let mut search = Search { root, matcher, seen: 0, found: Vec::new() };
+    search.folder(&root.join(plain), depth, pattern)?;
     if search.found.is_empty() {
         return Err(SourceError::NoMatch {
             pattern: pattern.into(),
@@ -53,13 +61,15 @@ pub(super) fn resolve(base: &Path, pattern: &str) -> Result<Vec<PathBuf>, Source
     Ok(search.found)
 }
 
-struct Search {
+struct Search<'a> {
+    /// What the pattern is relative to.
+    root: &'a Path,
     matcher: globset::GlobMatcher,
     seen: usize,
     found: Vec<PathBuf>,
 }
 
-impl Search {
+impl Search<'_> {
     fn folder(&mut self, folder: &Path, depth: usize, pattern: &str) -> Result<(), SourceError> {
         let entries = match fs::read_dir(folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -79,11 +89,15 @@ impl Search {
             // Folders behind links are not entered: they may lead in circles.
             if kind.is_dir() && depth > 1 {
                 self.folder(&path, depth - 1, pattern)?;
-            } else if !kind.is_dir() && self.matcher.is_match(&path) && path.is_file() {
+            } else if !kind.is_dir() && self.is_match(&path) && path.is_file() {
                 self.found.push(path);
             }
         }
         Ok(())
+    }
+
+    fn is_match(&self, path: &Path) -> bool {
+        path.strip_prefix(self.root).is_ok_and(|relative| self.matcher.is_match(relative))
     }
 }
 

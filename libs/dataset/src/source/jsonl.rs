@@ -47,7 +47,8 @@ impl<R: BufRead> JsonlReader<R> {
         }
         let text = utf8(bytes, self.start(), &self.name)?;
         json::parse_record(text).map(Some).map_err(|error| {
-            // Counted here rather than by `Position::after`: a lone CR inside a line ends no line of JSONL.
+            // Counted here rather than by `Position::after`: a lone CR inside a line ends no line
+            // of JSONL.
             let column = text.get(..error.offset).unwrap_or(text).chars().count() as u64 + 1;
             Position { line: self.line, column }.error(&self.name, error.message)
         })

@@ -1,7 +1,8 @@
-//! Sources of records: CSV, JSONL and Parquet, from files, globs, gzip and zstd, texts and inline records.
+//! Sources of records: CSV, JSONL and Parquet, from files, globs, gzip and zstd, texts and inline
+//! records.
 //!
-//! Records come one at a time: memory is bounded by the largest record ([`Limits`]), however much a compressed file
-//! unpacks to; Parquet needs a page of each column besides.
+//! Records come one at a time: memory is bounded by the largest record ([`Limits`]), however much a
+//! compressed file unpacks to; Parquet needs a page of each column besides.
 
 mod csv;
 mod error;
@@ -61,16 +62,19 @@ pub struct Options {
     pub limit: Option<u64>,
     /// Bounds on one record.
     pub limits: Limits,
-    /// Let records have fields named `id` and `_textnlp`: the file is itself a dataset, and is only read.
+    /// Let records have fields named `id` and `_textnlp`: the file is itself a dataset, and is only
+    /// read.
     pub reserved_names: bool,
 }
 
 /// Names that a row uses itself.
 const RESERVED: [&str; 2] = ["id", "_textnlp"];
 
-/// Records of a source, one at a time, from `offset` on and at most `limit`; ends after the first error.
+/// Records of a source, one at a time, from `offset` on and at most `limit`; ends after the first
+/// error.
 ///
-/// A source without a record, or with none from the offset on, is an error rather than an empty iterator.
+/// A source without a record, or with none from the offset on, is an error rather than an empty
+/// iterator.
 pub struct Records<'a> {
     items: Items<'a>,
     name: String,
@@ -143,8 +147,8 @@ impl Iterator for Records<'_> {
     }
 }
 
-/// Opens a file, or all files that a glob such as `data/*.parquet` matches, sorted by name, as one source. A relative
-/// pattern is relative to `base`.
+/// Opens a file, or all files that a glob such as `data/*.parquet` matches, sorted by name, as one
+/// source. A relative pattern is relative to `base`.
 pub fn open(
     base: &Path,
     pattern: &str,
@@ -169,8 +173,8 @@ pub fn open(
     Ok(Records::new(pattern.into(), Box::new(items), options))
 }
 
-/// Reads records from a text, such as a key of a ConfigMap. `name` is how errors call it, and its extension gives the
-/// format if the options don't.
+/// Reads records from a text, such as a key of a ConfigMap. `name` is how errors call it, and its
+/// extension gives the format if the options don't.
 pub fn read_str<'a>(
     name: &str,
     input: &'a str,

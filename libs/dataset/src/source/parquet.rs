@@ -20,7 +20,8 @@ pub(super) fn open(path: &Path) -> Result<Items<'static>, SourceError> {
     let name = path.display().to_string();
     let file = File::open(path).map_err(|error| files::read_error(path, error))?;
     if files::ending(&name).compression.is_some() {
-        let message = "a compressed Parquet file cannot be read as a stream; unpack it (Parquet compresses its pages itself)";
+        let message = "a compressed Parquet file cannot be read as a stream; unpack it \
+                       (Parquet compresses its pages itself)";
         return Err(SourceError::Parquet { name, message: message.into() });
     }
     read(&name, file)
@@ -68,7 +69,8 @@ impl Iterator for ParquetReader {
     }
 }
 
-/// Runs the `parquet` crate on untrusted bytes: it asserts what a damaged file breaks, and that is an error here.
+/// Runs the `parquet` crate on untrusted bytes: it asserts what a damaged file breaks, and that is
+/// an error here.
 fn guarded<T>(read: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(read))
         .unwrap_or_else(|_| Err("its pages contradict its schema".into()))
@@ -127,7 +129,8 @@ fn record(row: Row, schema: &Type) -> Result<Record, String> {
     Ok(record)
 }
 
-/// The JSON form of a value. `schema` is its type where it is known: it tells times apart from numbers.
+/// The JSON form of a value. `schema` is its type where it is known: it tells times apart from
+/// numbers.
 fn value(field: &Field, schema: Option<&Type>) -> Result<Value, String> {
     Ok(match field {
         Field::Null => Value::Null,
@@ -201,7 +204,8 @@ fn group(row: &Row, schema: Option<&Type>) -> Result<Value, String> {
     Ok(Value::Object(object))
 }
 
-/// The type of a list's elements: `list.element` of the standard three-level form, or the older two-level one.
+/// The type of a list's elements: `list.element` of the standard three-level form, or the older
+/// two-level one.
 fn element_type(list: &Type) -> Option<&Type> {
     if list.is_primitive() || list.get_basic_info().repetition() == Repetition::REPEATED {
         return Some(list);

@@ -20,7 +20,8 @@ pub struct LocalStore {
     root: PathBuf,
 }
 
-/// Held by the one run that may write; given back when dropped, and by the system when the process dies.
+/// Held by the one run that may write; given back when dropped, and by the system when the process
+/// dies.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
@@ -50,7 +51,8 @@ impl LocalStore {
         }
     }
 
-    /// Keeps other runs out while the lock is held, and removes what a killed one left half written.
+    /// Keeps other runs out while the lock is held, and removes what a killed one left half
+    /// written.
     pub fn lock(&self) -> Result<Lock, StoreError> {
         let path = self.root.join(LOCK);
         let file = OpenOptions::new()
@@ -70,7 +72,8 @@ impl LocalStore {
         Ok(Lock { _file: file })
     }
 
-    /// Removes everything that a run leaves, the owner's name included; for a fresh start. Needs the lock.
+    /// Removes everything that a run leaves, the owner's name included; for a fresh start. Needs
+    /// the lock.
     pub fn clear(&self, _lock: &Lock) -> Result<(), StoreError> {
         for path in self.list("")? {
             self.delete(&path)?;
@@ -103,7 +106,8 @@ impl LocalStore {
         let target = loop {
             match existing.canonicalize() {
                 Ok(target) => break target,
-                // A dangling link would be followed on writing: the link itself must be judged, not what it names.
+                // A dangling link would be followed on writing: the link itself must be judged, not
+                // what it names.
                 Err(_) if existing.is_symlink() => return Err(self.outside(path)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => match existing.parent() {
                     Some(parent) => existing = parent,
@@ -113,6 +117,17 @@ impl LocalStore {
             }
         };
         if target.starts_with(&self.root) { Ok(full) } else { Err(self.outside(path)) }
+    }
+
+    /// Makes a folder whose name outlasts a power cut, as the files in it do.
+    fn create_folder(&self, folder: &Path) -> io::Result<()> {
+        if folder.is_dir() {
+            return Ok(());
+        }
+        fs::create_dir_all(folder)?;
+        let mut parents =
+            folder.ancestors().skip(1).take_while(|parent| parent.starts_with(&self.root));
+        parents.try_for_each(|parent| File::open(parent)?.sync_all())
     }
 
     fn outside(&self, path: &str) -> StoreError {
@@ -146,7 +161,7 @@ impl Store for LocalStore {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         let target = self.resolve(path)?;
         let folder = target.parent().unwrap_or(&self.root).to_owned();
-        fs::create_dir_all(&folder).map_err(|source| io_error("create", &folder, source))?;
+        self.create_folder(&folder).map_err(|source| io_error("create", &folder, source))?;
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let temporary = folder.join(format!("{TEMPORARY}{}-{number}", std::process::id()));
         let file = OpenOptions::new()
@@ -205,7 +220,8 @@ impl Store for LocalStore {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(io_error("read", &path, source)),
         }
-        // A hard link appears whole and never replaces: of two claims at once, one wins and the other sees it.
+        // A hard link appears whole and never replaces: of two claims at once, one wins and the
+        // other sees it.
         let temporary = self.root.join(format!("{TEMPORARY}{}-owner", std::process::id()));
         fs::write(&temporary, owner).map_err(|source| io_error("write", &path, source))?;
         let linked = fs::hard_link(&temporary, &path);
@@ -248,7 +264,8 @@ impl Upload for LocalUpload {
             let length = upload.file.get_ref().metadata()?.len();
             fs::rename(&upload.temporary, &upload.target)?;
             upload.committed = true;
-            // Without this the name may be lost in a power cut although the contents are on the disk.
+            // Without this the name may be lost in a power cut although the contents are on the
+            // disk.
             File::open(&upload.folder)?.sync_all()?;
             Ok(length)
         };
@@ -259,7 +276,8 @@ impl Upload for LocalUpload {
 impl Drop for LocalUpload {
     fn drop(&mut self) {
         if !self.committed {
-            // Nothing can be reported from here; the next run that takes the lock removes what is left.
+            // Nothing can be reported from here; the next run that takes the lock removes what is
+            // left.
             let _ = fs::remove_file(&self.temporary);
         }
     }

@@ -1,4 +1,5 @@
-//! Where chunks and results are kept: a small interface that a directory and an object store can both fulfil.
+//! Where chunks and results are kept: a small interface that a directory and an object store can
+//! both fulfil.
 //!
 //! Paths are relative, with `/` between names. A file appears under its name whole, or not at all.
 
@@ -16,7 +17,8 @@ pub trait Upload: Write + Send {
 
 /// A place for files that are written once and read often.
 pub trait Store: Send + Sync {
-    /// Writes a file atomically: after a crash the old or the new contents are there, never a mixture.
+    /// Writes a file atomically: after a crash the old or the new contents are there, never a
+    /// mixture.
     fn put(&self, path: &str, contents: &[u8]) -> Result<(), StoreError> {
         let mut upload = self.create(path)?;
         upload.write_all(contents).map_err(|source| self.failure("write", path, source))?;
@@ -54,7 +56,8 @@ pub trait Store: Send + Sync {
 
     /// Writes the owner's name into a store that has none, or checks that it is the same owner's.
     ///
-    /// The owner stays after the run: two jobs never share a target. [`LocalStore::lock`] keeps two runs apart.
+    /// The owner stays after the run: two jobs never share a target. [`LocalStore::lock`] keeps two
+    /// runs apart.
     fn claim(&self, owner: &str) -> Result<(), StoreError>;
 
     /// Names a failed operation with the place it concerns.
@@ -103,6 +106,30 @@ fn reason(error: &io::Error) -> String {
             "permission denied; choose a place that this user can write to".into()
         }
         io::ErrorKind::NotADirectory => "a part of the path is a file, not a directory".into(),
+        io::ErrorKind::AlreadyExists => "there is a file of that name already".into(),
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_the_place_the_reason_and_the_remedy() {
+        let message = |kind: io::ErrorKind| {
+            let error =
+                StoreError::Io { operation: "write", path: "/data/x".into(), source: kind.into() };
+            error.to_string()
+        };
+        assert_eq!(
+            message(io::ErrorKind::ReadOnlyFilesystem),
+            "cannot write `/data/x`: the file system is read-only; choose a place that can be written to"
+        );
+        assert_eq!(
+            message(io::ErrorKind::StorageFull),
+            "cannot write `/data/x`: the disk is full; make room and run again, finished rows are kept"
+        );
+        assert!(message(io::ErrorKind::PermissionDenied).contains("this user can write to"));
     }
 }

@@ -1,6 +1,8 @@
-//! Jinja2 templates in a sandbox: no files and no includes; time, memory, depth and output are bounded.
+//! Jinja2 templates in a sandbox: no files and no includes; time, memory, depth and output are
+//! bounded.
 //!
-//! What a record holds is only ever a value here: template syntax in it is plain text, and nothing is escaped.
+//! What a record holds is only ever a value here: template syntax in it is plain text, and nothing
+//! is escaped.
 
 mod tags;
 
@@ -8,19 +10,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use minijinja::value::{Serde, Value};
-use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
 
 use crate::record::Record;
+
+/// Most `elif` of a template: the compiler nests each in the one before.
+const MAX_ELIF: usize = 500;
 
 /// Bounds on what a template may use.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Bytes of template text.
     pub source_bytes: usize,
-    /// Operators (brackets, dots, filters, `and`, `not`, …) in one `{{ … }}` or `{% … %}`. The compiler descends by
-    /// recursion into what they nest or chain, so that this bounds its stack: 1 MiB is enough.
+    /// Operators (brackets, dots, filters, `and`, `not`, …) in one `{{ … }}` or `{% … %}`. The
+    /// compiler descends by recursion into what they nest or chain, so that this bounds its stack:
+    /// 1 MiB is enough.
     pub tag_operators: usize,
-    /// Instructions and data of one rendering, in minijinja's unit: an instruction, or 64 bytes of data.
+    /// Instructions and data of one rendering, in minijinja's unit: an instruction, or 64 bytes of
+    /// data.
     pub fuel: u64,
     /// Bytes of rendered text.
     pub output_bytes: usize,
@@ -85,6 +92,12 @@ impl Templates {
             ));
         }
         let tags = tags::scan(source);
+        if let Some(tag) = tags.iter().filter(|tag| tag.word() == "elif").nth(MAX_ELIF) {
+            return Err(syntax(
+                tag.offset,
+                format!("more than {MAX_ELIF} `elif`; look the value up in a map"),
+            ));
+        }
         for tag in &tags {
             let (operators, limit) = (tag.operators(), self.limits.tag_operators);
             if operators > limit {
@@ -101,6 +114,11 @@ impl Templates {
             }
         }
         let mut environment = sandbox(&self.limits);
+        for (used, offset) in tags.iter().flat_map(|tag| tag.uses()) {
+            if let Some(message) = unknown(&environment, &used) {
+                return Err(syntax(offset, message));
+            }
+        }
         environment.add_template_owned(name.to_owned(), source.to_owned()).map_err(|error| {
             let offset = error.range().map_or(0, |range| range.start);
             let known = error.range().is_some();
@@ -193,7 +211,8 @@ impl Template {
         }
     }
 
-    /// Renders it over the names and values of a row; where a name is in several scopes, the last one counts.
+    /// Renders it over the names and values of a row; where a name is in several scopes, the last
+    /// one counts.
     pub fn render(&self, scopes: &[&Record]) -> Result<String, TemplateError> {
         let fields = scopes.iter().flat_map(|scope| scope.iter());
         let values = Value::from_pairs(
@@ -223,8 +242,21 @@ fn sandbox(limits: &Limits) -> Environment<'static> {
     // Errors then know where in the template they are.
     environment.set_debug(true);
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    environment.add_filter("truncate", minijinja_contrib::filters::truncate);
     environment.remove_global("debug");
     environment
+}
+
+/// What is wrong with a filter or test that the sandbox does not have. It is asked by calling it without anything, which
+/// the ones that exist refuse for another reason.
+fn unknown(environment: &Environment<'_>, used: &tags::Use<'_>) -> Option<String> {
+    let mut state = environment.empty_state();
+    let (kind, name, error) = match *used {
+        tags::Use::Filter(name) => ("filter", name, state.apply_filter(name, &[]).err()?.kind()),
+        tags::Use::Test(name) => ("test", name, state.perform_test(name, &[]).err()?.kind()),
+    };
+    matches!(error, ErrorKind::UnknownFilter | ErrorKind::UnknownTest)
+        .then(|| format!("there is no {kind} `{name}`"))
 }
 
 fn message(error: &Error) -> String {

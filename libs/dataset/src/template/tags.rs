@@ -9,7 +9,7 @@ pub(super) struct Tag<'s> {
     is_statement: bool,
 }
 
-/// The template's tags. Strings may hold `}}`; comments are skipped.
+/// The template's tags. Strings may hold `}}`; comments and what is `raw` are skipped.
 pub(super) fn scan(source: &str) -> Vec<Tag<'_>> {
     let mut tags = Vec::new();
     let mut position = 0;
@@ -20,13 +20,25 @@ pub(super) fn scan(source: &str) -> Vec<Tag<'_>> {
             b'#' => source[offset..].find("#}").map_or(source.len(), |end| offset + end + 2),
             b'{' | b'%' => {
                 let end = tag_end(source, offset, if *kind == b'{' { "}}" } else { "%}" });
-                tags.push(Tag { offset, text: &source[offset..end], is_statement: *kind == b'%' });
-                end
+                let tag = Tag { offset, text: &source[offset..end], is_statement: *kind == b'%' };
+                let is_raw = tag.word() == "raw";
+                tags.push(tag);
+                if is_raw { raw_end(source, end) } else { end }
             }
             _ => start + 1,
         };
     }
     tags
+}
+
+/// Where the `endraw` after a `raw` begins: between them nothing is a tag, and quotes quote
+/// nothing.
+fn raw_end(source: &str, start: usize) -> usize {
+    let is_end = |(at, _): &(usize, &str)| {
+        let inside = source[start + at + 2..].trim_start_matches(['-', '+']).trim_start();
+        inside.strip_prefix("endraw").is_some_and(|rest| !rest.starts_with(is_word))
+    };
+    source[start..].match_indices("{%").find(is_end).map_or(source.len(), |(at, _)| start + at)
 }
 
 /// Where the tag's text ends, which is the end of the template if it is never closed.
@@ -59,7 +71,8 @@ impl<'s> Tag<'s> {
         &text[..end]
     }
 
-    /// How many operators the tag has outside of strings: each can put what stands beside it one level deeper.
+    /// How many operators the tag has outside of strings: each can put what stands beside it one
+    /// level deeper.
     pub(super) fn operators(&self) -> usize {
         let mut operators = 0;
         let mut quote = None;
@@ -74,7 +87,8 @@ impl<'s> Tag<'s> {
                 _ => {}
             }
         }
-        // Words in strings are counted too: they are few in templates, and a count too high does no harm.
+        // Words in strings are counted too: they are few in templates, and a count too high does no
+        // harm.
         let is_operator =
             |word: &str| matches!(word, "and" | "or" | "not" | "if" | "else" | "is" | "in");
         operators + words(self.text).filter(|(_, word)| is_operator(word)).count()
@@ -82,7 +96,8 @@ impl<'s> Tag<'s> {
 
     /// Names that a `set` or `with` statement defines, each with its offset in the template.
     ///
-    /// The compiler takes `{% set x = x | upper %}` for a template that needs no `x`; the caller refuses such a name.
+    /// The compiler takes `{% set x = x | upper %}` for a template that needs no `x`; the caller
+    /// refuses such a name.
     pub(super) fn assigned(&self) -> Vec<(String, usize)> {
         if !matches!(self.word(), "set" | "with") {
             return Vec::new();
@@ -92,7 +107,8 @@ impl<'s> Tag<'s> {
             let after = self.text[at + name.len()..].trim_start();
             let before = self.text[..at].trim_end();
             let assigned = after.starts_with('=') && !after.starts_with("==");
-            // `{% set x %}…{% endset %}`, and `set a, b = …`, whose names before the last are followed by commas.
+            // `{% set x %}…{% endset %}`, and `set a, b = …`, whose names before the last are
+            // followed by commas.
             let listed = !self.text[..at].contains('=')
                 && (after.is_empty() || after == "-" || after.starts_with(','));
             !before.ends_with('.') && (assigned || listed)
@@ -102,6 +118,53 @@ impl<'s> Tag<'s> {
             .filter(is_target)
             .map(|(at, name)| (name.to_owned(), self.offset + at))
             .collect()
+    }
+}
+
+/// A filter or test that a tag names.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Use<'s> {
+    /// `value | name`, or `{% filter name %}`.
+    Filter(&'s str),
+    /// `value is name`, `value is not name`.
+    Test(&'s str),
+}
+
+impl<'s> Tag<'s> {
+    /// The filters and tests that the tag names, each with its offset in the template. The compiler looks them up only
+    /// when it comes to them in a row.
+    pub(super) fn uses(&self) -> Vec<(Use<'s>, usize)> {
+        let mut uses = Vec::new();
+        let mut previous = (0, "");
+        for (at, word) in words(self.text).filter(|(at, _)| !self.is_quoted(*at)) {
+            let between = self.text[previous.0 + previous.1.len()..at].trim();
+            let first = previous.1.is_empty();
+            if between.ends_with('|') || (previous.1 == "filter" && self.word() == "filter" && between.is_empty()) {
+                uses.push((Use::Filter(word), self.offset + at));
+            } else if !first && between.is_empty() && previous.1 == "is" && word != "not" {
+                uses.push((Use::Test(word), self.offset + at));
+            } else if between.is_empty() && previous.1 == "not" && self.text[..previous.0].trim_end().ends_with(" is") {
+                uses.push((Use::Test(word), self.offset + at));
+            }
+            previous = (at, word);
+        }
+        uses
+    }
+
+    /// Whether a place in the tag's text lies in a string.
+    fn is_quoted(&self, at: usize) -> bool {
+        let mut quote = None;
+        let mut escaped = false;
+        for c in self.text[..at].chars() {
+            match quote {
+                _ if escaped => escaped = false,
+                Some(_) if c == '\\' => escaped = true,
+                Some(open) if c == open => quote = None,
+                None if matches!(c, '"' | '\'') => quote = Some(c),
+                _ => {}
+            }
+        }
+        quote.is_some()
     }
 }
 
@@ -138,6 +201,30 @@ mod tests {
             .map(|t| t.text)
             .collect();
         assert_eq!(texts, [r#" "}}" ~ b "#, " if d ", " e"]);
+    }
+
+    #[test]
+    fn nothing_raw_is_a_tag_and_its_quotes_hide_no_tag() {
+        let source = "{%- raw -%}{{ ' {% set a = 1 %}{%- endraw %}{{ b }}{% raw %}{{ c }}";
+        let texts: Vec<_> = scan(source).into_iter().map(|tag| tag.text.trim()).collect();
+        assert_eq!(texts, ["- raw -", "- endraw", "b", "raw"]);
+    }
+
+    #[test]
+    fn operators_are_counted_outside_of_strings() {
+        let count = |source| scan(source).iter().map(Tag::operators).sum::<usize>();
+        assert_eq!(count("{{ a.b | join('+++', x=1) }}"), 5);
+        assert_eq!(count("{{ not a and b }}"), 2);
+        assert_eq!(count(r#"{{ "\"+" ~ a }}"#), 1);
+    }
+
+    #[test]
+    fn filters_and_tests_are_found_outside_of_strings() {
+        let uses = |source| scan(source).iter().flat_map(Tag::uses).map(|(u, _)| u).collect::<Vec<_>>();
+        use Use::{Filter, Test};
+        assert_eq!(uses("{{ a | upper|join('| x', b|trim) }}"), [Filter("upper"), Filter("join"), Filter("trim")]);
+        assert_eq!(uses("{% if a is defined and b is not odd %}"), [Test("defined"), Test("odd")]);
+        assert_eq!(uses("{% filter upper %}{{ x.is }}{{ 'a is b' }}{% endfilter %}"), [Filter("upper")]);
     }
 
     #[test]

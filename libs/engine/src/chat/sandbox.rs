@@ -23,7 +23,7 @@ const STACK_BYTES: usize = 64 << 20;
 
 /// Longest that one rendering may take. Rendering takes about a millisecond and fuel stops it after some hundred; this
 /// is for work that fuel does not see.
-const TIME_LIMIT: Duration = Duration::from_secs(10);
+const TIME_LIMIT: Duration = Duration::from_secs(5);
 
 /// Most values inside one that is printed or handed to a method, counted as often as they would be printed.
 const MAX_VALUES: usize = 100_000;

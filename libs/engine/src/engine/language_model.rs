@@ -6,18 +6,16 @@ use std::thread;
 
 use super::{Engine, EngineConfig, EngineError, EngineStats, Request, Sink, SubmitError, Ticket};
 use crate::chat::{ChatError, ChatTemplate, Message};
-use crate::model::{Model, ModelError};
-use crate::models::{CpuModel, CpuOptions};
+use crate::model::ModelError;
+use crate::models::{CpuModel, CpuOptions, cpu};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 use crate::weights::{ModelFiles, WeightsError};
 
 /// How a model is loaded.
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions {
-    /// Threads that compute and draw; `None` takes one per processor.
+    /// Threads that compute; `None` takes one per processor.
     pub threads: Option<usize>,
-    /// The files' digest, if it is known already: it costs reading the weights once more.
-    pub digest: Option<String>,
     /// Limits of the engine.
     pub engine: EngineConfig,
 }
@@ -87,29 +85,11 @@ pub enum LanguageModelError {
     Engine(#[from] EngineError),
 }
 
-/// What a [`LanguageModel`] is made of, for models from elsewhere than files.
-pub struct Parts {
-    /// Name to show.
-    pub name: String,
-    /// Digest of the model.
-    pub digest: String,
-    /// The executor.
-    pub model: Box<dyn Model>,
-    /// Its tokenizer.
-    pub tokenizer: Tokenizer,
-    /// Text of its chat template.
-    pub chat_template: Option<String>,
-    /// Limits of the engine.
-    pub engine: EngineConfig,
-}
-
-/// A model that completes prompts. To be shared in an [`Arc`].
+/// Turns prompts into token ids: the text side of a model, which needs no weights. To be shared in an [`Arc`].
 #[derive(Debug)]
-pub struct LanguageModel {
-    info: LanguageModelInfo,
+pub struct PromptEncoder {
     tokenizer: Arc<Tokenizer>,
     chat: Result<ChatTemplate, NoChat>,
-    engine: Engine,
 }
 
 /// Why there is no chat template.
@@ -119,67 +99,40 @@ enum NoChat {
     Broken(String),
 }
 
-impl LanguageModel {
-    /// Loads a model file or directory and starts it on the CPU.
+/// A model whose files were opened and checked, and whose weights are not loaded yet.
+pub struct OpenModel {
+    info: LanguageModelInfo,
+    files: ModelFiles,
+    prompts: Arc<PromptEncoder>,
+}
+
+impl OpenModel {
+    /// Opens a model file or directory: digest, tokenizer and chat template, no weights.
     ///
     /// # Errors
-    /// The files, the tokenizer, or memory and threads.
-    pub fn load(path: &Path, options: LoadOptions) -> Result<LanguageModel, LanguageModelError> {
+    /// The files or the tokenizer. (A chat template that does not compile fails conversations only.)
+    pub fn open(path: &Path) -> Result<OpenModel, LanguageModelError> {
         let files = ModelFiles::open(path)?;
-        let mut cpu = CpuOptions::default();
-        let mut engine = options.engine;
-        if let Some(threads) = options.threads {
-            (cpu.threads, engine.threads) = (threads, threads);
-        }
-        if let Some(rows) = engine.max_batch_tokens {
-            cpu.max_rows = rows;
-        }
-        // Hashing and the tokenizer take about as long as packing the weights.
-        let (digest, tokenizer, model) = thread::scope(|scope| {
-            let digest = scope.spawn(|| options.digest.map_or_else(|| files.digest(), Ok));
-            let tokenizer =
-                scope.spawn(|| Tokenizer::new(files.tokenizer(), files.special_tokens()));
-            let model = CpuModel::load(&files, cpu);
-            (joined(digest), joined(tokenizer), model)
+        // Hashing takes about as long as building the tokenizer.
+        let (digest, tokenizer) = thread::scope(|scope| {
+            let digest = scope.spawn(|| files.digest());
+            let tokenizer = Tokenizer::new(files.tokenizer(), files.special_tokens());
+            (joined(digest), tokenizer)
         });
         let tokenizer = tokenizer?;
         tokenizer.check_fits(files.config().vocab_size)?;
+        let prompts = PromptEncoder::new(tokenizer, files.chat_template());
         let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
-        LanguageModel::new(Parts {
+        let info = LanguageModelInfo {
             name: name.unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
             digest: digest?,
-            model: Box::new(model?),
-            tokenizer,
-            chat_template: files.chat_template().map(str::to_owned),
-            engine,
-        })
-    }
-
-    /// Starts a model that is in memory.
-    ///
-    /// # Errors
-    /// The engine cannot start. (A chat template that does not compile fails conversations only.)
-    pub fn new(parts: Parts) -> Result<LanguageModel, LanguageModelError> {
-        let Parts { name, digest, model, tokenizer, chat_template, engine } = parts;
-        let tokenizer = Arc::new(tokenizer);
-        let chat = match chat_template {
-            None => Err(NoChat::Missing),
-            Some(source) => {
-                ChatTemplate::new(&source).map_err(|error| NoChat::Broken(error.to_string()))
-            }
+            numerics: cpu::NUMERICS.to_owned(),
+            reproducible: true,
+            context_tokens: files.config().context_tokens,
+            chat: prompts.chat.is_ok(),
+            tokenizer_digest: prompts.tokenizer.digest().to_owned(),
         };
-        let facts = model.info();
-        let info = LanguageModelInfo {
-            name,
-            digest,
-            numerics: facts.numerics.clone(),
-            reproducible: facts.batch_invariant,
-            context_tokens: facts.context_tokens,
-            chat: chat.is_ok(),
-            tokenizer_digest: tokenizer.digest().to_owned(),
-        };
-        let engine = Engine::start(model, Arc::clone(&tokenizer), engine)?;
-        Ok(LanguageModel { info, tokenizer, chat, engine })
+        Ok(OpenModel { info, files, prompts: Arc::new(prompts) })
     }
 
     /// What is known of the model.
@@ -187,14 +140,55 @@ impl LanguageModel {
         &self.info
     }
 
-    /// Its tokenizer.
-    pub fn tokenizer(&self) -> &Arc<Tokenizer> {
-        &self.tokenizer
+    /// Its text side.
+    pub fn prompts(&self) -> &Arc<PromptEncoder> {
+        &self.prompts
     }
 
-    /// Its engine.
-    pub fn engine(&self) -> &Engine {
-        &self.engine
+    /// Packs the weights for the CPU.
+    ///
+    /// # Errors
+    /// Memory and threads, or a tensor that is damaged.
+    pub fn executor(
+        &self,
+        threads: Option<usize>,
+        max_rows: Option<usize>,
+    ) -> Result<CpuModel, LanguageModelError> {
+        let mut cpu = CpuOptions::default();
+        cpu.threads = threads.unwrap_or(cpu.threads);
+        cpu.max_rows = max_rows.unwrap_or(cpu.max_rows);
+        Ok(CpuModel::load(&self.files, cpu)?)
+    }
+
+    /// Loads the weights and starts the engine on the CPU.
+    ///
+    /// # Errors
+    /// As [`OpenModel::executor`].
+    pub fn load(&self, options: LoadOptions) -> Result<LanguageModel, LanguageModelError> {
+        let mut engine = options.engine;
+        if let Some(threads) = options.threads {
+            engine.threads = threads;
+        }
+        let model = self.executor(options.threads, engine.max_batch_tokens)?;
+        let tokenizer = Arc::clone(&self.prompts.tokenizer);
+        Ok(LanguageModel {
+            info: self.info.clone(),
+            prompts: Arc::clone(&self.prompts),
+            engine: Engine::start(Box::new(model), tokenizer, engine)?,
+        })
+    }
+}
+
+impl PromptEncoder {
+    /// Of a tokenizer, and the text of a chat template.
+    fn new(tokenizer: Tokenizer, chat_template: Option<&str>) -> PromptEncoder {
+        let chat = match chat_template {
+            None => Err(NoChat::Missing),
+            Some(source) => {
+                ChatTemplate::new(source).map_err(|error| NoChat::Broken(error.to_string()))
+            }
+        };
+        PromptEncoder { tokenizer: Arc::new(tokenizer), chat }
     }
 
     /// Token ids of a prompt.
@@ -214,7 +208,7 @@ impl LanguageModel {
     /// Token ids of a prompt, and its text as a person should see it.
     ///
     /// # Errors
-    /// As [`LanguageModel::encode`].
+    /// As [`PromptEncoder::encode`].
     pub fn render(&self, prompt: &Prompt) -> Result<Rendered, LanguageModelError> {
         let text = match prompt {
             Prompt::Text(text) => text.clone(),
@@ -236,6 +230,39 @@ impl LanguageModel {
     /// The text is too long.
     pub fn count_tokens(&self, text: &str) -> Result<usize, LanguageModelError> {
         Ok(self.tokenizer.encode(text)?.len())
+    }
+}
+
+/// A model that completes prompts. To be shared in an [`Arc`].
+#[derive(Debug)]
+pub struct LanguageModel {
+    info: LanguageModelInfo,
+    prompts: Arc<PromptEncoder>,
+    engine: Engine,
+}
+
+impl LanguageModel {
+    /// Opens and loads a model file or directory.
+    ///
+    /// # Errors
+    /// The files, the tokenizer, or memory and threads.
+    pub fn load(path: &Path, options: LoadOptions) -> Result<LanguageModel, LanguageModelError> {
+        OpenModel::open(path)?.load(options)
+    }
+
+    /// What is known of the model.
+    pub fn info(&self) -> &LanguageModelInfo {
+        &self.info
+    }
+
+    /// Its text side.
+    pub fn prompts(&self) -> &Arc<PromptEncoder> {
+        &self.prompts
+    }
+
+    /// Its engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// Hands a request over; waits while the engine's queue is full.

@@ -10,10 +10,7 @@ pub(super) fn check(
     reserved: u32,
 ) -> Result<usize, ModelError> {
     let invalid = |message: String| Err(ModelError::Batch(message));
-    let rows = batch
-        .spans
-        .iter()
-        .try_fold(0usize, |sum, span| sum.checked_add(span.rows));
+    let rows = batch.spans.iter().try_fold(0usize, |sum, span| sum.checked_add(span.rows));
     if rows != Some(batch.tokens.len()) {
         return invalid(format!(
             "the spans' rows do not add up to the {} tokens",
@@ -27,11 +24,7 @@ pub(super) fn check(
             info.max_rows
         ));
     }
-    if let Some(token) = batch
-        .tokens
-        .iter()
-        .find(|&&token| token as usize >= info.vocab_size)
-    {
+    if let Some(token) = batch.tokens.iter().find(|&&token| token as usize >= info.vocab_size) {
         return invalid(format!(
             "token {token} is not below the vocabulary's size, {}",
             info.vocab_size
@@ -72,10 +65,7 @@ fn check_span(span: &Span<'_>, info: &ModelInfo, reserved: u32) -> Result<(), St
             )
         })?;
     if span.pages.len() < end.div_ceil(info.page_tokens) {
-        return Err(format!(
-            "{} pages hold fewer than {end} tokens",
-            span.pages.len()
-        ));
+        return Err(format!("{} pages hold fewer than {end} tokens", span.pages.len()));
     }
     match span.pages.iter().find(|&&page| page >= reserved) {
         Some(page) => Err(format!("page {page} is not among the {reserved} reserved")),
@@ -91,10 +81,7 @@ fn page_written_twice(batch: &Batch<'_>, page_tokens: usize) -> Option<u32> {
     };
     let mut pages: Vec<u32> = batch.spans.iter().flat_map(written).collect();
     pages.sort_unstable();
-    pages
-        .windows(2)
-        .find(|pair| pair[0] == pair[1])
-        .map(|pair| pair[0])
+    pages.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
 
 /// Checks page copies before any is done.
@@ -132,53 +119,25 @@ mod tests {
     }
 
     fn span(rows: usize, first_position: usize, pages: &[u32]) -> Span<'_> {
-        Span {
-            rows,
-            first_position,
-            pages,
-            outputs: Outputs::Last,
-        }
+        Span { rows, first_position, pages, outputs: Outputs::Last }
     }
 
     #[track_caller]
     fn refused(tokens: &[u32], spans: &[Span<'_>], expect: &str) {
-        let message = check(&Batch { tokens, spans }, &info(), 4)
-            .expect_err("must be refused")
-            .to_string();
+        let message =
+            check(&Batch { tokens, spans }, &info(), 4).expect_err("must be refused").to_string();
         assert!(message.contains(expect), "{message}");
     }
 
     #[test]
     fn a_batch_within_the_contract_is_accepted() {
-        let spans = [
-            span(2, 15, &[0, 1]),
-            Span {
-                outputs: Outputs::All,
-                ..span(3, 0, &[2])
-            },
-        ];
+        let spans = [span(2, 15, &[0, 1]), Span { outputs: Outputs::All, ..span(3, 0, &[2]) }];
         assert_eq!(
-            check(
-                &Batch {
-                    tokens: &[0, 1, 2, 3, 99],
-                    spans: &spans
-                },
-                &info(),
-                4
-            )
-            .expect("valid"),
+            check(&Batch { tokens: &[0, 1, 2, 3, 99], spans: &spans }, &info(), 4).expect("valid"),
             4
         );
         assert_eq!(
-            check(
-                &Batch {
-                    tokens: &[],
-                    spans: &[]
-                },
-                &info(),
-                0
-            )
-            .expect("an empty step is valid"),
+            check(&Batch { tokens: &[], spans: &[] }, &info(), 0).expect("an empty step is valid"),
             0
         );
     }
@@ -189,27 +148,11 @@ mod tests {
         refused(&[1; 9], &[span(9, 0, &[0])], "9 rows, at most 8");
         refused(&[100], &[span(1, 0, &[0])], "token 100 is not below");
         refused(&[], &[span(0, 0, &[0])], "span 0: no rows");
-        refused(
-            &[1, 1],
-            &[span(2, 63, &[0, 1, 2, 3])],
-            "do not fit the context of 64",
-        );
+        refused(&[1, 1], &[span(2, 63, &[0, 1, 2, 3])], "do not fit the context of 64");
         refused(&[1], &[span(1, usize::MAX, &[0])], "do not fit the context");
-        refused(
-            &[1],
-            &[span(usize::MAX, 0, &[0]), span(2, 0, &[0])],
-            "do not add up",
-        );
-        refused(
-            &[1],
-            &[span(1, 16, &[0])],
-            "1 pages hold fewer than 17 tokens",
-        );
-        refused(
-            &[1],
-            &[span(1, 0, &[4])],
-            "page 4 is not among the 4 reserved",
-        );
+        refused(&[1], &[span(usize::MAX, 0, &[0]), span(2, 0, &[0])], "do not add up");
+        refused(&[1], &[span(1, 16, &[0])], "1 pages hold fewer than 17 tokens");
+        refused(&[1], &[span(1, 0, &[4])], "page 4 is not among the 4 reserved");
         refused(
             &[1, 1],
             &[span(1, 0, &[3]), span(1, 16, &[0, 3])],
@@ -219,11 +162,7 @@ mod tests {
 
     #[test]
     fn copies_outside_the_reserved_pages_are_refused() {
-        let copy = PageCopy {
-            from: 0,
-            to: 3,
-            tokens: 16,
-        };
+        let copy = PageCopy { from: 0, to: 3, tokens: 16 };
         assert!(check_copies(&[copy], &info(), 4).is_ok());
         for bad in [
             PageCopy { from: 4, ..copy },

@@ -1,4 +1,5 @@
 //! Implementations of [`Model`](crate::model::Model): the CPU executor, and candle for NVIDIA GPUs and cross-checks.
+#![warn(clippy::disallowed_methods)] // numbers must be the same on every platform
 
 mod batch;
 #[cfg(feature = "candle")]

@@ -25,10 +25,8 @@ impl<'a> Source<'a> {
         rows: usize,
         columns: usize,
     ) -> Result<Option<Matrix>, ModelError> {
-        let tensor = self
-            .tensors
-            .tensor(role)
-            .map_err(|error| ModelError::Weights(error.to_string()))?;
+        let tensor =
+            self.tensors.tensor(role).map_err(|error| ModelError::Weights(error.to_string()))?;
         match tensor {
             Some(tensor) if (tensor.rows, tensor.columns) != (rows, columns) => {
                 Err(ModelError::Weights(format!(
@@ -74,11 +72,8 @@ impl<'a> Source<'a> {
 const MOST: usize = 1 << 24;
 
 fn check_config(config: &ModelConfig) -> Result<(), ModelError> {
-    let refuse = |message: &str| {
-        Err(ModelError::Weights(format!(
-            "the model's configuration: {message}"
-        )))
-    };
+    let refuse =
+        |message: &str| Err(ModelError::Weights(format!("the model's configuration: {message}")));
     let sizes = [
         config.vocab_size,
         config.hidden_size,
@@ -99,10 +94,7 @@ fn check_config(config: &ModelConfig) -> Result<(), ModelError> {
         if !config.head_dim.is_multiple_of(2) {
             return refuse("rotary position embedding needs an even head width");
         }
-        if config
-            .rope_factors
-            .as_ref()
-            .is_some_and(|factors| factors.len() != config.head_dim / 2)
+        if config.rope_factors.as_ref().is_some_and(|factors| factors.len() != config.head_dim / 2)
         {
             return refuse("there must be one rotary factor for each pair of a head");
         }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
-use tokenizers::models::bpe::{BPE, Merges};
+use tokenizers::models::bpe::{BPE, Merges, Vocab};
 use tokenizers::{NormalizerWrapper, PreTokenizerWrapper};
 
 use super::alphabet::Alphabet;
@@ -85,7 +85,12 @@ pub(super) struct BpeOptions {
 }
 
 impl Definition {
-    /// Checks the ids against each other, and marks beginning- and end-of-text tokens as special when no merge makes them.
+    /// Checks tokens, merges and special tokens against each other, and makes sure that text can spell no special token:
+    /// merges that take or make one are dropped, and a beginning or end of text that no merge makes becomes special.
+    ///
+    /// # Errors
+    /// Ids out of range; a token that stands twice; a merge that names a token which is not there, makes one, or stands
+    /// twice. (`tokenizers` would panic on some of these.)
     pub(super) fn check(&mut self, special: &SpecialTokens) -> Result<(), TokenizerError> {
         if self.tokens.is_empty() {
             return Err(TokenizerError::Vocabulary("it is empty".to_owned()));
@@ -97,74 +102,94 @@ impl Definition {
                 limit: MAX_TOKENS,
             });
         }
-        self.check_unique()?;
-        let made: HashSet<String> =
-            self.merges.iter().map(|(left, right)| format!("{left}{right}")).collect();
         if special.add_bos && special.bos.is_none() {
             return Err(TokenizerError::Vocabulary(
                 "a prompt shall begin with the beginning-of-text token, but the model names none"
                     .to_owned(),
             ));
         }
-        let last_id = self.tokens.len() - 1;
         for &id in special.bos.iter().chain(&special.end) {
-            let token = self
-                .tokens
-                .get_mut(id as usize)
-                .ok_or(TokenizerError::UnknownToken { id, last_id })?;
-            // Some files leave `<|endoftext|>` unmarked; a line feed that ends a completion is text all the same.
-            if token.kind == Kind::Normal
-                && token.text.chars().nth(1).is_some()
-                && !made.contains(&token.text)
-            {
-                token.kind = Kind::Special(Matching::default());
-            }
+            self.mark_special(id)?;
+        }
+        let keep = self.check_merges(&self.ids()?)?;
+        let mut keep = keep.into_iter();
+        self.merges.retain(|_| keep.next().unwrap_or(false));
+        Ok(())
+    }
+
+    /// Some files leave `<|endoftext|>` unmarked; a line feed that ends a completion is text all the same.
+    fn mark_special(&mut self, id: u32) -> Result<(), TokenizerError> {
+        let last_id = self.tokens.len().saturating_sub(1);
+        let token = self.tokens.get_mut(id as usize);
+        let token = token.ok_or(TokenizerError::UnknownToken { id, last_id })?;
+        let made = |(left, right): &(String, String)| {
+            left.len() + right.len() == token.text.len()
+                && token.text.starts_with(left.as_str())
+                && token.text.ends_with(right.as_str())
+        };
+        let is_character = token.text.chars().nth(1).is_none();
+        if token.kind == Kind::Normal && !is_character && !self.merges.iter().any(made) {
+            token.kind = Kind::Special(Matching::default());
         }
         Ok(())
     }
 
-    fn check_unique(&self) -> Result<(), TokenizerError> {
-        let mut seen = HashMap::with_capacity(self.tokens.len());
-        for (id, token) in
-            self.tokens.iter().enumerate().filter(|(_, token)| token.kind != Kind::Unused)
-        {
-            if let Some(first) = seen.insert(token.text.as_str(), id) {
+    /// Ids by text.
+    fn ids(&self) -> Result<HashMap<&str, u32>, TokenizerError> {
+        let mut ids = HashMap::with_capacity(self.tokens.len());
+        for (id, token) in (0..).zip(&self.tokens).filter(|(_, token)| token.kind != Kind::Unused) {
+            if let Some(first) = ids.insert(token.text.as_str(), id) {
                 let text = quoted(&token.text);
                 return Err(TokenizerError::Vocabulary(format!(
                     "tokens {first} and {id} are both {text}"
                 )));
             }
         }
-        Ok(())
+        Ok(ids)
     }
 
-    /// The BPE model over all tokens that text can become.
-    ///
-    /// # Errors
-    /// A merge that names a token which is not there, makes one, or stands twice. (`tokenizers` would panic on some.)
-    pub(super) fn bpe(&self) -> Result<BPE, TokenizerError> {
-        let ids: HashMap<&str, u32> = self
-            .tokens
-            .iter()
-            .zip(0..)
-            .filter(|(token, _)| token.kind != Kind::Unused)
-            .map(|(token, id)| (token.text.as_str(), id))
-            .collect();
-        let merges = self.reachable_merges(&ids)?;
+    /// Which merges neither take nor make a special token.
+    fn check_merges(&self, ids: &HashMap<&str, u32>) -> Result<Vec<bool>, TokenizerError> {
+        let mut pairs = HashSet::with_capacity(self.merges.len());
+        let mut made = String::new();
+        let mut keep = Vec::with_capacity(self.merges.len());
+        for (index, (left, right)) in self.merges.iter().enumerate() {
+            let find = |text: &str| {
+                ids.get(text).copied().ok_or_else(|| TokenizerError::Merge {
+                    index,
+                    problem: format!("{} is not in the vocabulary", quoted(text)),
+                })
+            };
+            made.clear();
+            made.push_str(left);
+            made.push_str(right);
+            let (left_id, right_id, made_id) = (find(left)?, find(right)?, find(&made)?);
+            if !pairs.insert((left_id, right_id)) {
+                let problem = format!("{} and {} are merged twice", quoted(left), quoted(right));
+                return Err(TokenizerError::Merge { index, problem });
+            }
+            keep.push([left_id, right_id, made_id].iter().all(|id| self.is_text(*id)));
+        }
+        Ok(keep)
+    }
+
+    /// Whether text may become this token.
+    fn is_text(&self, id: u32) -> bool {
+        let kind = self.tokens.get(id as usize).map(|token| token.kind);
+        matches!(kind, Some(Kind::Normal | Kind::Added(_))) && Some(id) != self.options.unknown
+    }
+
+    /// The BPE model over all tokens that text can become. Takes the merges.
+    pub(super) fn take_bpe(&mut self) -> Result<BPE, TokenizerError> {
         let hidden = self.options.unknown.map(|id| (UNKNOWN.to_owned(), id));
-        let vocabulary = self
-            .tokens
-            .iter()
-            .zip(0..)
-            .filter(|(token, id)| {
-                matches!(token.kind, Kind::Normal | Kind::Added(_))
-                    && Some(*id) != self.options.unknown
-            })
-            .map(|(token, id)| (token.text.clone(), id))
+        let vocabulary: Vocab = (0..)
+            .zip(&self.tokens)
+            .filter(|(id, _)| self.is_text(*id))
+            .map(|(id, token)| (token.text.clone(), id))
             .chain(hidden)
-            .collect::<tokenizers::models::bpe::Vocab>();
+            .collect();
         let mut builder = BPE::builder()
-            .vocab_and_merges(vocabulary, merges)
+            .vocab_and_merges(vocabulary, std::mem::take(&mut self.merges))
             .ignore_merges(self.options.ignore_merges)
             .byte_fallback(self.options.byte_fallback)
             .fuse_unk(self.options.fuse_unknown);
@@ -174,44 +199,13 @@ impl Definition {
         builder.build().map_err(|problem| TokenizerError::Vocabulary(problem.to_string()))
     }
 
-    /// The merges without those that take or make a special token: text must not spell one.
-    fn reachable_merges(&self, ids: &HashMap<&str, u32>) -> Result<Merges, TokenizerError> {
-        let mut pairs = HashSet::with_capacity(self.merges.len());
-        let mut reachable = Vec::with_capacity(self.merges.len());
-        for (index, (left, right)) in self.merges.iter().enumerate() {
-            let mut special = false;
-            let mut find = |text: &str| match ids.get(text) {
-                Some(&id) => {
-                    let kind = self.tokens.get(id as usize).map(|token| token.kind);
-                    special |=
-                        matches!(kind, Some(Kind::Special(_))) || Some(id) == self.options.unknown;
-                    Ok(id)
-                }
-                None => Err(TokenizerError::Merge {
-                    index,
-                    problem: format!("{} is not in the vocabulary", quoted(text)),
-                }),
-            };
-            let pair = (find(left)?, find(right)?);
-            find(&format!("{left}{right}"))?;
-            if !pairs.insert(pair) {
-                let problem = format!("{} and {} are merged twice", quoted(left), quoted(right));
-                return Err(TokenizerError::Merge { index, problem });
-            }
-            if !special {
-                reachable.push((left.clone(), right.clone()));
-            }
-        }
-        Ok(reachable)
-    }
-
     /// SHA-256 over all that decides ids and decoding, as `sha256:` and lower-case hex.
     /// Each part is preceded by its length, so that no two definitions read alike.
     pub(super) fn digest(&self, special: &SpecialTokens) -> String {
-        let mut hash = Sha256::new();
+        let mut whole = Vec::with_capacity(1 << 20);
         let mut part = |bytes: &[u8]| {
-            hash.update((bytes.len() as u64).to_le_bytes());
-            hash.update(bytes);
+            whole.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+            whole.extend_from_slice(bytes);
         };
         part(b"textnlp tokenizer 1");
         part(self.segmentation.as_bytes());
@@ -229,7 +223,9 @@ impl Definition {
             part(left.as_bytes());
             part(right.as_bytes());
         }
-        hash.finalize().iter().fold("sha256:".to_owned(), |hex, byte| hex + &format!("{byte:02x}"))
+        Sha256::digest(whole)
+            .iter()
+            .fold("sha256:".to_owned(), |hex, byte| hex + &format!("{byte:02x}"))
     }
 }
 

@@ -17,8 +17,8 @@ use std::borrow::Cow;
 use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::metaspace::PrependScheme;
 use tokenizers::{
-    AddedToken, DecoderWrapper, NormalizedString, Normalizer, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper,
-    TokenizerBuilder, TokenizerImpl,
+    AddedToken, DecoderWrapper, NormalizedString, Normalizer, NormalizerWrapper,
+    PostProcessorWrapper, PreTokenizerWrapper, TokenizerBuilder, TokenizerImpl,
 };
 
 pub use self::error::TokenizerError;
@@ -97,11 +97,14 @@ impl Tokenizer {
     ) -> Result<Tokenizer, TokenizerError> {
         definition.check(special)?;
         let digest = definition.digest(special);
-        let encoder = encoder(&definition, definition.pre_tokenizer.clone())?;
-        let continuation = match definition.pre_tokenizer.as_ref().and_then(without_first_prefix) {
-            Some(pre_tokenizer) => Some(self::encoder(&definition, Some(pre_tokenizer))?),
-            None => None,
-        };
+        let mut encoder = encoder(&mut definition)?;
+        let continuation = definition.pre_tokenizer.as_ref().and_then(without_first_prefix);
+        let continuation = continuation.map(|pre_tokenizer| {
+            let mut encoder = encoder.clone();
+            encoder.with_pre_tokenizer(Some(pre_tokenizer));
+            encoder
+        });
+        encoder.with_pre_tokenizer(definition.pre_tokenizer.take());
         let mut bytes = Vec::new();
         let mut byte_ends = Vec::with_capacity(definition.tokens.len());
         for token in &definition.tokens {
@@ -302,15 +305,12 @@ fn encode_with(encoder: &Encoder, text: &str) -> Result<Vec<u32>, TokenizerError
     }
 }
 
-fn encoder(
-    definition: &Definition,
-    pre_tokenizer: Option<PreTokenizerWrapper>,
-) -> Result<Encoder, TokenizerError> {
+/// Normalizer, BPE and added tokens.
+fn encoder(definition: &mut Definition) -> Result<Encoder, TokenizerError> {
     let vocabulary = |problem: tokenizers::Error| TokenizerError::Vocabulary(problem.to_string());
     let mut encoder: Encoder = TokenizerBuilder::new()
-        .with_model(definition.bpe()?)
+        .with_model(definition.take_bpe()?)
         .with_normalizer(definition.normalizer.clone())
-        .with_pre_tokenizer(pre_tokenizer)
         .build()
         .map_err(vocabulary)?;
     encoder.add_tokens(definition.tokens.iter().filter_map(added_token)).map_err(vocabulary)?;

@@ -32,11 +32,7 @@ pub(crate) fn tiny_llama() -> RandomTensors {
         rope_theta: 10_000.0,
         rope_factors: None,
     };
-    RandomTensors {
-        config,
-        tied: true,
-        nan_token: None,
-    }
+    RandomTensors { config, tied: true, nan_token: None }
 }
 
 /// SmolLM2's head width and grouping, an untied head, rotary factors.
@@ -52,11 +48,7 @@ pub(crate) fn small_llama() -> RandomTensors {
         rope_factors: Some(factors),
         ..tiny_llama().config
     };
-    RandomTensors {
-        config,
-        tied: false,
-        nan_token: None,
-    }
+    RandomTensors { config, tied: false, nan_token: None }
 }
 
 pub(crate) fn tiny_gpt2() -> RandomTensors {
@@ -70,11 +62,7 @@ pub(crate) fn tiny_gpt2() -> RandomTensors {
         ffn_size: 240,
         ..tiny_llama().config
     };
-    RandomTensors {
-        config,
-        tied: true,
-        nan_token: None,
-    }
+    RandomTensors { config, tied: true, nan_token: None }
 }
 
 /// GPT-2 small's exact shape.
@@ -90,11 +78,7 @@ pub(crate) fn gpt2_124m() -> RandomTensors {
         context_tokens: 1024,
         ..tiny_gpt2().config
     };
-    RandomTensors {
-        config,
-        tied: true,
-        nan_token: None,
-    }
+    RandomTensors { config, tied: true, nan_token: None }
 }
 
 impl Tensors for RandomTensors {
@@ -119,11 +103,7 @@ impl Tensors for RandomTensors {
         if let (TensorRole::TokenEmbedding, Some(token)) = (role, self.nan_token) {
             data[token * columns..][..columns].fill(f32::NAN);
         }
-        Ok(Some(Matrix {
-            rows,
-            columns,
-            data,
-        }))
+        Ok(Some(Matrix { rows, columns, data }))
     }
 }
 
@@ -194,9 +174,7 @@ pub(crate) fn splitmix64(counter: u64) -> u64 {
 
 /// Tokens of a made-up text.
 pub(crate) fn random_tokens(seed: u64, count: usize, vocab_size: usize) -> Vec<u32> {
-    (0..count as u64)
-        .map(|i| (splitmix64((seed << 40) + i) % vocab_size as u64) as u32)
-        .collect()
+    (0..count as u64).map(|i| (splitmix64((seed << 40) + i) % vocab_size as u64) as u32).collect()
 }
 
 /// Runs one step of one sequence and returns its logits rows.
@@ -207,33 +185,16 @@ pub(crate) fn step(
     pages: &[PageId],
     outputs: Outputs,
 ) -> Vec<Vec<f32>> {
-    let span = Span {
-        rows: tokens.len(),
-        first_position,
-        pages,
-        outputs,
-    };
+    let span = Span { rows: tokens.len(), first_position, pages, outputs };
     let mut logits = Logits::default();
-    model
-        .forward(
-            &Batch {
-                tokens,
-                spans: &[span],
-            },
-            &mut logits,
-        )
-        .expect("a valid step");
+    model.forward(&Batch { tokens, spans: &[span] }, &mut logits).expect("a valid step");
     rows(&logits, model.info().vocab_size)
 }
 
 /// The rows of [`Logits`].
 pub(crate) fn rows(logits: &Logits, vocab_size: usize) -> Vec<Vec<f32>> {
     assert_eq!(logits.values.len(), logits.rows * vocab_size);
-    logits
-        .values
-        .chunks(vocab_size)
-        .map(<[f32]>::to_vec)
-        .collect()
+    logits.values.chunks(vocab_size).map(<[f32]>::to_vec).collect()
 }
 
 /// Logits of every position, chunk after chunk of that many tokens.
@@ -255,10 +216,7 @@ pub(crate) fn prefill(
 pub(crate) fn assert_same_bits(got: &[Vec<f32>], expect: &[Vec<f32>], what: &str) {
     assert_eq!(got.len(), expect.len(), "{what}: number of rows");
     for (row, (got, expect)) in got.iter().zip(expect).enumerate() {
-        let differs = got
-            .iter()
-            .zip(expect)
-            .position(|(a, b)| a.to_bits() != b.to_bits());
+        let differs = got.iter().zip(expect).position(|(a, b)| a.to_bits() != b.to_bits());
         if let Some(column) = differs {
             panic!(
                 "{what}: row {row}, column {column}: {} instead of {}",
@@ -277,10 +235,34 @@ pub(crate) fn smollm2_path() -> std::path::PathBuf {
         .or_else(|| variable("HOME").map(|home| home.join(".cache/textnlp")))
         .expect("TEXTNLP_CACHE, XDG_CACHE_HOME or HOME is set")
         .join("models/SmolLM2-135M-Instruct.Q4_1.gguf");
-    assert!(
-        path.is_file(),
-        "{} is missing: run `make model`",
-        path.display()
-    );
+    assert!(path.is_file(), "{} is missing: run `make model`", path.display());
     path
+}
+
+/// A LLaMA's tensors under the names of the Hugging Face hub.
+pub(crate) fn hugging_face_llama(tensors: &dyn Tensors) -> Vec<(String, Matrix)> {
+    use LayerTensor as T;
+    let mut roles = vec![
+        ("model.embed_tokens.weight".to_owned(), TensorRole::TokenEmbedding),
+        ("model.norm.weight".to_owned(), TensorRole::OutputNormWeight),
+        ("lm_head.weight".to_owned(), TensorRole::Head),
+    ];
+    for layer in 0..tensors.config().layers {
+        for (name, tensor) in [
+            ("input_layernorm", T::AttentionNormWeight),
+            ("self_attn.q_proj", T::Query),
+            ("self_attn.k_proj", T::Key),
+            ("self_attn.v_proj", T::Value),
+            ("self_attn.o_proj", T::AttentionOutput),
+            ("post_attention_layernorm", T::FfnNormWeight),
+            ("mlp.gate_proj", T::Gate),
+            ("mlp.up_proj", T::Up),
+            ("mlp.down_proj", T::Down),
+        ] {
+            let role = TensorRole::Layer(layer, tensor);
+            roles.push((format!("model.layers.{layer}.{name}.weight"), role));
+        }
+    }
+    let read = |role| tensors.tensor(role).expect("a valid model");
+    roles.into_iter().filter_map(|(name, role)| Some((name, read(role)?))).collect()
 }

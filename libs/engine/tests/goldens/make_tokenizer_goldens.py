@@ -8,7 +8,7 @@
 #   tokenizer_texts.json.gz     the texts
 #   tokenizer_smollm2.ids.gz    ids by `tokenizers`, Sequence[Digits(individual), ByteLevel] (transformers knows no smollm)
 #   tokenizer_gpt2.ids.gz       ids by `tokenizers`, ByteLevel
-#   tokenizer_gpt2_merges.gz    GPT-2's vocab.bpe
+#   tokenizer_gpt2_merges.gz    GPT-2's vocab.bpe, licence beside it
 #   tokenizer_splits.json       hashes of ids for the pre-tokenizers llama-bpe and qwen2 over GPT-2's merges
 #   tokenizer_pieces.json.gz    a small SentencePiece-like tokenizer.json, texts and ids
 #   tokenizer_chats.json        chats rendered by transformers, with SmolLM2's ids

@@ -146,7 +146,7 @@ fn scores(texts: &[Vec<u32>], n: usize) -> Vec<f64> {
             }
             let matched = if matches == 0 { EPSILON } else { matches as f64 };
             logarithms[at] +=
-                (matched / total(texts[at].len(), order).max(1) as f64).ln() / n as f64;
+                libm::log(matched / total(texts[at].len(), order).max(1) as f64) / n as f64;
         }
     }
     let mut lengths: BTreeMap<usize, usize> = BTreeMap::new();
@@ -156,7 +156,7 @@ fn scores(texts: &[Vec<u32>], n: usize) -> Vec<f64> {
         .zip(logarithms.iter().zip(&matches_of_one))
         .map(|(text, (logarithm, matches))| match matches {
             0 => 0.0, // NLTK smooths only texts that share a word
-            _ => brevity_penalty(text.len(), closest(&lengths, text.len())) * logarithm.exp(),
+            _ => brevity_penalty(text.len(), closest(&lengths, text.len())) * libm::exp(*logarithm),
         })
         .collect()
 }
@@ -179,5 +179,5 @@ fn closest(lengths: &BTreeMap<usize, usize>, length: usize) -> usize {
 }
 
 fn brevity_penalty(length: usize, reference: usize) -> f64 {
-    if length > reference { 1.0 } else { (1.0 - reference as f64 / length as f64).exp() }
+    if length > reference { 1.0 } else { libm::exp(1.0 - reference as f64 / length as f64) }
 }

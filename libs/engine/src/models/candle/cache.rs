@@ -66,11 +66,7 @@ impl KvPool {
             let slots = self.slots(&[copy.from], copy.tokens)?;
             for (keys, values) in &self.layers {
                 // `index_select` copies; `slice_set` refuses a view of what it writes.
-                keys.slice_set(
-                    &keys.index_select(&slots, 0)?,
-                    0,
-                    copy.to as usize * PAGE_TOKENS,
-                )?;
+                keys.slice_set(&keys.index_select(&slots, 0)?, 0, copy.to as usize * PAGE_TOKENS)?;
                 values.slice_set(
                     &values.index_select(&slots, 0)?,
                     0,
@@ -112,10 +108,7 @@ impl KvPool {
     ) -> Result<(Tensor, Tensor)> {
         let slots = self.slots(pages, count)?;
         let (keys, values) = &self.layers[layer];
-        Ok((
-            keys.index_select(&slots, 0)?,
-            values.index_select(&slots, 0)?,
-        ))
+        Ok((keys.index_select(&slots, 0)?, values.index_select(&slots, 0)?))
     }
 
     fn slots(&self, pages: &[u32], count: usize) -> Result<Tensor> {

@@ -64,11 +64,7 @@ impl Decoder {
     ) -> Result<Decoder, ModelError> {
         let source = Source::new(tensors)?;
         let config = source.config.clone();
-        let load = Load {
-            source,
-            device,
-            dtype,
-        };
+        let load = Load { source, device, dtype };
         let gpt2 = config.architecture == Architecture::Gpt2;
         let embedding = load.matrix(load.source.matrix(
             TensorRole::TokenEmbedding,
@@ -76,10 +72,7 @@ impl Decoder {
             config.hidden_size,
         )?)?;
         let head =
-            match load
-                .source
-                .find(TensorRole::Head, config.vocab_size, config.hidden_size)?
-            {
+            match load.source.find(TensorRole::Head, config.vocab_size, config.hidden_size)? {
                 Some(head) => load.matrix(head)?,
                 None => embedding.clone(),
             };
@@ -98,9 +91,7 @@ impl Decoder {
             embedding,
             positions,
             frequencies: (!gpt2).then(|| frequencies(&config)),
-            blocks: (0..config.layers)
-                .map(|layer| load.block(layer))
-                .collect::<Result<_, _>>()?,
+            blocks: (0..config.layers).map(|layer| load.block(layer)).collect::<Result<_, _>>()?,
             output_norm: load.norm(TensorRole::OutputNormWeight, TensorRole::OutputNormBias)?,
             head: Linear::new(head, None),
             device: device.clone(),
@@ -120,14 +111,10 @@ impl Decoder {
             .iter()
             .flat_map(|span| span.first_position..span.first_position + span.rows)
             .collect();
-        let mut x = self
-            .embedding
-            .index_select(&Tensor::new(batch.tokens, &self.device)?, 0)?;
+        let mut x = self.embedding.index_select(&Tensor::new(batch.tokens, &self.device)?, 0)?;
         if let Some(learned) = &self.positions {
-            let index = Tensor::from_iter(
-                positions.iter().map(|&position| position as i64),
-                &self.device,
-            )?;
+            let index =
+                Tensor::from_iter(positions.iter().map(|&position| position as i64), &self.device)?;
             x = (x + learned.index_select(&index, 0)?)?;
         }
         let turns = self.turns(&positions)?;
@@ -172,12 +159,7 @@ impl Decoder {
         turns: Option<&(Tensor, Tensor)>,
         x: &Tensor,
     ) -> candle_core::Result<Tensor> {
-        let ModelConfig {
-            heads,
-            kv_heads,
-            head_dim,
-            ..
-        } = self.config;
+        let ModelConfig { heads, kv_heads, head_dim, .. } = self.config;
         let rows = x.dim(0)?;
         let normed = block.attention_norm.forward(x)?;
         // `[heads][rows][head width]`, turned.
@@ -193,13 +175,8 @@ impl Decoder {
             }
         };
         let queries = by_head(&block.query, heads)?;
-        let keys = by_head(&block.key, kv_heads)?
-            .transpose(0, 1)?
-            .contiguous()?;
-        let values = block
-            .value
-            .forward(&normed)?
-            .reshape((rows, kv_heads, head_dim))?;
+        let keys = by_head(&block.key, kv_heads)?.transpose(0, 1)?.contiguous()?;
+        let values = block.value.forward(&normed)?.reshape((rows, kv_heads, head_dim))?;
         let mut first_row = 0;
         for span in spans {
             pool.store(layer, span, first_row, (&keys, &values))?;
@@ -227,26 +204,15 @@ impl Decoder {
         span: &Span<'_>,
         queries: &Tensor,
     ) -> candle_core::Result<Tensor> {
-        let ModelConfig {
-            heads,
-            kv_heads,
-            head_dim,
-            ..
-        } = self.config;
+        let ModelConfig { heads, kv_heads, head_dim, .. } = self.config;
         let end = span.first_position + span.rows;
         let (keys, values) = pool.gather(layer, span.pages, end)?;
-        let (keys, values) = (
-            keys.transpose(0, 1)?.contiguous()?,
-            values.transpose(0, 1)?.contiguous()?,
-        );
+        let (keys, values) =
+            (keys.transpose(0, 1)?.contiguous()?, values.transpose(0, 1)?.contiguous()?);
         // The heads of a group lie side by side, as more rows of their one key and value head.
         let queries =
-            queries
-                .contiguous()?
-                .reshape((kv_heads, heads / kv_heads * span.rows, head_dim))?;
-        let scores = queries
-            .matmul(&keys.transpose(1, 2)?)?
-            .to_dtype(DType::F32)?;
+            queries.contiguous()?.reshape((kv_heads, heads / kv_heads * span.rows, head_dim))?;
+        let scores = queries.matmul(&keys.transpose(1, 2)?)?.to_dtype(DType::F32)?;
         let scores =
             (scores * (1.0 / (head_dim as f64).sqrt()))?.reshape((heads, span.rows, end))?;
         let scores = match span.rows {
@@ -255,13 +221,8 @@ impl Decoder {
         };
         let weights = ops::softmax_last_dim(&scores)?.to_dtype(self.dtype)?;
         let weights = weights.reshape((kv_heads, heads / kv_heads * span.rows, end))?;
-        let attended = weights
-            .matmul(&values)?
-            .reshape((heads, span.rows, head_dim))?;
-        attended
-            .transpose(0, 1)?
-            .contiguous()?
-            .flatten_from(D::Minus2)
+        let attended = weights.matmul(&values)?.reshape((heads, span.rows, head_dim))?;
+        attended.transpose(0, 1)?.contiguous()?.flatten_from(D::Minus2)
     }
 
     /// −∞ where a position lies after the row's own.
@@ -311,22 +272,13 @@ impl Load<'_> {
     }
 
     fn norm(&self, weight: TensorRole, bias: TensorRole) -> Result<Norm, ModelError> {
-        let ModelConfig {
-            hidden_size,
-            norm_epsilon,
-            architecture,
-            ..
-        } = *self.source.config;
+        let ModelConfig { hidden_size, norm_epsilon, architecture, .. } = *self.source.config;
         let bias = match architecture {
             Architecture::Gpt2 => Some(self.vector(self.source.matrix(bias, 1, hidden_size)?)?),
             Architecture::Llama => None,
         };
         let weight = self.vector(self.source.matrix(weight, 1, hidden_size)?)?;
-        Ok(Norm {
-            weight,
-            bias,
-            epsilon: norm_epsilon,
-        })
+        Ok(Norm { weight, bias, epsilon: norm_epsilon })
     }
 
     fn linear(
@@ -337,25 +289,14 @@ impl Load<'_> {
         inputs: usize,
     ) -> Result<Linear, ModelError> {
         let weight = self.matrix(self.source.matrix(weight, outputs, inputs)?)?;
-        let bias = self
-            .source
-            .bias(bias, outputs)?
-            .map(|bias| self.vector(bias))
-            .transpose()?;
+        let bias = self.source.bias(bias, outputs)?.map(|bias| self.vector(bias)).transpose()?;
         Ok(Linear::new(weight, bias))
     }
 
     fn block(&self, layer: usize) -> Result<Block, ModelError> {
         use LayerTensor as T;
-        let ModelConfig {
-            heads,
-            kv_heads,
-            head_dim,
-            hidden_size,
-            ffn_size,
-            architecture,
-            ..
-        } = *self.source.config;
+        let ModelConfig { heads, kv_heads, head_dim, hidden_size, ffn_size, architecture, .. } =
+            *self.source.config;
         let role = |tensor| TensorRole::Layer(layer, tensor);
         let linear =
             |weight, bias, outputs, inputs| self.linear(role(weight), role(bias), outputs, inputs);

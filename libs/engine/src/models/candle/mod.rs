@@ -69,11 +69,7 @@ impl CandleModel {
             numerics: numerics.into(),
             batch_invariant: false,
         };
-        Ok(CandleModel {
-            info,
-            decoder,
-            pool,
-        })
+        Ok(CandleModel { info, decoder, pool })
     }
 }
 
@@ -83,10 +79,9 @@ impl Model for CandleModel {
     }
 
     fn reserve(&mut self, pages: u32) -> Result<(), ModelError> {
-        self.pool.reserve(pages).map_err(|_| ModelError::Memory {
-            pages,
-            page_bytes: self.info.page_bytes,
-        })
+        self.pool
+            .reserve(pages)
+            .map_err(|_| ModelError::Memory { pages, page_bytes: self.info.page_bytes })
     }
 
     fn copy_pages(&mut self, copies: &[PageCopy]) -> Result<(), ModelError> {
@@ -113,9 +108,7 @@ impl Model for CandleModel {
 fn read_logits(outputs: &Tensor, logits: &mut Logits) -> Result<(), ModelError> {
     logits.values = outputs.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
     for row in logits.values.chunks(outputs.dim(1)?) {
-        logits
-            .block_max
-            .extend(row.chunks(LOGITS_BLOCK).map(cpu::block_maximum));
+        logits.block_max.extend(row.chunks(LOGITS_BLOCK).map(cpu::block_maximum));
     }
     Ok(())
 }

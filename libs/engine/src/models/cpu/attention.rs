@@ -51,10 +51,7 @@ impl Attention<'_> {
         let places = spans.iter().flat_map(|span| {
             let positions = span.first_position..span.first_position + span.rows;
             positions.map(|position| {
-                (
-                    span.pages[position / PAGE_TOKENS] as usize,
-                    position % PAGE_TOKENS,
-                )
+                (span.pages[position / PAGE_TOKENS] as usize, position % PAGE_TOKENS)
             })
         });
         for (row, place) in places.enumerate() {
@@ -88,28 +85,14 @@ impl Attention<'_> {
             rest = others;
             for (index, out) in own.chunks_mut(TASK_ROWS * width).enumerate() {
                 let position = span.first_position + index * TASK_ROWS;
-                tasks.push(Rows {
-                    pages: span.pages,
-                    row: row + index * TASK_ROWS,
-                    position,
-                    out,
-                });
+                tasks.push(Rows { pages: span.pages, row: row + index * TASK_ROWS, position, out });
             }
             row += span.rows;
         }
         tasks.into_par_iter().for_each(|rows| {
             let thread = rayon::current_thread_index().unwrap_or(0) % self.scratch.len();
-            let mut scratch = self.scratch[thread]
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            self.isa.run(Task {
-                attention: *self,
-                qkv,
-                layer,
-                rows,
-                width,
-                scratch: &mut scratch,
-            });
+            let mut scratch = self.scratch[thread].lock().unwrap_or_else(PoisonError::into_inner);
+            self.isa.run(Task { attention: *self, qkv, layer, rows, width, scratch: &mut scratch });
         });
     }
 }
@@ -137,13 +120,7 @@ impl Kernel for Task<'_> {
     fn run(mut self) {
         let queries = self.rows.out.len() / self.width * self.attention.group;
         for kv_head in 0..self.attention.shape.kv_heads {
-            by_tiles(
-                queries,
-                &mut HeadTile {
-                    task: &mut self,
-                    kv_head,
-                },
-            );
+            by_tiles(queries, &mut HeadTile { task: &mut self, kv_head });
         }
     }
 }
@@ -171,13 +148,7 @@ impl RowTile for HeadTile<'_, '_> {
 impl HeadTile<'_, '_> {
     #[inline(always)]
     fn load_queries<const R: usize>(&mut self, first: usize) {
-        let Task {
-            attention,
-            qkv,
-            rows,
-            scratch,
-            ..
-        } = &mut *self.task;
+        let Task { attention, qkv, rows, scratch, .. } = &mut *self.task;
         let lines = attention.shape.head_lines();
         scratch.queries.resize(R * lines, Line::ZERO);
         for (r, query) in scratch.queries.chunks_exact_mut(lines).enumerate() {
@@ -195,13 +166,7 @@ impl HeadTile<'_, '_> {
     /// Scaled scores of whole pages; those beyond a query's own position are masked later.
     #[inline(always)]
     fn scores<const R: usize>(&mut self, pages: usize) {
-        let Task {
-            attention,
-            layer,
-            rows,
-            scratch,
-            ..
-        } = &mut *self.task;
+        let Task { attention, layer, rows, scratch, .. } = &mut *self.task;
         let Scratch { queries, scores } = &mut **scratch;
         let lines = attention.shape.head_lines();
         let scale = 1.0 / (attention.shape.head_dim as f32).sqrt();
@@ -210,11 +175,7 @@ impl HeadTile<'_, '_> {
             let keys = layer.keys(attention.shape, page as usize, self.kv_head);
             let mut sums = [[0.0; LANES]; R];
             for (block, keys) in keys.as_chunks::<LANES>().0.iter().enumerate() {
-                accumulate(
-                    &mut sums,
-                    std::array::from_fn(|r| &queries[r * lines + block]),
-                    keys,
-                );
+                accumulate(&mut sums, std::array::from_fn(|r| &queries[r * lines + block]), keys);
             }
             for (score, sums) in scores.iter_mut().zip(sums) {
                 *score = Line(sums).map(|sum| sum * scale);
@@ -227,10 +188,8 @@ impl HeadTile<'_, '_> {
     fn softmax<const R: usize>(&mut self, visible: &[usize; R], mut sums: [f32; R]) -> [f32; R] {
         let scores = &mut self.task.scratch.scores;
         for r in 0..R {
-            for (page, scores) in scores
-                .chunks_exact_mut(R)
-                .enumerate()
-                .skip(visible[r] / PAGE_TOKENS)
+            for (page, scores) in
+                scores.chunks_exact_mut(R).enumerate().skip(visible[r] / PAGE_TOKENS)
             {
                 for lane in visible[r].saturating_sub(page * PAGE_TOKENS)..LANES {
                     scores[r].0[lane] = f32::NEG_INFINITY;
@@ -259,14 +218,7 @@ impl HeadTile<'_, '_> {
         visible: &[usize; R],
         sums: &[f32; R],
     ) {
-        let Task {
-            attention,
-            layer,
-            rows,
-            width,
-            scratch,
-            ..
-        } = &mut *self.task;
+        let Task { attention, layer, rows, width, scratch, .. } = &mut *self.task;
         let Attention { shape, group, .. } = *attention;
         let shared = visible[0] / PAGE_TOKENS;
         for block in 0..shape.head_lines() {

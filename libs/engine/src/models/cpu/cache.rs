@@ -50,11 +50,7 @@ pub(super) struct LayerCache {
 
 impl Cache {
     pub(super) fn new(layers: usize, shape: CacheShape) -> Cache {
-        Cache {
-            layers: (0..layers).map(|_| LayerCache::default()).collect(),
-            shape,
-            pages: 0,
-        }
+        Cache { layers: (0..layers).map(|_| LayerCache::default()).collect(), shape, pages: 0 }
     }
 
     /// Number of usable pages.
@@ -65,10 +61,8 @@ impl Cache {
     /// Makes pages `0..pages` usable and keeps what those that were usable hold.
     pub(super) fn reserve(&mut self, pages: u32) -> Result<(), ModelError> {
         let page = self.shape.kv_heads * self.shape.head_page();
-        let memory = || ModelError::Memory {
-            pages,
-            page_bytes: self.shape.page_bytes(self.layers.len()),
-        };
+        let memory =
+            || ModelError::Memory { pages, page_bytes: self.shape.page_bytes(self.layers.len()) };
         let lines = (pages as usize).checked_mul(page).ok_or_else(memory)?;
         let page_bytes = self.shape.page_bytes(self.layers.len());
         for layer in &mut self.layers {
@@ -135,10 +129,7 @@ impl LayerCache {
         value: &[Line],
     ) {
         let first = (page * shape.kv_heads + head) * shape.head_page();
-        for (dimension, line) in self.keys[first..][..shape.head_page()]
-            .iter_mut()
-            .enumerate()
-        {
+        for (dimension, line) in self.keys[first..][..shape.head_page()].iter_mut().enumerate() {
             line.0[slot] = element(key, dimension);
         }
         for (block, line) in value.iter().enumerate() {
@@ -164,10 +155,7 @@ impl LayerCache {
 mod tests {
     use super::*;
 
-    const SHAPE: CacheShape = CacheShape {
-        kv_heads: 2,
-        head_dim: 20,
-    };
+    const SHAPE: CacheShape = CacheShape { kv_heads: 2, head_dim: 20 };
 
     fn cache() -> Cache {
         let mut cache = Cache::new(2, SHAPE);
@@ -177,18 +165,14 @@ mod tests {
 
     fn vector(seed: usize) -> [Line; 2] {
         [0, 1].map(|block| {
-            Line(std::array::from_fn(|lane| {
-                (seed * 100 + block * LANES + lane) as f32
-            }))
+            Line(std::array::from_fn(|lane| (seed * 100 + block * LANES + lane) as f32))
         })
     }
 
     #[test]
     fn a_stored_token_is_found_in_both_layouts() {
         let mut cache = cache();
-        cache
-            .layer(1)
-            .store(SHAPE, (2, 5), 1, &vector(1), &vector(2));
+        cache.layer(1).store(SHAPE, (2, 5), 1, &vector(1), &vector(2));
         let layer = cache.layer(1);
         assert_eq!(layer.keys(SHAPE, 2, 1)[19].0[5], 119.0);
         assert_eq!(layer.values(SHAPE, 2, 1, 1)[5], vector(2)[1]);
@@ -199,15 +183,9 @@ mod tests {
     fn a_partial_copy_leaves_the_other_positions() {
         let mut cache = cache();
         for slot in 0..PAGE_TOKENS {
-            cache
-                .layer(0)
-                .store(SHAPE, (0, slot), 0, &vector(slot), &vector(slot));
+            cache.layer(0).store(SHAPE, (0, slot), 0, &vector(slot), &vector(slot));
         }
-        cache.copy_pages(&[PageCopy {
-            from: 0,
-            to: 1,
-            tokens: 7,
-        }]);
+        cache.copy_pages(&[PageCopy { from: 0, to: 1, tokens: 7 }]);
         let layer = cache.layer(0);
         assert_eq!(layer.keys(SHAPE, 1, 0)[3].0[6], 603.0);
         assert_eq!(layer.keys(SHAPE, 1, 0)[3].0[7], 0.0);
@@ -217,33 +195,16 @@ mod tests {
 
     #[test]
     fn more_pages_than_memory_are_refused() {
-        let mut cache = Cache::new(
-            64,
-            CacheShape {
-                kv_heads: 1 << 16,
-                head_dim: 1 << 12,
-            },
-        );
+        let mut cache = Cache::new(64, CacheShape { kv_heads: 1 << 16, head_dim: 1 << 12 });
         let error = cache.reserve(u32::MAX).expect_err("no machine has so much");
-        assert!(
-            matches!(
-                error,
-                ModelError::Memory {
-                    pages: u32::MAX,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, ModelError::Memory { pages: u32::MAX, .. }), "{error}");
         assert_eq!(cache.pages(), 0);
     }
 
     #[test]
     fn a_second_reservation_keeps_what_the_first_holds() {
         let mut cache = cache();
-        cache
-            .layer(0)
-            .store(SHAPE, (2, 0), 0, &vector(4), &vector(4));
+        cache.layer(0).store(SHAPE, (2, 0), 0, &vector(4), &vector(4));
         cache.reserve(8).expect("eight small pages");
         assert_eq!(cache.pages(), 8);
         assert_eq!(cache.layer(0).keys(SHAPE, 2, 0)[1].0[0], 401.0);

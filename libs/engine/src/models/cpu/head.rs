@@ -23,17 +23,11 @@ pub(super) fn head(
     logits.values.resize(x.rows * vocab_size, 0.0);
     logits.block_max.resize(x.rows * blocks, 0.0);
     let mut tasks: Vec<Vec<HeadRow<'_>>> = Vec::new();
-    tasks.resize_with(vocab_size.div_ceil(TASK_COLUMNS), || {
-        Vec::with_capacity(x.rows)
-    });
-    let rows = logits
-        .values
-        .chunks_mut(vocab_size)
-        .zip(logits.block_max.chunks_mut(blocks));
+    tasks.resize_with(vocab_size.div_ceil(TASK_COLUMNS), || Vec::with_capacity(x.rows));
+    let rows = logits.values.chunks_mut(vocab_size).zip(logits.block_max.chunks_mut(blocks));
     for (values, block_max) in rows {
-        let parts = values
-            .chunks_mut(TASK_COLUMNS)
-            .zip(block_max.chunks_mut(TASK_COLUMNS / LOGITS_BLOCK));
+        let parts =
+            values.chunks_mut(TASK_COLUMNS).zip(block_max.chunks_mut(TASK_COLUMNS / LOGITS_BLOCK));
         for (task, (values, block_max)) in tasks.iter_mut().zip(parts) {
             task.push(HeadRow { values, block_max });
         }
@@ -43,14 +37,7 @@ pub(super) fn head(
     tasks
         .into_par_iter()
         .zip(weights)
-        .for_each(|(rows, weights)| {
-            isa.run(HeadChunk {
-                x,
-                weights,
-                inputs,
-                rows,
-            })
-        });
+        .for_each(|(rows, weights)| isa.run(HeadChunk { x, weights, inputs, rows }));
 }
 
 /// The part of a logits row that one task writes.
@@ -70,20 +57,12 @@ impl Kernel for HeadChunk<'_> {
     #[inline(always)]
     fn run(mut self) {
         for (index, panel) in self.weights.chunks_exact(self.inputs).enumerate() {
-            let mut tile = HeadTile {
-                x: self.x,
-                panel,
-                column: index * LANES,
-                rows: &mut self.rows,
-            };
+            let mut tile =
+                HeadTile { x: self.x, panel, column: index * LANES, rows: &mut self.rows };
             by_tiles(self.x.rows, &mut tile);
         }
         for row in &mut self.rows {
-            for (block, maximum) in row
-                .values
-                .chunks(LOGITS_BLOCK)
-                .zip(row.block_max.iter_mut())
-            {
+            for (block, maximum) in row.values.chunks(LOGITS_BLOCK).zip(row.block_max.iter_mut()) {
                 *maximum = block_maximum(block);
             }
         }

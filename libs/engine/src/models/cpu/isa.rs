@@ -46,16 +46,13 @@ impl Isa {
     /// If this processor has none of that name.
     pub fn named(name: &str) -> Result<Isa, ModelError> {
         let all = Isa::available();
-        all.iter()
-            .find(|isa| isa.name() == name)
-            .copied()
-            .ok_or_else(|| {
-                let names: Vec<_> = all.iter().map(|isa| isa.name()).collect();
-                ModelError::Device(format!(
-                    "instruction set `{name}`: this processor has {}",
-                    names.join(", ")
-                ))
-            })
+        all.iter().find(|isa| isa.name() == name).copied().ok_or_else(|| {
+            let names: Vec<_> = all.iter().map(|isa| isa.name()).collect();
+            ModelError::Device(format!(
+                "instruction set `{name}`: this processor has {}",
+                names.join(", ")
+            ))
+        })
     }
 
     /// The one that [`ISA_VARIABLE`] names, or else the best.
@@ -128,9 +125,6 @@ mod tests {
     #[test]
     fn an_unknown_instruction_set_is_refused_with_those_there_are() {
         let message = Isa::named("mmx").expect_err("there is no such").to_string();
-        assert!(
-            message.contains("`mmx`") && message.contains("scalar"),
-            "{message}"
-        );
+        assert!(message.contains("`mmx`") && message.contains("scalar"), "{message}");
     }
 }

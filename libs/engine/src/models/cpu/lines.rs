@@ -93,22 +93,12 @@ pub(super) struct Activations<'a> {
 impl<'a> Activations<'a> {
     /// `[block][row]`
     pub(super) fn panel_major(lines: &'a [Line], rows: usize) -> Activations<'a> {
-        Activations {
-            lines,
-            rows,
-            row_stride: 1,
-            block_stride: rows,
-        }
+        Activations { lines, rows, row_stride: 1, block_stride: rows }
     }
 
     /// `[row][block]` with `blocks` lines a row.
     pub(super) fn row_major(lines: &'a [Line], rows: usize, blocks: usize) -> Activations<'a> {
-        Activations {
-            lines,
-            rows,
-            row_stride: blocks,
-            block_stride: 1,
-        }
+        Activations { lines, rows, row_stride: blocks, block_stride: 1 }
     }
 
     /// Line `block` of row `row`.
@@ -146,10 +136,7 @@ mod tests {
                 Activations::panel_major(&by_panel, 2).line(row, block),
                 &number(row, block)
             );
-            assert_eq!(
-                Activations::row_major(&by_row, 2, 3).line(row, block),
-                &number(row, block)
-            );
+            assert_eq!(Activations::row_major(&by_row, 2, 3).line(row, block), &number(row, block));
         }
     }
 }

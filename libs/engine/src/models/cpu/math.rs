@@ -2,7 +2,7 @@
 
 /// eˣ to 2 ulp, for x in [−86, 88.7]; 0 below, ∞ above, NaN for NaN.
 ///
-/// Cephes' `expf`: x = n·ln 2 + r with |r| ≤ ln 2 / 2, then a polynomial of degree 7 in r, scaled by 2ⁿ.
+/// Cephes' `expf`: x = n·ln 2 + r with |r| ≤ ln 2 / 2, then a polynomial of degree 7 in r (its last coefficient is ½ in f32), scaled by 2ⁿ.
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
     // Adding 1.5 · 2²³ rounds to an integer (ties to even) and leaves that integer in the low bits of the sum.
@@ -13,21 +13,12 @@ pub(super) fn exp(x: f32) -> f32 {
     let n = shifted - ROUND;
     let r = n.mul_add(-LN_2_LOW, n.mul_add(-LN_2_HIGH, x));
     let mut p = 1.987_569_1e-4_f32;
-    for coefficient in [
-        1.398_199_9e-3,
-        8.333_452e-3,
-        4.166_579_6e-2,
-        1.666_666_5e-1,
-        5.000_000_1e-1,
-    ] {
+    for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
         p = p.mul_add(r, coefficient);
     }
     let e = p.mul_add(r * r, r) + 1.0;
     // 2ⁿ⁻¹ · 2, since 2¹²⁸ is no f32 while e · 2¹²⁸ may be one.
-    let exponent = shifted
-        .to_bits()
-        .wrapping_sub(ROUND.to_bits())
-        .wrapping_add(126);
+    let exponent = shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(126);
     let y = e * f32::from_bits(exponent << 23) * 2.0;
     let y = if x < -86.0 { 0.0 } else { y };
     if x > 88.722_83 { f32::INFINITY } else { y }
@@ -42,7 +33,7 @@ pub(super) fn silu(x: f32) -> f32 {
 /// GELU's tanh approximation, ½x(1 + tanh u) = x · sigmoid(2u) with u = √(2/π)(x + 0.044715x³).
 #[inline(always)]
 pub(super) fn gelu_tanh(x: f32) -> f32 {
-    const TWO_ROOT_2_OVER_PI: f32 = 1.595_769_1;
+    const TWO_ROOT_2_OVER_PI: f32 = 1.595_769_2;
     let cubic = (0.044_715 * x * x).mul_add(x, x);
     x / (1.0 + exp(-TWO_ROOT_2_OVER_PI * cubic))
 }

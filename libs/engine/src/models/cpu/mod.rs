@@ -48,11 +48,7 @@ impl Default for CpuOptions {
     /// A thread per processor that this process may use, and 512 rows.
     fn default() -> CpuOptions {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        CpuOptions {
-            threads,
-            max_rows: 512,
-            isa: None,
-        }
+        CpuOptions { threads, max_rows: 512, isa: None }
     }
 }
 
@@ -84,19 +80,13 @@ impl CpuModel {
             .map_err(|error| {
                 ModelError::Device(format!("cannot start {threads} threads: {error}"))
             })?;
-        if pool
-            .broadcast(|_| default_float_environment())
-            .contains(&false)
-        {
+        if pool.broadcast(|_| default_float_environment()).contains(&false) {
             return Err(ModelError::Device(
                 "the processor does not round to nearest or flushes subnormal numbers: results would differ".into(),
             ));
         }
         let weights = Weights::load(tensors)?;
-        let shape = CacheShape {
-            kv_heads: config.kv_heads,
-            head_dim: config.head_dim,
-        };
+        let shape = CacheShape { kv_heads: config.kv_heads, head_dim: config.head_dim };
         let info = ModelInfo {
             vocab_size: config.vocab_size,
             context_tokens: config.context_tokens,
@@ -147,14 +137,7 @@ impl Model for CpuModel {
             logits.block_max.clear();
             return Ok(());
         }
-        let CpuModel {
-            info,
-            isa,
-            pool,
-            weights,
-            cache,
-            step,
-        } = self;
+        let CpuModel { info, isa, pool, weights, cache, step } = self;
         pool.install(|| step.run(*isa, weights, cache, batch, info.vocab_size, logits))
     }
 }

@@ -37,9 +37,7 @@ impl Norm {
         }
         let scale = self.inverse_deviation(squares);
         for (block, (out, weight)) in out.iter_mut().zip(&self.weight).enumerate() {
-            *out = x
-                .line(row, block)
-                .zip(*weight, |x, weight| x * scale * weight);
+            *out = x.line(row, block).zip(*weight, |x, weight| x * scale * weight);
         }
     }
 
@@ -79,11 +77,11 @@ impl Norm {
 /// Norms the rows `rows` of `x` into `out`, row-major, in parallel.
 pub(super) fn norm(isa: Isa, norm: &Norm, x: Activations<'_>, rows: &[usize], out: &mut [Line]) {
     let blocks = norm.weight.len();
-    out.par_chunks_mut(TASK_ROWS * blocks)
-        .zip(rows.par_chunks(TASK_ROWS))
-        .for_each(|(out, rows)| {
+    out.par_chunks_mut(TASK_ROWS * blocks).zip(rows.par_chunks(TASK_ROWS)).for_each(
+        |(out, rows)| {
             isa.run(NormRows { norm, x, rows, out });
-        });
+        },
+    );
 }
 
 struct NormRows<'a> {
@@ -96,11 +94,7 @@ struct NormRows<'a> {
 impl Kernel for NormRows<'_> {
     #[inline(always)]
     fn run(self) {
-        for (&row, out) in self
-            .rows
-            .iter()
-            .zip(self.out.chunks_exact_mut(self.norm.weight.len()))
-        {
+        for (&row, out) in self.rows.iter().zip(self.out.chunks_exact_mut(self.norm.weight.len())) {
             self.norm.apply(self.x, row, out);
         }
     }

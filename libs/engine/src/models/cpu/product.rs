@@ -60,9 +60,7 @@ impl Panels {
     /// Weights of one output, as an embedding row: 16 inputs from `block × 16`.
     pub(super) fn column_block(&self, column: usize, block: usize) -> Line {
         let first = column / LANES * self.inputs + block * LANES;
-        Line(std::array::from_fn(|input| {
-            self.lines[first + input].0[column % LANES]
-        }))
+        Line(std::array::from_fn(|input| self.lines[first + input].0[column % LANES]))
     }
 }
 
@@ -90,27 +88,15 @@ pub(super) enum Then {
 /// `x · weights`, panel-major, in parallel over panels.
 pub(super) fn product(isa: Isa, x: Activations<'_>, linear: &Linear, then: Then, out: &mut [Line]) {
     let inputs = linear.panels.inputs;
-    let outputs = if then == Then::SwiGlu {
-        TASK_PANELS / 2
-    } else {
-        TASK_PANELS
-    };
+    let outputs = if then == Then::SwiGlu { TASK_PANELS / 2 } else { TASK_PANELS };
     let bias = linear.bias.as_deref().unwrap_or_default();
     let weights = linear.panels.lines.par_chunks(TASK_PANELS * inputs);
-    out.par_chunks_mut(outputs * x.rows)
-        .zip(weights)
-        .enumerate()
-        .for_each(|(task, (out, weights))| {
+    out.par_chunks_mut(outputs * x.rows).zip(weights).enumerate().for_each(
+        |(task, (out, weights))| {
             let bias = bias.get(task * TASK_PANELS..).unwrap_or_default();
-            isa.run(Chunk {
-                x,
-                weights,
-                bias,
-                inputs,
-                then,
-                out,
-            });
-        });
+            isa.run(Chunk { x, weights, bias, inputs, then, out });
+        },
+    );
 }
 
 /// Some panels of a product.
@@ -126,39 +112,19 @@ struct Chunk<'a> {
 impl Kernel for Chunk<'_> {
     #[inline(always)]
     fn run(self) {
-        let Chunk {
-            x,
-            weights,
-            bias,
-            inputs,
-            then,
-            out,
-        } = self;
+        let Chunk { x, weights, bias, inputs, then, out } = self;
         let bias = |panel: usize| bias.get(panel).copied();
         if then == Then::SwiGlu {
-            for (panels, out) in weights
-                .chunks_exact(2 * inputs)
-                .zip(out.chunks_exact_mut(x.rows))
+            for (panels, out) in weights.chunks_exact(2 * inputs).zip(out.chunks_exact_mut(x.rows))
             {
                 let (gate, up) = panels.split_at(inputs);
                 by_tiles(x.rows, &mut GatedTile { x, gate, up, out });
             }
         } else {
-            for (index, (panel, out)) in weights
-                .chunks_exact(inputs)
-                .zip(out.chunks_exact_mut(x.rows))
-                .enumerate()
+            for (index, (panel, out)) in
+                weights.chunks_exact(inputs).zip(out.chunks_exact_mut(x.rows)).enumerate()
             {
-                by_tiles(
-                    x.rows,
-                    &mut PlainTile {
-                        x,
-                        panel,
-                        bias: bias(index),
-                        then,
-                        out,
-                    },
-                );
+                by_tiles(x.rows, &mut PlainTile { x, panel, bias: bias(index), then, out });
             }
         }
     }
@@ -196,6 +162,7 @@ pub(super) fn by_tiles(rows: usize, work: &mut impl RowTile) {
 
 /// Sixteen steps along k of a tile: `sums[r] += x[r][k] · weights[k]`.
 #[inline(always)]
+#[allow(clippy::needless_range_loop)] // fixed bounds: LLVM keeps `sums` in registers
 pub(super) fn accumulate<const R: usize>(
     sums: &mut [[f32; LANES]; R],
     x: [&Line; R],
@@ -220,11 +187,7 @@ pub(super) fn tile_sums<const R: usize>(
     let mut sums = [[0.0; LANES]; R];
     let (blocks, _) = panel.as_chunks::<LANES>();
     for (block, weights) in blocks.iter().enumerate() {
-        accumulate(
-            &mut sums,
-            std::array::from_fn(|r| x.line(first + r, block)),
-            weights,
-        );
+        accumulate(&mut sums, std::array::from_fn(|r| x.line(first + r, block)), weights);
     }
     sums
 }
@@ -267,14 +230,8 @@ impl RowTile for GatedTile<'_> {
     fn tile<const R: usize>(&mut self, first: usize) {
         let gates = tile_sums::<R>(self.x, first, self.gate);
         let ups = tile_sums::<R>(self.x, first, self.up);
-        for ((gate, up), out) in gates
-            .into_iter()
-            .zip(ups)
-            .zip(&mut self.out[first..first + R])
-        {
-            *out = Line(gate)
-                .map(math::silu)
-                .zip(Line(up), |gate, up| gate * up);
+        for ((gate, up), out) in gates.into_iter().zip(ups).zip(&mut self.out[first..first + R]) {
+            *out = Line(gate).map(math::silu).zip(Line(up), |gate, up| gate * up);
         }
     }
 }

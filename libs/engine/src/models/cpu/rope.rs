@@ -16,21 +16,14 @@ pub(super) struct Rope {
 impl Rope {
     /// That of a model.
     pub(super) fn new(config: &ModelConfig) -> Rope {
-        Rope {
-            frequencies: frequencies(config),
-            turns: Vec::new(),
-        }
+        Rope { frequencies: frequencies(config), turns: Vec::new() }
     }
 
     /// Computes the turns of a step's rows.
     pub(super) fn prepare(&mut self, positions: &[usize]) {
         self.turns.clear();
         for &position in positions {
-            self.turns.extend(
-                self.frequencies
-                    .iter()
-                    .map(|&frequency| turn(position, frequency)),
-            );
+            self.turns.extend(self.frequencies.iter().map(|&frequency| turn(position, frequency)));
         }
     }
 

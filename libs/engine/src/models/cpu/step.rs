@@ -106,16 +106,9 @@ impl Step {
         let head_lines = self.shape.head_lines();
         grow(&mut self.residual, rows * hidden)?;
         grow(&mut self.normed, rows * hidden)?;
-        grow(
-            &mut self.qkv,
-            rows * (self.heads + 2 * self.shape.kv_heads) * head_lines,
-        )?;
+        grow(&mut self.qkv, rows * (self.heads + 2 * self.shape.kv_heads) * head_lines)?;
         grow(&mut self.attended, rows * self.heads * head_lines)?;
-        let inner = weights
-            .blocks
-            .iter()
-            .map(|block| block.down.panels.inputs / LANES)
-            .max();
+        let inner = weights.blocks.iter().map(|block| block.down.panels.inputs / LANES).max();
         grow(&mut self.inner, rows * inner.unwrap_or(0))?;
         self.rows.clear();
         self.rows.extend(0..rows);
@@ -129,11 +122,7 @@ impl Step {
         if let Some(rope) = &mut self.rope {
             rope.prepare(&self.positions);
         }
-        weights.embed(
-            batch.tokens,
-            &self.positions,
-            &mut self.residual[..rows * hidden],
-        );
+        weights.embed(batch.tokens, &self.positions, &mut self.residual[..rows * hidden]);
         Ok(())
     }
 
@@ -168,49 +157,20 @@ impl Step {
             &self.rows,
             normed,
         );
-        product(
-            isa,
-            Activations::row_major(normed, rows, hidden),
-            &block.qkv,
-            Then::Store,
-            qkv,
-        );
+        product(isa, Activations::row_major(normed, rows, hidden), &block.qkv, Then::Store, qkv);
         let layer = cache.layer(layer);
         attention.store(Activations::panel_major(qkv, rows), batch.spans, layer);
-        attention.attend(
-            Activations::panel_major(qkv, rows),
-            batch.spans,
-            layer,
-            attended,
-        );
+        attention.attend(Activations::panel_major(qkv, rows), batch.spans, layer, attended);
         let attended = Activations::row_major(attended, rows, width);
         product(isa, attended, &block.attention_output, Then::Add, residual);
 
-        norm(
-            isa,
-            &block.ffn_norm,
-            Activations::panel_major(residual, rows),
-            &self.rows,
-            normed,
-        );
+        norm(isa, &block.ffn_norm, Activations::panel_major(residual, rows), &self.rows, normed);
         let inner = &mut self.inner[..rows * block.down.panels.inputs / LANES];
         let (linear, then) = match &block.ffn {
             FeedForward::SwiGlu(linear) => (linear, Then::SwiGlu),
             FeedForward::Gelu(linear) => (linear, Then::Gelu),
         };
-        product(
-            isa,
-            Activations::row_major(normed, rows, hidden),
-            linear,
-            then,
-            inner,
-        );
-        product(
-            isa,
-            Activations::panel_major(inner, rows),
-            &block.down,
-            Then::Add,
-            residual,
-        );
+        product(isa, Activations::row_major(normed, rows, hidden), linear, then, inner);
+        product(isa, Activations::panel_major(inner, rows), &block.down, Then::Add, residual);
     }
 }

@@ -60,36 +60,27 @@ impl Weights {
             false => None,
         };
         let output_norm = source.norm(TensorRole::OutputNormWeight, TensorRole::OutputNormBias)?;
-        let blocks = (0..config.layers)
-            .map(|layer| source.block(layer))
-            .collect::<Result<_, _>>()?;
-        Ok(Weights {
-            head,
-            embedding,
-            positions,
-            blocks,
-            output_norm,
-        })
+        let blocks =
+            (0..config.layers).map(|layer| source.block(layer)).collect::<Result<_, _>>()?;
+        Ok(Weights { head, embedding, positions, blocks, output_norm })
     }
 
     /// Writes the embeddings of a step into the residual stream, panel-major, in parallel over blocks.
     pub(super) fn embed(&self, tokens: &[u32], positions: &[usize], out: &mut [Line]) {
         let hidden = self.output_norm.weight.len();
-        out.par_chunks_mut(tokens.len().max(1))
-            .enumerate()
-            .for_each(|(block, out)| {
-                for ((&token, &position), out) in tokens.iter().zip(positions).zip(out) {
-                    *out = match &self.embedding {
-                        None => self.head.column_block(token as usize, block),
-                        Some(rows) => rows[token as usize * hidden + block],
-                    };
-                    if let Some(learned) = &self.positions {
-                        *out = out.zip(learned[position * hidden + block], |token, position| {
-                            token + position
-                        });
-                    }
+        out.par_chunks_mut(tokens.len().max(1)).enumerate().for_each(|(block, out)| {
+            for ((&token, &position), out) in tokens.iter().zip(positions).zip(out) {
+                *out = match &self.embedding {
+                    None => self.head.column_block(token as usize, block),
+                    Some(rows) => rows[token as usize * hidden + block],
+                };
+                if let Some(learned) = &self.positions {
+                    *out = out.zip(learned[position * hidden + block], |token, position| {
+                        token + position
+                    });
                 }
-            });
+            }
+        });
     }
 }
 
@@ -107,10 +98,7 @@ fn padded_rows(matrix: &Matrix) -> Result<Vec<Line>, ModelError> {
         .checked_mul(width)
         .and_then(|lines| zeroed(lines).ok())
         .ok_or_else(|| ModelError::Weights("not enough memory for the embedding".into()))?;
-    for (row, lines) in matrix
-        .data
-        .chunks_exact(matrix.columns)
-        .zip(lines.chunks_exact_mut(width))
+    for (row, lines) in matrix.data.chunks_exact(matrix.columns).zip(lines.chunks_exact_mut(width))
     {
         for (index, &value) in row.iter().enumerate() {
             lines[index / LANES].0[index % LANES] = value;
@@ -123,11 +111,7 @@ fn padded_rows(matrix: &Matrix) -> Result<Vec<Line>, ModelError> {
 impl Source<'_> {
     /// The head's panels, and the embedding's rows unless it is tied to the head.
     fn head_and_embedding(&self) -> Result<(Panels, Option<Vec<Line>>), ModelError> {
-        let ModelConfig {
-            vocab_size,
-            hidden_size,
-            ..
-        } = *self.config;
+        let ModelConfig { vocab_size, hidden_size, .. } = *self.config;
         let embedding = self.matrix(TensorRole::TokenEmbedding, vocab_size, hidden_size)?;
         match self.find(TensorRole::Head, vocab_size, hidden_size)? {
             None => Ok((pack(&embedding)?, None)),
@@ -142,12 +126,7 @@ impl Source<'_> {
             Architecture::Llama => None,
         };
         let weight = padded_rows(&self.matrix(weight, 1, width)?)?;
-        Ok(Norm {
-            weight,
-            bias,
-            width,
-            epsilon: self.config.norm_epsilon,
-        })
+        Ok(Norm { weight, bias, width, epsilon: self.config.norm_epsilon })
     }
 
     fn block(&self, layer: usize) -> Result<Block, ModelError> {
@@ -159,10 +138,8 @@ impl Source<'_> {
             )?,
             qkv: self.qkv(layer)?,
             attention_output: self.attention_output(layer)?,
-            ffn_norm: self.norm(
-                role(LayerTensor::FfnNormWeight),
-                role(LayerTensor::FfnNormBias),
-            )?,
+            ffn_norm: self
+                .norm(role(LayerTensor::FfnNormWeight), role(LayerTensor::FfnNormBias))?,
             ffn: self.feed_forward(layer)?,
             down: self.linear(
                 role(LayerTensor::Down),
@@ -174,13 +151,7 @@ impl Source<'_> {
 
     /// Queries, keys and values as one matrix whose heads start at whole lines.
     fn qkv(&self, layer: usize) -> Result<Linear, ModelError> {
-        let ModelConfig {
-            heads,
-            kv_heads,
-            head_dim,
-            hidden_size,
-            ..
-        } = *self.config;
+        let ModelConfig { heads, kv_heads, head_dim, hidden_size, .. } = *self.config;
         let padded = lines_for(head_dim) * LANES;
         let part = |weight, bias, heads: usize| -> Result<_, ModelError> {
             let outputs = heads * head_dim;
@@ -190,14 +161,8 @@ impl Source<'_> {
         // All are read, and so checked, before memory is asked for.
         let parts = [
             (0, part(LayerTensor::Query, LayerTensor::QueryBias, heads)?),
-            (
-                heads,
-                part(LayerTensor::Key, LayerTensor::KeyBias, kv_heads)?,
-            ),
-            (
-                heads + kv_heads,
-                part(LayerTensor::Value, LayerTensor::ValueBias, kv_heads)?,
-            ),
+            (heads, part(LayerTensor::Key, LayerTensor::KeyBias, kv_heads)?),
+            (heads + kv_heads, part(LayerTensor::Value, LayerTensor::ValueBias, kv_heads)?),
         ];
         let outputs = (heads + 2 * kv_heads) * padded;
         let mut panels = Panels::zeroed(outputs, hidden_size)?;
@@ -205,10 +170,7 @@ impl Source<'_> {
         for (first_head, (weight, own_bias)) in parts {
             let column = |row: usize| (first_head + row / head_dim) * padded + row % head_dim;
             panels.fill(&weight, column, |input| input);
-            for (row, &value) in own_bias
-                .iter()
-                .flat_map(|vector| vector.data.iter().enumerate())
-            {
+            for (row, &value) in own_bias.iter().flat_map(|vector| vector.data.iter().enumerate()) {
                 let bias = bias.get_or_insert_with(|| vec![Line::ZERO; outputs / LANES]);
                 bias[column(row) / LANES].0[column(row) % LANES] = value;
             }
@@ -218,49 +180,26 @@ impl Source<'_> {
 
     /// The projection back from heads that start at whole lines.
     fn attention_output(&self, layer: usize) -> Result<Linear, ModelError> {
-        let ModelConfig {
-            heads,
-            head_dim,
-            hidden_size,
-            ..
-        } = *self.config;
+        let ModelConfig { heads, head_dim, hidden_size, .. } = *self.config;
         let padded = lines_for(head_dim) * LANES;
         let role = TensorRole::Layer(layer, LayerTensor::AttentionOutput);
         let matrix = self.matrix(role, hidden_size, heads * head_dim)?;
         let mut panels = Panels::zeroed(hidden_size, heads * padded)?;
-        panels.fill(
-            &matrix,
-            |row| row,
-            |input| input / head_dim * padded + input % head_dim,
-        );
-        let bias = self.bias(
-            TensorRole::Layer(layer, LayerTensor::AttentionOutputBias),
-            hidden_size,
-        )?;
-        Ok(Linear {
-            panels,
-            bias: bias.as_ref().map(padded_rows).transpose()?,
-        })
+        panels.fill(&matrix, |row| row, |input| input / head_dim * padded + input % head_dim);
+        let bias =
+            self.bias(TensorRole::Layer(layer, LayerTensor::AttentionOutputBias), hidden_size)?;
+        Ok(Linear { panels, bias: bias.as_ref().map(padded_rows).transpose()? })
     }
 
     fn feed_forward(&self, layer: usize) -> Result<FeedForward, ModelError> {
-        let ModelConfig {
-            ffn_size,
-            hidden_size,
-            ..
-        } = *self.config;
+        let ModelConfig { ffn_size, hidden_size, .. } = *self.config;
         let up_role = TensorRole::Layer(layer, LayerTensor::Up);
         if self.config.architecture == Architecture::Gpt2 {
             let bias = TensorRole::Layer(layer, LayerTensor::UpBias);
-            return self
-                .linear(up_role, bias, (ffn_size, hidden_size))
-                .map(FeedForward::Gelu);
+            return self.linear(up_role, bias, (ffn_size, hidden_size)).map(FeedForward::Gelu);
         }
-        let gate = self.matrix(
-            TensorRole::Layer(layer, LayerTensor::Gate),
-            ffn_size,
-            hidden_size,
-        )?;
+        let gate =
+            self.matrix(TensorRole::Layer(layer, LayerTensor::Gate), ffn_size, hidden_size)?;
         let mut panels = Panels::zeroed(2 * lines_for(ffn_size) * LANES, hidden_size)?;
         let alternate = |row: usize| row / LANES * 2 * LANES + row % LANES;
         panels.fill(&gate, alternate, |input| input);
@@ -278,9 +217,6 @@ impl Source<'_> {
     ) -> Result<Linear, ModelError> {
         let panels = pack(&self.matrix(weight, outputs, inputs)?)?;
         let bias = self.bias(bias, outputs)?;
-        Ok(Linear {
-            panels,
-            bias: bias.as_ref().map(padded_rows).transpose()?,
-        })
+        Ok(Linear { panels, bias: bias.as_ref().map(padded_rows).transpose()? })
     }
 }

@@ -1,17 +1,14 @@
-//! Tokenizers from damaged, contradictory and hostile definitions, and texts of every kind.
-
-mod tokenizer;
+//! Tokenizers from damaged, contradictory and hostile definitions, and texts that are hard to encode or decode.
 
 use std::sync::{Arc, LazyLock};
 
-use proptest::prelude::*;
 use serde_json::{Value, json};
 use textnlp_engine::tokenizer::{MAX_TEXT_BYTES, Piece, StreamDecoder, Tokenizer, TokenizerError};
 use textnlp_engine::weights::{GgufTokenizer, SpecialTokens, TokenizerSource};
 
-use self::tokenizer::{byte_alphabet, gpt2};
+use crate::support::{byte_alphabet, gpt2};
 
-static GPT2: LazyLock<Arc<Tokenizer>> = LazyLock::new(|| Arc::new(gpt2("gpt-2")));
+pub(crate) static GPT2: LazyLock<Arc<Tokenizer>> = LazyLock::new(|| Arc::new(gpt2("gpt-2")));
 
 /// 256 bytes, `he` (256), `llo` (258), an end of text (259) and a user-defined token (260).
 fn small() -> GgufTokenizer {
@@ -28,7 +25,7 @@ fn build(gguf: GgufTokenizer) -> Result<Tokenizer, TokenizerError> {
 }
 
 /// A small `tokenizer.json` in GPT-2's manner.
-fn small_json() -> Value {
+pub(crate) fn small_json() -> Value {
     let mut tokens = byte_alphabet();
     tokens.extend(["he", "ll", "llo"].map(str::to_owned));
     let vocab: serde_json::Map<String, Value> =
@@ -46,7 +43,7 @@ fn small_json() -> Value {
     })
 }
 
-fn build_json(json: &Value) -> Result<Tokenizer, TokenizerError> {
+pub(crate) fn build_json(json: &Value) -> Result<Tokenizer, TokenizerError> {
     Tokenizer::from_json_bytes(json.to_string().as_bytes())
 }
 
@@ -76,7 +73,10 @@ fn neighbouring_texts_count_as_one() {
 fn a_prompt_begins_with_bos_only_where_the_model_wants_it() {
     let source = TokenizerSource::Gguf(small());
     let with = |add_bos| SpecialTokens { bos: Some(259), end: vec![259], add_bos };
-    assert_eq!(Tokenizer::new(&source, &with(true)).unwrap().encode_prompt("he").unwrap(), [259, 256]);
+    assert_eq!(
+        Tokenizer::new(&source, &with(true)).unwrap().encode_prompt("he").unwrap(),
+        [259, 256]
+    );
     assert_eq!(Tokenizer::new(&source, &with(false)).unwrap().encode_prompt("he").unwrap(), [256]);
 }
 
@@ -133,12 +133,24 @@ fn contradictory_gguf_metadata_is_refused_with_the_place() {
     );
     check(&|g| g.merges[1] = "l x".to_owned(), "merge 1: \"lx\" is not in the vocabulary");
     check(&|g| g.merges[1] = "l ñá".to_owned(), "merge 1: \"ñá\" is not in the vocabulary");
-    check(&|g| g.merges[0] = "he".to_owned(), "merge 0: \"he\" is not two tokens with one space between them");
-    check(&|g| g.merges[0] = "h e ".to_owned(), "merge 0: \"h e \" is not two tokens with one space between them");
+    check(
+        &|g| g.merges[0] = "he".to_owned(),
+        "merge 0: \"he\" is not two tokens with one space between them",
+    );
+    check(
+        &|g| g.merges[0] = "h e ".to_owned(),
+        "merge 0: \"h e \" is not two tokens with one space between them",
+    );
     check(&|g| g.merges.push("h e".to_owned()), "merge 3: \"h\" and \"e\" are merged twice");
-    check(&|g| *g = GgufTokenizer { model: "gpt2".to_owned(), ..GgufTokenizer::default() }, "vocabulary: it is empty");
+    check(
+        &|g| *g = GgufTokenizer { model: "gpt2".to_owned(), ..GgufTokenizer::default() },
+        "vocabulary: it is empty",
+    );
     // A merge longer than any token: `tokenizers` alone would panic.
-    check(&|g| g.merges.push("<|end|> <|end|>".to_owned()), "merge 3: \"<|end|><|end|>\" is not in the vocabulary");
+    check(
+        &|g| g.merges.push("<|end|> <|end|>".to_owned()),
+        "merge 3: \"<|end|><|end|>\" is not in the vocabulary",
+    );
 }
 
 #[test]
@@ -156,7 +168,10 @@ fn ids_of_special_tokens_must_lie_in_the_vocabulary() {
         "vocabulary: a prompt shall begin with the beginning-of-text token, but the model names none",
     );
     let error = Tokenizer::new(&TokenizerSource::Missing, &SpecialTokens::default()).unwrap_err();
-    assert_eq!(error.to_string(), "the model has no tokenizer: put its tokenizer.json beside the weights");
+    assert_eq!(
+        error.to_string(),
+        "the model has no tokenizer: put its tokenizer.json beside the weights"
+    );
 }
 
 #[test]
@@ -173,8 +188,16 @@ fn a_contradictory_tokenizer_json_is_refused_with_the_place() {
         assert_eq!(build_json(&json).expect_err(expect).to_string(), expect);
     };
     check("/model/type", json!("Unigram"), "model.type is \"Unigram\"; supported: BPE");
-    check("/model/dropout", json!(0.1), "model.dropout is 0.1; supported: null (random ids are for training)");
-    check("/model/end_of_word_suffix", json!("</w>"), "model.end_of_word_suffix is \"</w>\"; supported: null or an empty string");
+    check(
+        "/model/dropout",
+        json!(0.1),
+        "model.dropout is 0.1; supported: null (random ids are for training)",
+    );
+    check(
+        "/model/end_of_word_suffix",
+        json!("</w>"),
+        "model.end_of_word_suffix is \"</w>\"; supported: null or an empty string",
+    );
     check("/model/unk_token", json!("<unk>"), "vocabulary: model.unk_token \"<unk>\" is not in it");
     check("/model/vocab/he", json!(7), "vocabulary: id 7 is both \"(\" and \"he\"");
     check(
@@ -215,17 +238,26 @@ fn a_hostile_pre_tokenizer_is_refused() {
         assert!(error.contains(expect), "{error}");
     };
     let split = |pattern: Value| json!({"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": false});
-    check(split(json!({"Regex": "(a{1000}){1000}"})), "an expression of the pre_tokenizer (repetitions) has 1000, at most 64 are accepted");
+    check(
+        split(json!({"Regex": "(a{1000}){1000}"})),
+        "an expression of the pre_tokenizer (repetitions) has 1000, at most 64 are accepted",
+    );
     check(split(json!({"Regex": "a{99999999999999999999999}"})), "at most 64 are accepted");
     check(split(json!({"Regex": "(((\\w{64}){64}){64}){64}"})), "pre_tokenizer: ");
-    check(split(json!({"Regex": "x".repeat(2000)})), "a string of the pre_tokenizer (bytes) has 2000, at most 1024 are accepted");
+    check(
+        split(json!({"Regex": "x".repeat(2000)})),
+        "a string of the pre_tokenizer (bytes) has 2000, at most 1024 are accepted",
+    );
     check(split(json!({"Regex": "("})), "pre_tokenizer: ");
     check(split(json!({"Regex": "(".repeat(1000)})), "pre_tokenizer: ");
     check(split(json!({"String": ""})), "pre_tokenizer: a Split's pattern is empty");
     check(split(json!(7)), "a Split's pattern is {\"Regex\": …} or {\"String\": …}, not \"7\"");
     check(json!({"type": "FixedLength", "length": 0}), "supported: ByteLevel, Digits");
     let digits = json!({"type": "Digits", "individual_digits": true});
-    check(json!({"type": "Sequence", "pretokenizers": vec![digits; 17]}), "pre_tokenizer (members of a sequence)");
+    check(
+        json!({"type": "Sequence", "pretokenizers": vec![digits; 17]}),
+        "pre_tokenizer (members of a sequence)",
+    );
     check(json!({"type": "Sequence"}), "pre_tokenizer: a Sequence without pretokenizers");
 }
 
@@ -240,13 +272,21 @@ fn damaged_json_is_refused_with_line_and_column() {
     check(b"[]", "line 1 column 2");
     check(b"{\"model\":{\"type\":\"BPE\"}}", "missing field `vocab`");
     check(b"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]}}", "line 1 column");
-    check(b"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[[\"a\"]]}}", "a merge has two tokens");
+    check(
+        b"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[[\"a\"]]}}",
+        "a merge has two tokens",
+    );
     check(format!("{{\"normalizer\":{}", "[".repeat(100_000)).as_bytes(), "EOF while parsing");
     let nested = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
-    let nested = small_json().to_string().replace("\"normalizer\":null", &format!("\"normalizer\":{nested}"));
+    let nested = small_json()
+        .to_string()
+        .replace("\"normalizer\":null", &format!("\"normalizer\":{nested}"));
     check(nested.as_bytes(), "recursion limit exceeded");
     let error = Tokenizer::from_json_bytes(&vec![b' '; (64 << 20) + 1]).unwrap_err();
-    assert_eq!(error.to_string(), "tokenizer.json (bytes) has 67108865, at most 67108864 are accepted");
+    assert_eq!(
+        error.to_string(),
+        "tokenizer.json (bytes) has 67108865, at most 67108864 are accepted"
+    );
     let twice = small_json().to_string().replace("\"he\":256", "\"he\":256,\"he\":256");
     let error = Tokenizer::from_json_bytes(twice.as_bytes()).unwrap_err();
     assert_eq!(error.to_string(), "vocabulary: \"he\" stands twice in model.vocab");
@@ -262,18 +302,30 @@ fn the_longest_texts_are_tokenized_and_longer_ones_refused() {
     // The expression for spaces at the end of a run looks back over all of it.
     let spaces = " ".repeat(MAX_TEXT_BYTES - 2);
     let ids = GPT2.encode(&format!("{spaces} x")).expect("ids");
-    assert_eq!(ids[ids.len() - 1], GPT2.token_id("Ġx").expect("a token"), "the last space belongs to the word");
+    assert_eq!(
+        ids[ids.len() - 1],
+        GPT2.token_id("Ġx").expect("a token"),
+        "the last space belongs to the word"
+    );
     let error = GPT2.encode(&"a".repeat(10 << 20)).unwrap_err();
-    assert_eq!(error.to_string(), "the text has 10485760 bytes, at most 1000000 can be tokenized at once");
+    assert_eq!(
+        error.to_string(),
+        "the text has 10485760 bytes, at most 1000000 can be tokenized at once"
+    );
 }
 
 #[test]
 fn a_character_in_pieces_is_held_back_until_it_is_whole() {
-    let byte = |byte: u8| (0..256).find(|id| GPT2.token_bytes(*id) == Some(&[byte])).expect("every byte is a token");
+    let byte = |byte: u8| {
+        (0..256).find(|id| GPT2.token_bytes(*id) == Some(&[byte])).expect("every byte is a token")
+    };
     let check = |bytes: &[u8], expect: &[&str], rest: &str| {
         let mut stream = StreamDecoder::new(Arc::clone(&GPT2));
         let found: Vec<String> = bytes.iter().map(|b| stream.push(byte(*b))).collect();
-        assert_eq!((found, stream.finish()), (expect.iter().map(|s| s.to_string()).collect(), rest.to_owned()));
+        assert_eq!(
+            (found, stream.finish()),
+            (expect.iter().map(|s| s.to_string()).collect(), rest.to_owned())
+        );
     };
     check("é!".as_bytes(), &["", "é", "!"], "");
     check("👍".as_bytes(), &["", "", "", "👍"], "");
@@ -286,91 +338,4 @@ fn a_character_in_pieces_is_held_back_until_it_is_whole() {
     assert_eq!(stream.push(50_256), "", "a special token shows nothing");
     assert_eq!(stream.push(60_000), "", "an unknown id shows nothing");
     assert_eq!(stream.push(byte(0xA9)), "é");
-}
-
-/// Any JSON, with keys and strings that matter to tokenizers.
-fn any_json() -> impl Strategy<Value = Value> {
-    let text = prop_oneof![
-        Just("BPE".to_owned()), Just("ByteLevel".to_owned()), Just("Split".to_owned()), Just("Sequence".to_owned()),
-        Just("Replace".to_owned()), Just("Metaspace".to_owned()), Just("Isolated".to_owned()), Just("▁".to_owned()),
-        "[a-zé ▁<>(){}*+?\\\\|.]{0,6}",
-    ];
-    let key = prop_oneof![
-        Just("type".to_owned()), Just("pattern".to_owned()), Just("Regex".to_owned()), Just("String".to_owned()),
-        Just("content".to_owned()), Just("pretokenizers".to_owned()), Just("normalizers".to_owned()),
-        Just("behavior".to_owned()), Just("invert".to_owned()), "[a-z]{0,3}",
-    ];
-    let leaf = prop_oneof![
-        Just(Value::Null), any::<bool>().prop_map(Value::from), any::<i64>().prop_map(Value::from),
-        (0..300u32).prop_map(Value::from), text.prop_map(Value::from),
-    ];
-    leaf.prop_recursive(3, 24, 6, move |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::vec((key.clone(), inner), 0..5).prop_map(|pairs| pairs.into_iter().collect()),
-        ]
-    })
-}
-
-/// Splits of every behaviour, with expressions that match the empty string, nothing, or all.
-fn any_split() -> impl Strategy<Value = Value> {
-    let behavior = prop::sample::select(vec!["Isolated", "Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous"]);
-    let regex = prop_oneof![
-        Just("a*".to_owned()), Just("(?=x)".to_owned()), Just("$".to_owned()), Just("\\b".to_owned()),
-        Just("(a+)+$".to_owned()), Just("(?!)".to_owned()), Just(".".to_owned()), "[a-c.|?*+()\\[\\]^$]{1,8}",
-    ];
-    (behavior, regex, any::<bool>(), any::<bool>()).prop_map(|(behavior, pattern, invert, regex)| {
-        let pattern = if regex { json!({"Regex": pattern}) } else { json!({"String": pattern}) };
-        json!({"type": "Split", "pattern": pattern, "behavior": behavior, "invert": invert})
-    })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
-
-    #[test]
-    fn any_text_comes_back(text in "\\PC{0,40}|[\\s\\S]{0,40}") {
-        let ids = GPT2.encode(&text).expect("ids");
-        prop_assert_eq!(GPT2.decode(&ids), text);
-        prop_assert!(ids.iter().all(|id| !GPT2.is_special(*id)));
-    }
-
-    #[test]
-    fn any_ids_stream_as_they_decode(ids in prop::collection::vec(0..50_300u32, 0..40), bytes in prop::collection::vec(0..256u32, 0..20)) {
-        let ids: Vec<u32> = ids.into_iter().chain(bytes).collect();
-        let mut stream = StreamDecoder::new(Arc::clone(&GPT2));
-        let streamed: String = ids.iter().map(|id| stream.push(*id)).collect();
-        prop_assert_eq!(streamed + &stream.finish(), GPT2.decode(&ids));
-    }
-
-    #[test]
-    fn no_json_in_any_place_panics(value in any_json(), place in 0..6usize, text in "[a-z▁ 0-9é]{0,12}") {
-        let pointer = ["/normalizer", "/pre_tokenizer", "/decoder", "/model/vocab", "/model/merges", "/added_tokens/0"][place];
-        let mut json = small_json();
-        *json.pointer_mut(pointer).expect("a place") = value;
-        if let Ok(tokenizer) = build_json(&json) {
-            let _ = tokenizer.encode(&text);
-        }
-    }
-
-    #[test]
-    fn no_split_panics_on_any_text(splits in prop::collection::vec(any_split(), 1..4), text in "[abcx▁ \n0é漢]{0,24}") {
-        let mut json = small_json();
-        let byte_level = json!({"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true});
-        let parts: Vec<Value> = splits.into_iter().chain([byte_level]).collect();
-        json["pre_tokenizer"] = json!({"type": "Sequence", "pretokenizers": parts});
-        if let Ok(tokenizer) = build_json(&json) {
-            let _ = tokenizer.encode(&text);
-        }
-    }
-
-    #[test]
-    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), at in 0..4000usize) {
-        let _ = Tokenizer::from_json_bytes(&bytes);
-        let mut json = small_json().to_string().into_bytes();
-        let at = at % json.len();
-        let end = (at + bytes.len().min(5)).min(json.len());
-        json.splice(at..end, bytes.iter().copied().take(5));
-        let _ = Tokenizer::from_json_bytes(&json);
-    }
 }

@@ -1,0 +1,344 @@
+//! The registry, filters and gates as a manifest uses them.
+
+use serde_json::{Map, Value, json};
+use textnlp_validation::{
+    Counts, DatasetScore, Expression, Filter, Gate, MergeError, Metric, Range, RowError, Sample,
+    Stat, TextMetric, registry,
+};
+
+fn text_metric(name: &str, params: Value) -> TextMetric {
+    match registry::build(name, &params) {
+        Ok(Metric::Text(metric)) => metric,
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+fn range(min: Option<f64>, max: Option<f64>) -> Range {
+    Range::new(min, max).unwrap()
+}
+
+fn score(name: &str, params: Value, texts: &[&str]) -> Option<DatasetScore> {
+    let mut dataset = text_metric(name, params).accumulator();
+    for (at, text) in texts.iter().enumerate() {
+        dataset
+            .add(&Sample { id: &at.to_string(), text, references: &["a b"], ..Sample::default() })
+            .unwrap();
+    }
+    dataset.score()
+}
+
+#[test]
+fn every_metric_is_built_with_defaults_and_described() {
+    let names: Vec<_> = registry::all().map(|info| info.name).collect();
+    assert_eq!(
+        names,
+        [
+            "bleu",
+            "rouge1",
+            "rouge2",
+            "rougeL",
+            "distinct",
+            "selfBleu",
+            "duplicateRate",
+            "wordCount",
+            "charCount",
+            "tokenCount",
+            "truncated",
+            "regex",
+            "failedRate",
+            "acceptedRows",
+            "acceptanceRate",
+        ]
+    );
+    for info in registry::all() {
+        assert_eq!(registry::info(info.name), Some(info));
+        assert!(info.description.ends_with('.'), "{}", info.name);
+        let params = if info.name == "regex" { json!({"pattern": "x"}) } else { Value::Null };
+        let metric = registry::build(info.name, &params).unwrap();
+        assert_eq!(metric.info(), info);
+        assert!(metric.signature().starts_with(info.name), "{}", metric.signature());
+        assert!(metric.signature().contains("version:"), "{}", metric.signature());
+    }
+}
+
+#[test]
+fn wrong_parameters_are_refused_with_field_found_and_allowed() {
+    for (name, params, expect) in [
+        ("BLEU", json!({}), "metric: found `BLEU`; allowed: bleu, rouge1, rouge2"),
+        ("bleu", json!([]), "params: found a list; allowed: an object of parameters"),
+        (
+            "bleu",
+            json!({"tokenize": "13A"}),
+            "params.tokenize: found `13A`; allowed: one of 13a, intl, char, none",
+        ),
+        (
+            "bleu",
+            json!({"smoothing": null}),
+            "params.smoothing: found null; allowed: one of exp, floor, add-k, none",
+        ),
+        (
+            "bleu",
+            json!({"n": 4}),
+            "params.n: found an unknown parameter; allowed: tokenize, smoothing",
+        ),
+        (
+            "wordCount",
+            json!({"n": 4}),
+            "params.n: found an unknown parameter; allowed: nothing: this metric has no parameters",
+        ),
+        (
+            "rougeL",
+            json!({"stemmer": "yes"}),
+            "params.stemmer: found `yes`; allowed: true or false",
+        ),
+        ("distinct", json!({"n": 0}), "params.n: found 0; allowed: a whole number from 1 to 4"),
+        ("distinct", json!({"n": 5}), "params.n: found 5; allowed: a whole number from 1 to 4"),
+        ("distinct", json!({"n": 1.5}), "params.n: found 1.5; allowed: a whole number from 1 to 4"),
+        ("selfBleu", json!({"n": "2"}), "params.n: found `2`; allowed: a whole number from 1 to 4"),
+        ("regex", json!(null), "params.pattern: found nothing; allowed: a text of 1 to 1000 bytes"),
+        (
+            "regex",
+            json!({"pattern": ""}),
+            "params.pattern: found 0 bytes; allowed: a text of 1 to 1000 bytes",
+        ),
+        ("regex", json!({"pattern": "a".repeat(1001)}), "params.pattern: found 1001 bytes"),
+        (
+            "regex",
+            json!({"pattern": "a("}),
+            "params.pattern: found `a(` (error: unclosed group); allowed: a regular expression",
+        ),
+        ("regex", json!({"pattern": "(?=a)"}), "look-around"),
+        ("regex", json!({"pattern": "(a{1000}){1000}"}), "size limit"),
+        ("regex", json!({"pattern": "(".repeat(500) + &")".repeat(500)}), "nest"),
+    ] {
+        let error = registry::build(name, &params).expect_err(name).to_string();
+        assert!(error.contains(expect), "{name} {params}\n{error}");
+    }
+}
+
+#[test]
+fn whole_numbers_may_be_written_with_a_point() {
+    assert_eq!(
+        text_metric("distinct", json!({"n": 3.0})).signature(),
+        "distinct|n:3|case:lc|tok:13a|version:1"
+    );
+}
+
+#[test]
+fn signatures_say_what_was_measured() {
+    let signature =
+        |name, params| score(name, params, &["a b", "c d"]).map(|score| score.signature);
+    for (name, params, expect) in [
+        ("bleu", json!({}), "bleu|nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0"),
+        (
+            "bleu",
+            json!({"smoothing": "add-k"}),
+            "bleu|nrefs:1|case:mixed|eff:no|tok:13a|smooth:add-k[1.00]|version:2.6.0",
+        ),
+        ("rougeL", json!({"stemmer": true}), "rougeL|nrefs:1|case:lc|stemmer:yes|version:0.1.2"),
+        (
+            "selfBleu",
+            json!({}),
+            "selfBleu|n:4|case:mixed|tok:13a|smooth:method1|sample:1000|version:3.10.4",
+        ),
+        ("duplicateRate", json!({}), "duplicateRate|fold:nfkc+case+space|version:1"),
+        ("regex", json!({"pattern": "a|b"}), "regex|pattern:a\\x7cb|version:1"),
+        ("wordCount", json!({}), "wordCount|version:1"),
+    ] {
+        assert_eq!(signature(name, params).as_deref(), Some(expect));
+    }
+    let row = text_metric("bleu", json!({})).signature();
+    assert_eq!(row, "bleu|case:mixed|eff:yes|tok:13a|smooth:exp|version:2.6.0");
+}
+
+#[test]
+fn rows_with_different_numbers_of_references_are_signed_var() {
+    let mut dataset = text_metric("rouge1", Value::Null).accumulator();
+    for references in [&["a"][..], &["a", "b"]] {
+        dataset.add(&Sample { text: "a", references, ..Sample::default() }).unwrap();
+    }
+    assert!(dataset.score().unwrap().signature.starts_with("rouge1|nrefs:var|"));
+}
+
+#[test]
+fn a_dataset_without_rows_has_no_score() {
+    for info in registry::all().filter(|info| info.needs_text && info.name != "regex") {
+        assert_eq!(score(info.name, Value::Null, &[]), None, "{}", info.name);
+    }
+    // Rows, but nothing to compare.
+    assert_eq!(score("selfBleu", Value::Null, &["alone"]), None);
+    assert_eq!(score("distinct", json!({"n": 3}), &["a b", ""]), None);
+}
+
+#[test]
+fn duplicates_are_rows_with_an_earlier_twin() {
+    let texts = ["Hello  World", "hello world", "HELLO\nWORLD ", "other", "ｈｅｌｌｏ world"];
+    assert_eq!(score("duplicateRate", Value::Null, &texts).unwrap().value, 3.0 / 5.0);
+}
+
+#[test]
+fn shares_are_means_of_ones_and_zeros() {
+    let found = score("regex", json!({"pattern": "^a"}), &["abc", "bca", "a", "A"]).unwrap();
+    assert_eq!((found.value, found.rows), (0.5, 4));
+    let mut truncated = text_metric("truncated", Value::Null).accumulator();
+    for reason in ["length", "stop", "stop", "stop"] {
+        truncated.add(&Sample { finish_reason: Some(reason), ..Sample::default() }).unwrap();
+    }
+    assert_eq!(truncated.score().unwrap().value, 0.25);
+}
+
+#[test]
+fn a_row_that_lacks_what_the_metric_reads_is_an_error_and_changes_nothing() {
+    for (name, expect) in [
+        ("bleu", RowError::NoReference { metric: "bleu" }),
+        ("rouge2", RowError::NoReference { metric: "rouge2" }),
+        ("tokenCount", RowError::NoTokenCount { metric: "tokenCount" }),
+        ("truncated", RowError::NoFinishReason { metric: "truncated" }),
+    ] {
+        let metric = text_metric(name, Value::Null);
+        let bare = Sample { text: "a", ..Sample::default() };
+        assert_eq!(metric.row(&bare), Err(expect.clone()));
+        let mut dataset = metric.accumulator();
+        assert_eq!(dataset.add(&bare), Err(expect));
+        assert_eq!((dataset.rows(), dataset.score()), (0, None));
+    }
+}
+
+#[test]
+fn counts_become_rates_and_no_rows_have_none() {
+    let counts = Counts { requested: 8, accepted: 5, rejected: 1, failed: 2 };
+    for (name, expect, of_nothing) in [
+        ("failedRate", 0.25, None),
+        ("acceptedRows", 5.0, Some(0.0)),
+        ("acceptanceRate", 0.625, None),
+    ] {
+        match registry::build(name, &Value::Null) {
+            Ok(Metric::Count(metric)) => {
+                assert_eq!(metric.score(&counts), Some(expect), "{name}");
+                assert_eq!(metric.score(&Counts::default()), of_nothing, "{name}");
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn scores_of_other_metrics_and_damaged_ones_do_not_merge() {
+    let mut bigrams = text_metric("distinct", json!({"n": 2})).accumulator();
+    let trigrams = text_metric("distinct", json!({"n": 3}));
+    let error = bigrams.merge(trigrams.accumulator()).unwrap_err();
+    assert!(matches!(error, MergeError::OtherMetric { .. }), "{error}");
+    let saved = bigrams.save();
+    assert!(matches!(trigrams.restore(&saved), Err(MergeError::OtherMetric { .. })));
+
+    let mut damaged = serde_json::to_value(&saved).unwrap();
+    damaged["state"] = json!({"items": 1});
+    let error = bigrams.metric().restore(&serde_json::from_value(damaged).unwrap()).unwrap_err();
+    assert!(matches!(error, MergeError::Damaged { .. }), "{error}");
+}
+
+#[test]
+fn a_saved_score_that_claims_rows_it_lacks_yields_a_number_all_the_same() {
+    for info in registry::all().filter(|info| info.needs_text && info.name != "regex") {
+        let metric = text_metric(info.name, Value::Null);
+        let mut saved = serde_json::to_value(metric.accumulator().save()).unwrap();
+        saved["rows"] = json!(u64::MAX);
+        let mut restored = metric.restore(&serde_json::from_value(saved).unwrap()).unwrap();
+        restored.merge(restored.clone()).unwrap();
+        assert!(restored.score().is_none_or(|score| score.value.is_finite()), "{}", info.name);
+    }
+}
+
+#[test]
+fn a_filter_keeps_rows_within_its_range_ends_included() {
+    let metric = registry::build("wordCount", &Value::Null).unwrap();
+    let filter = Filter::range(metric, range(Some(2.0), Some(3.0))).unwrap();
+    for (text, keep) in [("a", false), ("a b", true), ("a b c", true), ("a b c d", false)] {
+        let sample = Sample { text, ..Sample::default() };
+        assert_eq!(filter.keeps(Some(&sample), &Map::new()), Ok(keep), "{text}");
+    }
+    let error = filter.keeps(None, &Map::new()).unwrap_err();
+    assert_eq!(error, RowError::NoText { metric: "wordCount" });
+}
+
+#[test]
+fn a_filter_may_be_an_expression() {
+    let filter = Filter::Expression(Expression::compile("row.n > 2").unwrap());
+    for (row, keep) in
+        [(json!({"n": 3}), Some(true)), (json!({"n": 2}), Some(false)), (json!({}), None)]
+    {
+        assert_eq!(filter.keeps(None, row.as_object().unwrap()).ok(), keep);
+    }
+}
+
+#[test]
+fn filters_need_row_values() {
+    for name in ["distinct", "selfBleu", "duplicateRate", "failedRate"] {
+        let metric = registry::build(name, &Value::Null).unwrap();
+        let error = Filter::range(metric, range(Some(0.0), None)).unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains("use this one as a gate"), "{error}");
+    }
+}
+
+#[test]
+fn ranges_need_an_end_and_their_ends_in_order() {
+    for (min, max, expect) in [
+        (None, None, "min: found neither min nor max; allowed: min, max, or both"),
+        (Some(2.0), Some(1.0), "min: found 2; allowed: at most max, which is 1"),
+        (Some(f64::NAN), None, "min: found NaN; allowed: a finite number"),
+        (None, Some(f64::INFINITY), "max: found inf; allowed: a finite number"),
+    ] {
+        assert_eq!(Range::new(min, max).unwrap_err().to_string(), expect);
+    }
+}
+
+#[test]
+fn a_gate_reads_the_dataset_value_or_a_figure_of_the_row_values() {
+    let words =
+        score("wordCount", Value::Null, &["a", "a b", "a b c", "a b c d", "a b c d e f g h i j"])
+            .unwrap();
+    let info = registry::info("wordCount").unwrap();
+    let gate = |stat, max| Gate::new(info, range(None, Some(max)), stat).unwrap();
+    for (stat, value) in [
+        (None, 4.0),
+        (Some("mean"), 4.0),
+        (Some("min"), 1.0),
+        (Some("p50"), 3.0),
+        (Some("max"), 10.0),
+    ] {
+        let stat = stat.map(|name| Stat::parse(name).unwrap());
+        assert_eq!(gate(stat, value).value(&words), Some(value), "{stat:?}");
+        assert!(gate(stat, value).passes(&words), "{stat:?}");
+        assert!(!gate(stat, value - 0.5).passes(&words), "{stat:?}");
+    }
+    let p95 = gate(Stat::parse("p95").ok(), 9.0).value(&words).unwrap();
+    assert!((p95 - 8.8).abs() < 1e-12, "{p95}"); // numpy.quantile([1, 2, 3, 4, 10], 0.95)
+}
+
+#[test]
+fn a_gate_asks_no_figure_of_a_metric_without_row_values() {
+    let info = registry::info("distinct").unwrap();
+    let error = Gate::new(info, range(Some(0.5), None), Some(Stat::P05)).unwrap_err().to_string();
+    assert!(error.contains("distinct has one value for the whole dataset"), "{error}");
+    let error = Stat::parse("p99").unwrap_err().to_string();
+    assert_eq!(error, "stat: found `p99`; allowed: mean, min, p05, p50, p95, max");
+}
+
+#[test]
+fn a_sampled_metric_reads_the_same_rows_whatever_their_order() {
+    let rows: Vec<String> =
+        (0..1_500).map(|i| format!("word{} and word{} again", i % 7, i % 11)).collect();
+    let metric = text_metric("selfBleu", json!({"n": 2}));
+    let score_of = |order: &mut dyn Iterator<Item = usize>| {
+        let mut dataset = metric.accumulator();
+        for at in order {
+            dataset
+                .add(&Sample { id: &format!("{at}-0"), text: &rows[at], ..Sample::default() })
+                .unwrap();
+        }
+        dataset.score().unwrap()
+    };
+    let forwards = score_of(&mut (0..1_500));
+    assert_eq!(forwards.rows, 1_500);
+    assert_eq!(forwards, score_of(&mut (0..1_500).rev()));
+}
