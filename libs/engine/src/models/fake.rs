@@ -219,3 +219,56 @@ fn mix(z: u64) -> u64 {
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Outputs;
+
+    fn model() -> FakeModel {
+        let mut model = FakeModel::new(FakeConfig { page_tokens: 2, ..FakeConfig::default() });
+        model.reserve(4).expect("four small pages");
+        model
+    }
+
+    fn forward(model: &mut FakeModel, parts: &[(&[u32], usize, &[u32])]) -> Result<Logits, String> {
+        let tokens: Vec<u32> = parts.iter().flat_map(|(tokens, ..)| *tokens).copied().collect();
+        let span = |&(tokens, first_position, pages): &(&[u32], usize, _)| {
+            let outputs = Outputs::Last;
+            Span { rows: tokens.len(), first_position, pages, outputs }
+        };
+        let spans: Vec<Span<'_>> = parts.iter().map(span).collect();
+        let mut logits = Logits::default();
+        let done = model.forward(&Batch { tokens: &tokens, spans: &spans }, &mut logits);
+        done.map(|()| logits).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn logits_follow_from_the_whole_history_however_it_came() {
+        let mut model = model();
+        let whole = forward(&mut model, &[(&[7, 8, 9], 0, &[0, 1])]).expect("valid");
+        assert_eq!(whole.values, model.logits_after(&[7, 8, 9]));
+        assert_ne!(whole.values, model.logits_after(&[6, 8, 9]));
+        forward(&mut model, &[(&[7, 8], 0, &[3, 2])]).expect("valid");
+        let parts = forward(&mut model, &[(&[9], 2, &[3, 2])]).expect("valid");
+        assert_eq!(parts.values, whole.values);
+        model.copy_pages(&[PageCopy { from: 3, to: 1, tokens: 1 }]).expect("valid");
+        let copied = forward(&mut model, &[(&[8, 9], 1, &[1, 2])]).expect("valid");
+        assert_eq!(copied.values, whole.values);
+    }
+
+    #[test]
+    fn wrong_pages_are_errors() {
+        let mut model = model();
+        let error = forward(&mut model, &[(&[9], 2, &[0, 1])]).expect_err("page 0 is empty");
+        assert_eq!(error, "invalid batch: the slot of position 0 was never written");
+        forward(&mut model, &[(&[7, 8, 9, 9], 0, &[0, 1])]).expect("valid");
+        let error = forward(&mut model, &[(&[9], 2, &[1, 2])]).expect_err("page 1 is the second");
+        assert_eq!(error, "invalid batch: the slot of position 0 holds position 2");
+        let parts: [(&[u32], _, &[u32]); 2] = [(&[7, 8], 0, &[0]), (&[9], 2, &[0, 3])];
+        let error = forward(&mut model, &parts).expect_err("read while it is written");
+        let expect =
+            "invalid batch: the slot of position 0 is written by another span of this step";
+        assert_eq!(error, expect);
+    }
+}

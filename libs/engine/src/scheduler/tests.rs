@@ -169,7 +169,10 @@ fn config() -> SchedulerConfig {
 
 fn configs() -> impl Strategy<Value = SchedulerConfig> {
     let page_tokens = prop_oneof![Just(1usize), Just(2), Just(4), Just(16)];
-    (page_tokens, 1usize..10, prop_oneof![Just(1usize), 1usize..40], 0u32..40, any::<bool>())
+    let max_rows = prop_oneof![Just(1usize), 1usize..40];
+    // Few pages make preemptions.
+    let more_pages = prop_oneof![3 => 0u32..4, 1 => 0u32..40];
+    (page_tokens, 1usize..10, max_rows, more_pages, any::<bool>())
         .prop_map(|(page_tokens, max_sequences, max_rows, more_pages, reuse_prefixes)| {
             SchedulerConfig {
                 max_sequences,
