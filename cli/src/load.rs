@@ -78,18 +78,21 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
         files.push(path.to_owned());
         return Ok(());
     }
-    let unreadable = |e: std::io::Error| Failure::usage(format!("cannot read {}: {e}", path.display()));
+    let unreadable =
+        |e: std::io::Error| Failure::usage(format!("cannot read {}: {e}", path.display()));
     let mut found = Vec::new();
     for entry in fs::read_dir(path).map_err(unreadable)? {
         let file = entry.map_err(unreadable)?.path();
-        let is_manifest = file.extension().is_some_and(|e| ["yaml", "yml", "json"].iter().any(|m| e == *m));
+        let is_manifest =
+            file.extension().is_some_and(|e| ["yaml", "yml", "json"].iter().any(|m| e == *m));
         // kubectl's own file of a kustomize directory is no manifest.
         if is_manifest && file.is_file() && file.file_stem().is_none_or(|s| s != "kustomization") {
             found.push(file);
         }
     }
     if found.is_empty() {
-        let message = format!("{}: no manifest (.yaml, .yml or .json) in this directory", path.display());
+        let message =
+            format!("{}: no manifest (.yaml, .yml or .json) in this directory", path.display());
         return Err(Failure::usage(message));
     }
     found.sort();
@@ -104,13 +107,19 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 fn overrides(args: &RunArgs) -> Result<Vec<Override>, Failure> {
     let mut overrides = Vec::new();
     for set in &args.set {
-        let wrong = || Failure::usage(format!("--set {set:?}: expected PATH=VALUE, as in spec.sampling.seed=7"));
+        let wrong = || {
+            Failure::usage(format!(
+                "--set {set:?}: expected PATH=VALUE, as in spec.sampling.seed=7"
+            ))
+        };
         let (path, value) = set.split_once('=').ok_or_else(wrong)?;
-        let change = Override::new(path, value).map_err(|e| Failure::usage(format!("--set {set:?}: {e}")))?;
+        let change = Override::new(path, value)
+            .map_err(|e| Failure::usage(format!("--set {set:?}: {e}")))?;
         overrides.push(change);
     }
     if let Some(limit) = args.limit {
-        let change = Override::new("spec.source.limit", &limit.to_string()).map_err(Failure::usage)?;
+        let change =
+            Override::new("spec.source.limit", &limit.to_string()).map_err(Failure::usage)?;
         overrides.push(change);
     }
     Ok(overrides)
@@ -122,7 +131,10 @@ fn directory_of(file: &str) -> PathBuf {
 }
 
 /// Opens the files of every model that a column uses.
-fn open_models(args: &RunArgs, resolved: &Resolved<'_>) -> Result<BTreeMap<String, EngineModel>, Failure> {
+fn open_models(
+    args: &RunArgs,
+    resolved: &Resolved<'_>,
+) -> Result<BTreeMap<String, EngineModel>, Failure> {
     let spec = &resolved.job.object.spec;
     let mut opened: BTreeMap<String, EngineModel> = BTreeMap::new();
     for model in spec.columns.iter().filter_map(|column| spec.model_of(column)) {
@@ -142,7 +154,9 @@ fn open_models(args: &RunArgs, resolved: &Resolved<'_>) -> Result<BTreeMap<Strin
 /// Where a ModelDeployment's files are on this machine.
 fn model_path(name: &str, resolved: &Resolved<'_>) -> Result<PathBuf, Failure> {
     let Some(model) = resolved.models.get(name) else {
-        return Err(Failure::usage(format!("there is no ModelDeployment {name:?}; add its file, or give --model PATH")));
+        return Err(Failure::usage(format!(
+            "there is no ModelDeployment {name:?}; add its file, or give --model PATH"
+        )));
     };
     match &model.object.spec.source.file {
         Some(file) => Ok(directory_of(model.origin.file()).join(&file.path)),
@@ -173,7 +187,8 @@ fn source(
     let here = |path: &str| resolved.job.origin.locate(path);
     if let (Some(reference), Some(map)) = (&spec.config_map, resolved.config_map) {
         let keys = map.object.data.iter().flatten();
-        let text = keys.clone().find(|(key, _)| **key == reference.key).map(|(_, text)| text.clone());
+        let text =
+            keys.clone().find(|(key, _)| **key == reference.key).map(|(_, text)| text.clone());
         let Some(text) = text else {
             let keys: Vec<&str> = keys.map(|(key, _)| key.as_str()).collect();
             return Err(Failure::usage(format!(
@@ -201,7 +216,12 @@ fn source(
     Ok(Source::None)
 }
 
-fn output(args: &RunArgs, job: &GenerationJob, base: &Path, name: &str) -> Result<PathBuf, Failure> {
+fn output(
+    args: &RunArgs,
+    job: &GenerationJob,
+    base: &Path,
+    name: &str,
+) -> Result<PathBuf, Failure> {
     if let Some(output) = &args.output {
         return Ok(output.clone());
     }

@@ -116,7 +116,8 @@ mod tests {
 
     #[test]
     fn durations_read_as_people_say_them() {
-        let check = |seconds, expect: &str| assert_eq!(duration(Duration::from_secs(seconds)), expect);
+        let check =
+            |seconds, expect: &str| assert_eq!(duration(Duration::from_secs(seconds)), expect);
         check(0, "0 s");
         check(200, "3 min 20 s");
         check(7500, "2 h 5 min");

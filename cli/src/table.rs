@@ -6,7 +6,8 @@ use textnlp_dataset::display;
 pub(crate) fn render(heading: &[&str], right: &[usize], rows: &[Vec<String>]) -> String {
     let clean = |cell: &str| display::line(cell);
     let heading: Vec<String> = heading.iter().map(|h| (*h).to_owned()).collect();
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|c| clean(c)).collect()).collect();
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|c| clean(c)).collect()).collect();
     let widths: Vec<usize> = (0..heading.len())
         .map(|i| {
             let cells = rows.iter().filter_map(|row| row.get(i));
@@ -20,7 +21,11 @@ pub(crate) fn render(heading: &[&str], right: &[usize], rows: &[Vec<String>]) ->
             .zip(&widths)
             .enumerate()
             .map(|(i, (cell, &width))| {
-                if right.contains(&i) { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+                if right.contains(&i) {
+                    format!("{cell:>width$}")
+                } else {
+                    format!("{cell:<width$}")
+                }
             })
             .collect();
         text.push_str(cells.join("  ").trim_end());

@@ -71,12 +71,19 @@ fn the_job_itself_is_right() {
 
 #[test]
 fn a_manifest_is_refused_with_line_column_path_and_what_is_allowed() {
-    let sampling = |fields: &str| job("  columns:", &format!("  sampling: {{{fields}}}\n  columns:"));
+    let sampling =
+        |fields: &str| job("  columns:", &format!("  sampling: {{{fields}}}\n  columns:"));
     let check = |case: Case<'_>, parts: &[&str]| check(&case, 2, parts);
     check(Case { job: "{}".into(), ..Case::default() }, &["job.yaml:1:1", "apiVersion"]);
-    check(sampling("maxTokenz: 3"), &["job.yaml:8:", "unknown field \"spec.sampling.maxTokenz\"", "maxTokens"]);
+    check(
+        sampling("maxTokenz: 3"),
+        &["job.yaml:8:", "unknown field \"spec.sampling.maxTokenz\"", "maxTokens"],
+    );
     check(sampling("maxTokens: \"3\""), &["spec.sampling.maxTokens", "string", "integer"]);
-    check(sampling("maxTokens: 0"), &["spec.sampling.maxTokens", "Invalid value: 0", "greater than or equal to 1"]);
+    check(
+        sampling("maxTokens: 0"),
+        &["spec.sampling.maxTokens", "Invalid value: 0", "greater than or equal to 1"],
+    );
     check(sampling("maxTokens: -1"), &["spec.sampling.maxTokens", "-1"]);
     check(sampling("maxTokens: 2147483648"), &["spec.sampling.maxTokens", "2147483648"]);
     check(sampling("temperature: -0.1"), &["spec.sampling.temperature", "-0.1"]);
@@ -85,25 +92,47 @@ fn a_manifest_is_refused_with_line_column_path_and_what_is_allowed() {
     check(sampling("topP: 0"), &["spec.sampling.topP", "greater than 0"]);
     check(sampling("topP: 1.1"), &["spec.sampling.topP"]);
     check(sampling("topK: -1"), &["spec.sampling.topK"]);
-    check(job("spec:\n", "spec:\n  execution: {parallelism: 0}\n"), &["spec.execution.parallelism"]);
-    check(job("spec:\n", "spec:\n  execution: {parallelism: 1000000}\n"), &["spec.execution.parallelism"]);
-    check(job("    file: {path: data.csv}", "    file: {path: data.csv}\n    inline: {records: []}"), &["spec.source", "at most one"]);
+    check(
+        job("spec:\n", "spec:\n  execution: {parallelism: 0}\n"),
+        &["spec.execution.parallelism"],
+    );
+    check(
+        job("spec:\n", "spec:\n  execution: {parallelism: 1000000}\n"),
+        &["spec.execution.parallelism"],
+    );
+    check(
+        job("    file: {path: data.csv}", "    file: {path: data.csv}\n    inline: {records: []}"),
+        &["spec.source", "at most one"],
+    );
     check(
         job("  columns:", "  output: {destination: {directory: {path: a}, claim: {}}}\n  columns:"),
         &["spec.output.destination", "at most one"],
     );
     check(job("  columns:", "  output: {formats: [jsonl]}\n  columns:"), &["\"jsonl\"", "JSONL"]);
-    check(job("    - name: text\n", "    - {name: text, value: x}\n    - name: text\n"), &["spec.columns", "text"]);
-    check(job("  columns:", "  modelRef: {name: x}\n  columns:"), &["job.yaml:8:3", "\"modelRef\" is already set at 5:3"]);
+    check(
+        job("    - name: text\n", "    - {name: text, value: x}\n    - name: text\n"),
+        &["spec.columns", "text"],
+    );
+    check(
+        job("  columns:", "  modelRef: {name: x}\n  columns:"),
+        &["job.yaml:8:3", "\"modelRef\" is already set at 5:3"],
+    );
     check(job("prompt: \"About {{ product }}.\"", "prompt: null"), &["spec.columns[0]"]);
 }
 
 #[test]
 fn a_destination_outside_the_manifests_directory_is_refused() {
     let long = "x".repeat(5000);
-    for (path, part) in [("../out", ".."), ("/out", "relative"), (long.as_str(), "1024"), ("a\\0b", "NUL")] {
-        let destination = format!("  output: {{destination: {{directory: {{path: \"{path}\"}}}}}}\n  columns:");
-        check(&job("  columns:", &destination), 2, &["spec.output.destination.directory.path", part]);
+    for (path, part) in
+        [("../out", ".."), ("/out", "relative"), (long.as_str(), "1024"), ("a\\0b", "NUL")]
+    {
+        let destination =
+            format!("  output: {{destination: {{directory: {{path: \"{path}\"}}}}}}\n  columns:");
+        check(
+            &job("  columns:", &destination),
+            2,
+            &["spec.output.destination.directory.path", part],
+        );
     }
 }
 
@@ -141,7 +170,10 @@ fn a_row_that_cannot_be_rendered_fails_alone() {
     assert!(failures.contains("row 1-0") && failures.contains("blank"), "{failures}");
     assert!(failures.contains("row 2-0"), "{failures}");
     let prompts = report["prompts"].to_string();
-    assert!(prompts.contains("{{ 7 * 7 }}<|im_end|>"), "template syntax in user data is plain text: {prompts}");
+    assert!(
+        prompts.contains("{{ 7 * 7 }}<|im_end|>"),
+        "template syntax in user data is plain text: {prompts}"
+    );
 }
 
 #[test]
@@ -154,7 +186,11 @@ fn a_source_is_refused_with_file_line_and_column() {
     check(&data(b"product,product\na,b\n"), 2, &["product"]);
     check(&data(b"product,_textnlp\na,b\n"), 2, &["_textnlp"]);
     check(&data(b"\xef\xbb\xbfproduct\r\nkettle\r\n"), 0, &[]);
-    check(&Case { arguments: &["--source", "nothing.csv"], ..Case::default() }, 2, &["nothing.csv"]);
+    check(
+        &Case { arguments: &["--source", "nothing.csv"], ..Case::default() },
+        2,
+        &["nothing.csv"],
+    );
 }
 
 #[test]
@@ -170,15 +206,35 @@ fn references_are_named_when_they_lead_nowhere() {
             assert!(stderr(&output).contains(part), "{part:?} is not in: {}", stderr(&output));
         }
     };
-    run(&[("job.yaml", JOB)], &["job.yaml"], &["ModelDeployment \"m\"", "--model PATH", "job.yaml:5:"]);
+    run(
+        &[("job.yaml", JOB)],
+        &["job.yaml"],
+        &["ModelDeployment \"m\"", "--model PATH", "job.yaml:5:"],
+    );
     run(&[("job.yaml", JOB)], &["job.yaml", "--model", "no.gguf"], &["no.gguf"]);
-    run(&[("job.yaml", JOB), ("m.gguf", "GGUF\u{3}\0\0\0")], &["job.yaml", "--model", "m.gguf"], &["m.gguf"]);
-    run(&[("job.yaml", JOB), ("m.bin", "\u{80}\u{2}")], &["job.yaml", "--model", "m.bin"], &["m.bin"]);
+    run(
+        &[("job.yaml", JOB), ("m.gguf", "GGUF\u{3}\0\0\0")],
+        &["job.yaml", "--model", "m.gguf"],
+        &["m.gguf"],
+    );
+    run(
+        &[("job.yaml", JOB), ("m.bin", "\u{80}\u{2}")],
+        &["job.yaml", "--model", "m.bin"],
+        &["m.bin"],
+    );
     let with_map = JOB.replace("file: {path: data.csv}", "configMap: {name: c, key: data.csv}");
-    run(&[("job.yaml", &with_map)], &["job.yaml", "--model", "m.gguf"], &["ConfigMap \"c\"", "--source PATH"]);
+    run(
+        &[("job.yaml", &with_map)],
+        &["job.yaml", "--model", "m.gguf"],
+        &["ConfigMap \"c\"", "--source PATH"],
+    );
     run(&[], &["nothing.yaml"], &["nothing.yaml"]);
     run(&[("job.yaml", JOB)], &["job.yaml", "--set", "spec.sampling"], &["--set", "PATH=VALUE"]);
-    run(&[("job.yaml", JOB)], &["job.yaml", "--set", "spec.sampling.topP=7"], &["--set", "spec.sampling.topP"]);
+    run(
+        &[("job.yaml", JOB)],
+        &["job.yaml", "--set", "spec.sampling.topP=7"],
+        &["--set", "spec.sampling.topP"],
+    );
 }
 
 #[test]
@@ -190,7 +246,12 @@ fn a_directory_that_is_not_ours_is_left_alone() {
     std::fs::create_dir(at.join("out")).unwrap();
     write(&at.join("out"), "dataset.jsonl", "precious\n");
     for more in [&["--output", "out"][..], &["--output", "out", "--fresh"]] {
-        let output = textnlp(at).args(["run", "job.yaml", "--model"]).arg(model()).args(more).output().unwrap();
+        let output = textnlp(at)
+            .args(["run", "job.yaml", "--model"])
+            .arg(model())
+            .args(more)
+            .output()
+            .unwrap();
         assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
         assert!(stderr(&output).contains("is not empty"), "{}", stderr(&output));
     }
@@ -204,7 +265,11 @@ fn an_output_below_a_file_or_a_link_is_refused() {
     let at = directory.path();
     write(at, "job.yaml", JOB);
     write(at, "data.csv", "product\nkettle\n");
-    let output = textnlp(at).args(["run", "job.yaml", "--output", "data.csv/out", "--model"]).arg(model()).output().unwrap();
+    let output = textnlp(at)
+        .args(["run", "job.yaml", "--output", "data.csv/out", "--model"])
+        .arg(model())
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(stderr(&output).contains("data.csv/out"), "{}", stderr(&output));
 }

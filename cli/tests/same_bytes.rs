@@ -19,7 +19,12 @@ fn example(directory: &Path, output: &str) -> Command {
     command
         .arg("run")
         .arg(root().join("examples/airport-tickets"))
-        .args(["--set", "spec.sampling.maxTokens=16", "--set", "spec.validation.onGateFailure=Warn"])
+        .args([
+            "--set",
+            "spec.sampling.maxTokens=16",
+            "--set",
+            "spec.validation.onGateFailure=Warn",
+        ])
         .arg("--model")
         .arg(model())
         .args(["--output", output, "--json"]);
@@ -68,7 +73,9 @@ fn kill_after(mut child: Child, wait: Duration) -> bool {
 
 /// Moments that differ from run to run of the test: the dataset may not depend on them.
 fn moment(kill: u32, whole: Duration) -> Duration {
-    let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.subsec_nanos());
+    let clock = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |d| d.subsec_nanos());
     let random = clock.wrapping_mul(2_654_435_761).wrapping_add(kill.wrapping_mul(40_503)) % 1000;
     whole.mul_f64(f64::from(random) / 1000.0)
 }
@@ -97,7 +104,10 @@ fn threads_concurrency_kills_and_halves_do_not_change_a_byte() {
     let mut kills = 0;
     for kill in 0..10 {
         let mut command = limited(example(at, "killed"));
-        command.args(["--set", "spec.execution.concurrency=2"]).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .args(["--set", "spec.execution.concurrency=2"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         kills += u32::from(kill_after(command.spawn().unwrap(), moment(kill, took)));
     }
     let after = finish(limited(example(at, "killed")));
@@ -124,7 +134,10 @@ fn a_terminated_run_finishes_its_rows_says_that_it_can_go_on_and_does() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     let mut command = limited(example(at, "out"));
-    command.args(["--set", "spec.execution.concurrency=2"]).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+        .args(["--set", "spec.execution.concurrency=2"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
     let child = command.spawn().unwrap();
     // A chunk of the snapshot shows that rows have begun.
     let begun = Instant::now();
@@ -132,7 +145,8 @@ fn a_terminated_run_finishes_its_rows_says_that_it_can_go_on_and_does() {
         assert!(begun.elapsed() < Duration::from_secs(120), "the run did not begin");
         std::thread::sleep(Duration::from_millis(20));
     }
-    let terminated = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    let terminated =
+        Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(terminated.success());
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));

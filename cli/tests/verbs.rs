@@ -7,9 +7,12 @@ use serde_json::Value;
 use common::{model, stderr, stdout, textnlp, write};
 
 const ROWS: &str = concat!(
-    r#"{"id":"0-0","text":"the cat sat on the mat","gold":"the cat sat on a mat"}"#, "\n",
-    r#"{"id":"0-1","text":"a dog barked, loudly","gold":"the dog barked loudly"}"#, "\n",
-    r#"{"id":"1-0","text":"a dog barked, loudly","gold":"=1+1"}"#, "\n",
+    r#"{"id":"0-0","text":"the cat sat on the mat","gold":"the cat sat on a mat"}"#,
+    "\n",
+    r#"{"id":"0-1","text":"a dog barked, loudly","gold":"the dog barked loudly"}"#,
+    "\n",
+    r#"{"id":"1-0","text":"a dog barked, loudly","gold":"=1+1"}"#,
+    "\n",
 );
 
 #[test]
@@ -20,16 +23,26 @@ fn validate_scores_a_file_and_a_gate_decides_the_exit_code() {
         let arguments = ["validate", "rows.jsonl", "--column", "text", "--reference", "gold"];
         textnlp(directory.path()).args(arguments).args(more).output().unwrap()
     };
-    let output = run(&["--metrics", "rougeL,duplicateRate,wordCount", "--rows", "scores.jsonl", "--json"]);
+    let output =
+        run(&["--metrics", "rougeL,duplicateRate,wordCount", "--rows", "scores.jsonl", "--json"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["records"], 3);
     assert!((report["scores"][1]["value"].as_f64().unwrap() - 1.0 / 3.0).abs() < 1e-12, "{report}");
     let rows = std::fs::read_to_string(directory.path().join("scores.jsonl")).unwrap();
     let first: Value = serde_json::from_str(rows.lines().next().unwrap()).unwrap();
-    assert_eq!((&first["id"], first["scores"]["wordCount"].as_f64()), (&Value::from("0-0"), Some(6.0)));
-    assert_eq!(run(&["--metrics", "duplicateRate", "--gate", "duplicateRate=max:0.1"]).status.code(), Some(3));
-    assert_eq!(run(&["--metrics", "duplicateRate", "--gate", "duplicateRate=max:0.4"]).status.code(), Some(0));
+    assert_eq!(
+        (&first["id"], first["scores"]["wordCount"].as_f64()),
+        (&Value::from("0-0"), Some(6.0))
+    );
+    assert_eq!(
+        run(&["--metrics", "duplicateRate", "--gate", "duplicateRate=max:0.1"]).status.code(),
+        Some(3)
+    );
+    assert_eq!(
+        run(&["--metrics", "duplicateRate", "--gate", "duplicateRate=max:0.4"]).status.code(),
+        Some(0)
+    );
     for (more, part) in [
         (&["--metrics", "rouge"][..], "rougeL"),
         (&["--metrics", "rougeL", "--gate", "bleu=min:1"], "bleu"),
@@ -41,7 +54,10 @@ fn validate_scores_a_file_and_a_gate_decides_the_exit_code() {
         assert_eq!(output.status.code(), Some(2), "{more:?}");
         assert!(stderr(&output).contains(part), "{}", stderr(&output));
     }
-    let output = textnlp(directory.path()).args(["validate", "rows.jsonl", "--metrics", "wordCount"]).output().unwrap();
+    let output = textnlp(directory.path())
+        .args(["validate", "rows.jsonl", "--metrics", "wordCount"])
+        .output()
+        .unwrap();
     assert!(stderr(&output).contains("--column: text, gold"), "{}", stderr(&output));
 }
 
@@ -58,7 +74,9 @@ fn format_converts_there_and_back() {
     run(&["rows.jsonl", "--to", "parquet", "--output", "rows.parquet"]);
     run(&["rows.parquet", "--to", "csv", "--output", "rows.csv"]);
     let back = run(&["rows.csv", "--to", "jsonl"]);
-    let parse = |text: &str| text.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()).collect::<Vec<_>>();
+    let parse = |text: &str| {
+        text.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()).collect::<Vec<_>>()
+    };
     assert_eq!(parse(&back), parse(ROWS));
     assert!(run(&["rows.jsonl", "--to", "csv", "--escape-formulas"]).contains("'=1+1"));
     assert!(run(&["rows.jsonl", "--to", "markdown"]).starts_with("| id | text | gold |"));
@@ -72,7 +90,16 @@ fn generate_gives_the_same_text_whole_and_streamed() {
     let directory = tempfile::tempdir().unwrap();
     let run = |more: &[&str]| {
         let mut command = textnlp(directory.path());
-        command.args(["generate", "--prompt", "Name a colour.", "--max-tokens", "12", "--seed", "3", "--model"]);
+        command.args([
+            "generate",
+            "--prompt",
+            "Name a colour.",
+            "--max-tokens",
+            "12",
+            "--seed",
+            "3",
+            "--model",
+        ]);
         let output = command.arg(model()).args(more).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         stdout(&output)
@@ -92,7 +119,10 @@ fn an_interactive_conversation_ends_in_a_manifest_that_runs() {
     let at = directory.path();
     let mut command = textnlp(at);
     command.args(["generate", "--interactive", "--model"]).arg(model());
-    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    command
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
     let mut child = command.spawn().unwrap();
     let typed = "/set maxTokens 8\n/set nothing 1\n/record city=Oslo country=Norway\nOne word about {{ city }}?\n/save job.yaml\n/quit\n";
     child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
@@ -110,11 +140,23 @@ fn preview_shows_rows_beside_their_prompts_and_writes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let example = common::root().join("examples/airport-tickets");
     let mut command = textnlp(directory.path());
-    command.arg("run").arg(example).args(["--preview", "1", "--set", "spec.sampling.maxTokens=4", "--model"]);
+    command.arg("run").arg(example).args([
+        "--preview",
+        "1",
+        "--set",
+        "spec.sampling.maxTokens=4",
+        "--model",
+    ]);
     let output = command.arg(model()).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let shown = stdout(&output);
-    for part in ["row 0-0", "ticket ← system:", "ticket ← user: Write a short complaint", "ticket = ", "tone = "] {
+    for part in [
+        "row 0-0",
+        "ticket ← system:",
+        "ticket ← user: Write a short complaint",
+        "ticket = ",
+        "tone = ",
+    ] {
         assert!(shown.contains(part), "{part} is not in {shown}");
     }
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
@@ -135,7 +177,11 @@ fn explain_speaks_the_schemas_words() {
 #[test]
 fn model_inspect_tells_what_the_file_is() {
     let directory = tempfile::tempdir().unwrap();
-    let output = textnlp(directory.path()).args(["model", "inspect", "--json"]).arg(model()).output().unwrap();
+    let output = textnlp(directory.path())
+        .args(["model", "inspect", "--json"])
+        .arg(model())
+        .output()
+        .unwrap();
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(document["architecture"], "llama");
     assert_eq!(document["parameters"], 134_515_008);

@@ -78,19 +78,14 @@ pub fn definition(kind: Kind) -> Value {
 /// # Errors
 /// If the YAML writer refuses a value.
 pub fn yaml(kind: Kind) -> Result<String, Error> {
-    let body = serde_saphyr::to_string(&definition(kind)).map_err(|source| Error {
-        kind: kind.name(),
-        source,
-    })?;
+    let body = serde_saphyr::to_string(&definition(kind))
+        .map_err(|source| Error { kind: kind.name(), source })?;
     Ok(format!("{HEADER}{}\n", body.trim_end()))
 }
 
 /// The schema inside the CRD of `kind`.
 pub(crate) fn open_api_schema(kind: Kind) -> Value {
-    definition(kind)
-        .pointer(SCHEMA)
-        .cloned()
-        .unwrap_or_default()
+    definition(kind).pointer(SCHEMA).cloned().unwrap_or_default()
 }
 
 const SCHEMA: &str = "/spec/versions/0/schema/openAPIV3Schema";
@@ -123,10 +118,7 @@ pub(crate) fn refine(schema: &mut Value) {
 /// Removes the descriptions of everything below `schema`, and keeps its own.
 fn strip_below(schema: &mut Value) {
     let children: Vec<&mut Value> = match schema {
-        Value::Object(node) => node
-            .iter_mut()
-            .flat_map(|(key, value)| below(key, value))
-            .collect(),
+        Value::Object(node) => node.iter_mut().flat_map(|(key, value)| below(key, value)).collect(),
         _ => return,
     };
     for child in children {
@@ -139,10 +131,9 @@ fn strip_below(schema: &mut Value) {
 
 fn below<'a>(key: &str, value: &'a mut Value) -> Vec<&'a mut Value> {
     match (key, value) {
-        ("properties", Value::Object(properties)) => properties
-            .iter_mut()
-            .map(|(_, property): (_, &mut Value)| property)
-            .collect(),
+        ("properties", Value::Object(properties)) => {
+            properties.iter_mut().map(|(_, property): (_, &mut Value)| property).collect()
+        }
         ("items" | "additionalProperties", inner) => vec![inner],
         _ => Vec::new(),
     }
@@ -150,12 +141,8 @@ fn below<'a>(key: &str, value: &'a mut Value) -> Vec<&'a mut Value> {
 
 /// Joins the lines of each paragraph.
 fn unwrapped(text: &str) -> String {
-    let paragraphs = text.split("\n\n").map(|paragraph| {
-        paragraph
-            .lines()
-            .map(str::trim)
-            .collect::<Vec<_>>()
-            .join(" ")
-    });
+    let paragraphs = text
+        .split("\n\n")
+        .map(|paragraph| paragraph.lines().map(str::trim).collect::<Vec<_>>().join(" "));
     paragraphs.collect::<Vec<_>>().join("\n\n")
 }

@@ -37,9 +37,7 @@ pub enum ExplainError {
 }
 
 fn meant(hint: &Option<String>) -> String {
-    hint.as_ref()
-        .map(|hint| format!("; did you mean {hint:?}?"))
-        .unwrap_or_default()
+    hint.as_ref().map(|hint| format!("; did you mean {hint:?}?")).unwrap_or_default()
 }
 
 fn listed(known: &[String]) -> String {
@@ -56,11 +54,7 @@ fn listed(known: &[String]) -> String {
 /// # Errors
 /// If there is no such kind or field, with the closest name.
 pub fn explain(path: &str) -> Result<String, ExplainError> {
-    let mut words = path
-        .split('.')
-        .map(without_index)
-        .filter(|word| !word.is_empty())
-        .peekable();
+    let mut words = path.split('.').map(without_index).filter(|word| !word.is_empty()).peekable();
     let kind = match words.peek().copied() {
         None => Kind::GenerationJob,
         Some(word) => match Kind::from_resource(word) {
@@ -91,29 +85,16 @@ fn without_index(word: &str) -> &str {
 }
 
 fn unknown_resource(word: &str) -> ExplainError {
-    let known = ["generationjob", "modeldeployment"]
-        .into_iter()
-        .chain(ROOT_FIELDS);
+    let known = ["generationjob", "modeldeployment"].into_iter().chain(ROOT_FIELDS);
     let hint = closest(word, known).map(str::to_owned);
-    ExplainError::Resource {
-        word: word.to_owned(),
-        hint,
-    }
+    ExplainError::Resource { word: word.to_owned(), hint }
 }
 
 fn unknown_field(parent: &str, word: &str, node: &Value) -> ExplainError {
-    let known: Vec<String> = fields(node)
-        .into_iter()
-        .flatten()
-        .map(|(name, _)| name.clone())
-        .collect();
+    let known: Vec<String> =
+        fields(node).into_iter().flatten().map(|(name, _)| name.clone()).collect();
     let hint = closest(word, known.iter().map(String::as_str)).map(str::to_owned);
-    ExplainError::Field {
-        parent: parent.to_owned(),
-        field: word.to_owned(),
-        hint,
-        known,
-    }
+    ExplainError::Field { parent: parent.to_owned(), field: word.to_owned(), hint, known }
 }
 
 /// The schema with the fields that every object has.
@@ -121,15 +102,9 @@ fn with_root_fields(kind: Kind) -> Value {
     let mut schema = kind.schema().clone();
     if let Some(Value::Object(fields)) = schema.get_mut("properties") {
         let version = "The group and version of the object: textnlp.dev/v1alpha1.";
-        fields.insert(
-            "apiVersion".into(),
-            json!({"type": "string", "description": version}),
-        );
+        fields.insert("apiVersion".into(), json!({"type": "string", "description": version}));
         let name = format!("The kind of the object: {}.", kind.name());
-        fields.insert(
-            "kind".into(),
-            json!({"type": "string", "description": name}),
-        );
+        fields.insert("kind".into(), json!({"type": "string", "description": name}));
         fields.insert("metadata".into(), object_meta());
     }
     schema
@@ -147,20 +122,15 @@ fn fields(node: &Value) -> Option<&Map<String, Value>> {
 
 /// The entries of lists and maps, down to a node that is neither.
 fn innermost(mut node: &Value) -> &Value {
-    while let Some(inner) = node
-        .get("items")
-        .or_else(|| node.get("additionalProperties"))
-    {
+    while let Some(inner) = node.get("items").or_else(|| node.get("additionalProperties")) {
         node = inner;
     }
     node
 }
 
 fn page(kind: Kind, name: Option<&str>, node: &Value) -> String {
-    let mut text = format!(
-        "GROUP:      {GROUP}\nKIND:       {}\nVERSION:    {VERSION}\n\n",
-        kind.name()
-    );
+    let mut text =
+        format!("GROUP:      {GROUP}\nKIND:       {}\nVERSION:    {VERSION}\n\n", kind.name());
     if let Some(name) = name {
         text.push_str(&format!("FIELD: {name} <{}>\n", type_name(node)));
         facts(node, "", &mut text);
@@ -189,11 +159,7 @@ fn page(kind: Kind, name: Option<&str>, node: &Value) -> String {
 }
 
 fn required(node: &Value) -> Vec<&str> {
-    let list = node
-        .get("required")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
+    let list = node.get("required").and_then(Value::as_array).into_iter().flatten();
     list.filter_map(Value::as_str).collect()
 }
 
@@ -210,11 +176,7 @@ fn facts(node: &Value, indent: &str, text: &mut String) {
     for bound in ["minimum", "maximum", "maxLength", "maxItems"] {
         if let Some(value) = node.get(bound).and_then(Value::as_f64) {
             let exclusive = node.get("exclusiveMinimum") == Some(&Value::Bool(true));
-            let note = if bound == "minimum" && exclusive {
-                " (exclusive)"
-            } else {
-                ""
-            };
+            let note = if bound == "minimum" && exclusive { " (exclusive)" } else { "" };
             text.push_str(&format!("{indent}{bound}: {value}{note}\n"));
         }
     }
@@ -237,10 +199,7 @@ fn type_name(node: &Value) -> String {
 }
 
 fn description(node: &Value, text: &mut String) {
-    let words = node
-        .get("description")
-        .and_then(Value::as_str)
-        .unwrap_or("<empty>");
+    let words = node.get("description").and_then(Value::as_str).unwrap_or("<empty>");
     for paragraph in words.lines() {
         let mut line = String::from("   ");
         for word in paragraph.split_whitespace() {
@@ -303,11 +262,9 @@ DESCRIPTION:
     How the model is called. `Auto`: as a chat if the model has a chat template,
     else as a completion; the report records which.
 ";
-        for path in [
-            "spec.columns.mode",
-            "generationjob.spec.columns[0].mode",
-            "gj.spec.columns[].mode",
-        ] {
+        for path in
+            ["spec.columns.mode", "generationjob.spec.columns[0].mode", "gj.spec.columns[].mode"]
+        {
             assert_eq!(explain(path).as_deref(), Ok(expect), "{path}");
         }
     }
@@ -315,16 +272,10 @@ DESCRIPTION:
     #[test]
     fn required_fields_and_types_are_marked() {
         let page = explain("spec").expect("a page");
-        assert!(
-            page.contains("  columns\t<[]Object> -required-\n"),
-            "{page}"
-        );
+        assert!(page.contains("  columns\t<[]Object> -required-\n"), "{page}");
         assert!(page.contains("  modelRef\t<Object>\n"), "{page}");
         let page = explain("mdl.spec.resources").expect("a page");
-        assert!(
-            page.contains("  limits\t<map[string]IntOrString>\n"),
-            "{page}"
-        );
+        assert!(page.contains("  limits\t<map[string]IntOrString>\n"), "{page}");
         let page = explain("").expect("a page");
         assert!(page.contains("  metadata\t<Object>\n"), "{page}");
         assert!(explain("modeldeployment.metadata.labels").is_ok());
@@ -339,10 +290,7 @@ DESCRIPTION:
             "spec.sampling.tempreature",
             "sampling has no field \"tempreature\"; did you mean \"temperature\"?; it has maxTokens, minP, repetitionPenalty, seed, stop, temperature, topK, topP",
         );
-        check(
-            "spec.samplesPerRecord.x",
-            "samplesPerRecord has no field \"x\"; it has no fields",
-        );
+        check("spec.samplesPerRecord.x", "samplesPerRecord has no field \"x\"; it has no fields");
         check(
             "generationjbo.spec",
             "there is no kind or field \"generationjbo\"; did you mean \"generationjob\"?; begin with generationjob (gj), modeldeployment (mdl), or a field of a job such as spec.sampling",

@@ -21,12 +21,9 @@ pub(crate) fn unchanged(field: &str) -> Rule {
 /// `spec.source.limit` may be raised or removed: the dataset is extended.
 pub(crate) fn limit_only_grows() -> Rule {
     let grows = "!has(self.spec.source.limit) || (has(oldSelf.spec.source.limit) && self.spec.source.limit >= oldSelf.spec.source.limit)";
-    Rule::new(format!(
-        "{NOT_STARTED} || ({})",
-        guarded("source.limit", grows.into())
-    ))
-    .message("limit can only be raised once the job has started")
-    .field_path(".spec.source.limit")
+    Rule::new(format!("{NOT_STARTED} || ({})", guarded("source.limit", grows.into())))
+        .message("limit can only be raised once the job has started")
+        .field_path(".spec.source.limit")
 }
 
 /// `spec.samplesPerRecord` may be raised: the dataset is extended.

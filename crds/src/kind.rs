@@ -77,18 +77,10 @@ mod tests {
     #[test]
     fn a_kind_is_found_under_every_name_that_kubectl_knows() {
         for word in ["GenerationJob", "generationjob", "generationjobs", "gj"] {
-            assert_eq!(
-                Kind::from_resource(word),
-                Some(Kind::GenerationJob),
-                "{word}"
-            );
+            assert_eq!(Kind::from_resource(word), Some(Kind::GenerationJob), "{word}");
         }
         for word in ["ModelDeployment", "modeldeployments", "mdl", "MDL"] {
-            assert_eq!(
-                Kind::from_resource(word),
-                Some(Kind::ModelDeployment),
-                "{word}"
-            );
+            assert_eq!(Kind::from_resource(word), Some(Kind::ModelDeployment), "{word}");
         }
         assert_eq!(Kind::from_resource("job"), None);
     }

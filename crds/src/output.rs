@@ -28,11 +28,7 @@ pub struct Output {
 
 impl Default for Output {
     fn default() -> Self {
-        Self {
-            formats: default_formats(),
-            fields: None,
-            destination: None,
-        }
+        Self { formats: default_formats(), fields: None, destination: None }
     }
 }
 

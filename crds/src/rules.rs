@@ -30,20 +30,14 @@ pub(crate) fn not_reserved() -> Rule {
 
 /// At most one of `fields` may be set.
 pub(crate) fn at_most_one(fields: &[&str], what: &str) -> Rule {
-    Rule::new(format!(
-        "[{}].filter(set, set).size() <= 1",
-        presence(fields)
-    ))
-    .message(format!("at most one {what} may be set: {}", fields.join(", ")).as_str())
+    Rule::new(format!("[{}].filter(set, set).size() <= 1", presence(fields)))
+        .message(format!("at most one {what} may be set: {}", fields.join(", ")).as_str())
 }
 
 /// Exactly one of `fields` must be set.
 pub(crate) fn exactly_one(fields: &[&str], what: &str) -> Rule {
-    Rule::new(format!(
-        "[{}].filter(set, set).size() == 1",
-        presence(fields)
-    ))
-    .message(format!("exactly one {what} must be set: {}", fields.join(", ")).as_str())
+    Rule::new(format!("[{}].filter(set, set).size() == 1", presence(fields)))
+        .message(format!("exactly one {what} must be set: {}", fields.join(", ")).as_str())
 }
 
 /// `min` must not lie above `max` where both are set.
@@ -59,9 +53,5 @@ pub(crate) fn described_by_its_field(schema: &mut Schema) {
 }
 
 fn presence(fields: &[&str]) -> String {
-    fields
-        .iter()
-        .map(|field| format!("has(self.{field})"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    fields.iter().map(|field| format!("has(self.{field})")).collect::<Vec<_>>().join(", ")
 }

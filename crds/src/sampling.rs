@@ -151,9 +151,6 @@ mod tests {
                 ..ResolvedSampling::default()
             }
         );
-        assert_eq!(
-            Sampling::resolved(&Sampling::default(), None),
-            ResolvedSampling::default()
-        );
+        assert_eq!(Sampling::resolved(&Sampling::default(), None), ResolvedSampling::default());
     }
 }

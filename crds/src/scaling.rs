@@ -58,9 +58,7 @@ pub struct ScalingTarget {
 
 impl Default for ScalingTarget {
     fn default() -> Self {
-        Self {
-            concurrent_requests: default_concurrent_requests(),
-        }
+        Self { concurrent_requests: default_concurrent_requests() }
     }
 }
 

@@ -13,10 +13,8 @@ const ANSWERS: &str = include_str!("api_server/answers.jsonl");
 
 #[test]
 fn every_case_gets_the_paths_and_the_reasons_that_an_api_server_gives() {
-    let lines = |text: &'static str| {
-        text.lines()
-            .map(|line| serde_json::from_str(line).expect("JSON"))
-    };
+    let lines =
+        |text: &'static str| text.lines().map(|line| serde_json::from_str(line).expect("JSON"));
     let cases: Vec<Value> = lines(CASES).collect();
     let answers: Vec<Value> = lines(ANSWERS).collect();
     assert_eq!(cases.len(), answers.len(), "run the oracle again");
@@ -28,13 +26,8 @@ fn every_case_gets_the_paths_and_the_reasons_that_an_api_server_gives() {
 }
 
 fn compare(case: &Value, answer: &Value) {
-    let kind = case["object"]["kind"]
-        .as_str()
-        .and_then(Kind::from_name)
-        .expect("a kind");
-    let found = admission::admit(kind, &case["object"], case.get("old"))
-        .err()
-        .unwrap_or_default();
+    let kind = case["object"]["kind"].as_str().and_then(Kind::from_name).expect("a kind");
+    let found = admission::admit(kind, &case["object"], case.get("old")).err().unwrap_or_default();
     // The oracle knows the schema alone: metadata is checked elsewhere in an API server.
     let found: Vec<_> = found
         .iter()
@@ -42,22 +35,14 @@ fn compare(case: &Value, answer: &Value) {
         .collect();
     let expected = answer["causes"].as_array().expect("causes");
     let paths: BTreeSet<&str> = found.iter().map(|cause| cause.path.as_str()).collect();
-    let expected_paths: BTreeSet<&str> = expected
-        .iter()
-        .filter_map(|cause| cause["path"].as_str())
-        .collect();
+    let expected_paths: BTreeSet<&str> =
+        expected.iter().filter_map(|cause| cause["path"].as_str()).collect();
     assert_eq!(paths, expected_paths, "{}: {found:?}", case["name"]);
     for cause in expected {
         let path = cause["path"].as_str().expect("a path");
         let reason = reason(path, cause["message"].as_str().expect("a message"));
-        let same = found
-            .iter()
-            .any(|cause| cause.path == path && cause.message.contains(reason));
-        assert!(
-            same,
-            "{}: {path}: {reason:?} is not among {found:?}",
-            case["name"]
-        );
+        let same = found.iter().any(|cause| cause.path == path && cause.message.contains(reason));
+        assert!(same, "{}: {path}: {reason:?} is not among {found:?}", case["name"]);
     }
 }
 

@@ -26,19 +26,9 @@ fn the_committed_crds_are_what_the_types_yield() {
 fn each_crd_is_small_enough_for_kubectl_apply_as_yaml_and_as_json() {
     for kind in Kind::ALL {
         let json = crdgen::definition(kind).to_string();
-        assert!(
-            json.len() < crdgen::MAX_BYTES,
-            "{}: {} bytes",
-            kind.name(),
-            json.len()
-        );
+        assert!(json.len() < crdgen::MAX_BYTES, "{}: {} bytes", kind.name(), json.len());
         let yaml = committed(kind);
-        assert!(
-            yaml.len() < crdgen::MAX_BYTES,
-            "{}: {} bytes",
-            kind.name(),
-            yaml.len()
-        );
+        assert!(yaml.len() < crdgen::MAX_BYTES, "{}: {} bytes", kind.name(), yaml.len());
     }
 }
 
@@ -72,32 +62,19 @@ fn every_node_of_a_schema_is_structural() {
                 "{path}"
             );
             let int_or_string = node.get("x-kubernetes-int-or-string").is_some();
-            assert!(
-                int_or_string != node.get("type").is_some(),
-                "{path} has no type, or two"
-            );
+            assert!(int_or_string != node.get("type").is_some(), "{path} has no type, or two");
             assert_eq!(
                 node.get("type") == Some(&"array".into()),
                 node.get("items").is_some(),
                 "{path}"
             );
-            let format = node
-                .get("format")
-                .and_then(Value::as_str)
-                .unwrap_or("int64");
-            assert!(
-                !format.starts_with("uint") && format != "int16",
-                "{path}: {format}"
-            );
-            let Some(keys) = node
-                .get("x-kubernetes-list-map-keys")
-                .and_then(Value::as_array)
+            let format = node.get("format").and_then(Value::as_str).unwrap_or("int64");
+            assert!(!format.starts_with("uint") && format != "int16", "{path}: {format}");
+            let Some(keys) = node.get("x-kubernetes-list-map-keys").and_then(Value::as_array)
             else {
                 return;
             };
-            let required = node["items"]["required"]
-                .as_array()
-                .expect("keys are required");
+            let required = node["items"]["required"].as_array().expect("keys are required");
             assert!(keys.iter().all(|key| required.contains(key)), "{path}");
         });
     }
@@ -135,24 +112,16 @@ fn every_rule_compiles_has_a_message_and_stays_within_the_cost_that_an_api_serve
     for kind in Kind::ALL {
         let mut rules = 0;
         each_node(kind.schema(), kind.name(), &mut |path, node| {
-            for rule in node
-                .get("x-kubernetes-validations")
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
+            for rule in
+                node.get("x-kubernetes-validations").and_then(Value::as_array).into_iter().flatten()
             {
                 let text = rule["rule"].as_str().expect("a rule");
                 assert!(
-                    rule["message"]
-                        .as_str()
-                        .is_some_and(|message| !message.contains('\n')),
+                    rule["message"].as_str().is_some_and(|message| !message.contains('\n')),
                     "{path}: {text}"
                 );
                 let schema = compile_schema(node);
-                assert!(
-                    schema.validations.iter().all(Result::is_ok),
-                    "{path}: {text}"
-                );
+                assert!(schema.validations.iter().all(Result::is_ok), "{path}: {text}");
                 let warnings = estimate_rule_cost(text, &schema);
                 assert!(warnings.is_empty(), "{path}: {text}: {warnings:?}");
                 rules += 1;
@@ -166,10 +135,7 @@ fn every_rule_compiles_has_a_message_and_stays_within_the_cost_that_an_api_serve
 fn a_fresh_status_looks_unfinished_to_kstatus() {
     for kind in Kind::ALL {
         let schema = kind.schema();
-        assert_eq!(
-            schema["properties"]["status"]["default"],
-            json!({"observedGeneration": -1})
-        );
+        assert_eq!(schema["properties"]["status"]["default"], json!({"observedGeneration": -1}));
         assert!(schema["properties"]["status"].get("required").is_none());
     }
 }
@@ -210,21 +176,14 @@ fn defaults_are_valid_and_complete() {
 
 fn each_node(node: &Value, path: &str, visit: &mut impl FnMut(&str, &Value)) {
     visit(path, node);
-    for (name, property) in node
-        .get("properties")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
+    for (name, property) in node.get("properties").and_then(Value::as_object).into_iter().flatten()
     {
         each_node(property, &format!("{path}.{name}"), visit);
     }
     if let Some(items) = node.get("items") {
         each_node(items, &format!("{path}[]"), visit);
     }
-    if let Some(values) = node
-        .get("additionalProperties")
-        .filter(|values| values.is_object())
-    {
+    if let Some(values) = node.get("additionalProperties").filter(|values| values.is_object()) {
         each_node(values, &format!("{path}{{}}"), visit);
     }
 }

@@ -15,10 +15,7 @@ fn resolve(text: &str, given: Given) -> String {
     match read(text).resolve(given) {
         Ok(resolved) => {
             let models: Vec<&str> = resolved.models.keys().copied().collect();
-            format!(
-                "models {models:?}, config map {}",
-                resolved.config_map.is_some()
-            )
+            format!("models {models:?}, config map {}", resolved.config_map.is_some())
         }
         Err(error) => error.to_string(),
     }
@@ -45,35 +42,20 @@ fn config_map(name: &str) -> String {
 #[test]
 fn the_example_of_the_api_is_read_with_types_defaults_and_order() {
     let manifest = read(EXAMPLE);
-    let resolved = manifest
-        .resolve(Given::default())
-        .expect("one job and its model");
+    let resolved = manifest.resolve(Given::default()).expect("one job and its model");
     let spec = &resolved.job.object.spec;
     assert_eq!(spec.samples_per_record, 4);
     assert_eq!(spec.columns[0].mode, Mode::Auto);
     let sampling = spec.sampling_of(&spec.columns[0]);
-    assert_eq!(
-        (sampling.max_tokens, sampling.seed, sampling.temperature),
-        (200, 42, 0.8)
-    );
+    assert_eq!((sampling.max_tokens, sampling.seed, sampling.temperature), (200, 42, 0.8));
     assert_eq!(sampling.stop, ["\n\n"]);
     assert_eq!(spec.output.formats, [OutputFormat::JSONL]);
     assert_eq!(spec.execution.shards, None);
     assert_eq!(spec.model_of(&spec.columns[1]), None);
     let record = &spec.source.inline.as_ref().expect("inline").records[0];
-    assert_eq!(
-        record.keys().collect::<Vec<_>>(),
-        ["product", "gold"],
-        "keys keep their order"
-    );
+    assert_eq!(record.keys().collect::<Vec<_>>(), ["product", "gold"], "keys keep their order");
     let model = &resolved.models["smollm2"].object.spec;
-    let gpu = &model
-        .resources
-        .as_ref()
-        .expect("resources")
-        .limits
-        .as_ref()
-        .expect("limits")["nvidia.com/gpu"];
+    let gpu = &model.resources.as_ref().expect("resources").limits.as_ref().expect("limits")["nvidia.com/gpu"];
     assert_eq!(gpu.0, "1");
     assert_eq!(model.scaling.as_ref().expect("scaling").max_replicas, 8);
 }
@@ -84,10 +66,8 @@ fn yaml_and_json_of_one_object_are_the_same() {
     let json = serde_json::to_string_pretty(&yaml.jobs[0].value).expect("JSON");
     let again = read(&json);
     assert_eq!(again.jobs[0].object, yaml.jobs[0].object);
-    let escaped = read(&job(
-        "a",
-        "constants: {\"face\": \"\\ud83d\\ude00\", \"slash\": \"a\\/b\"}",
-    ));
+    let escaped =
+        read(&job("a", "constants: {\"face\": \"\\ud83d\\ude00\", \"slash\": \"a\\/b\"}"));
     assert_eq!(escaped.jobs[0].object.spec.constants["face"], "😀");
     assert_eq!(escaped.jobs[0].object.spec.constants["slash"], "a/b");
 }
@@ -97,10 +77,7 @@ fn every_field_has_a_line_and_a_column() {
     let manifest = read(EXAMPLE);
     let origin = &manifest.jobs[0].origin;
     let at = |path: &str| match origin.locate(path) {
-        Location::File {
-            file,
-            at: Position { line, column },
-        } => format!("{file}:{line}:{column}"),
+        Location::File { file, at: Position { line, column } } => format!("{file}:{line}:{column}"),
         Location::Override => "--set".into(),
     };
     for (path, expect) in [
@@ -122,16 +99,8 @@ fn every_field_has_a_line_and_a_column() {
 fn a_field_name_that_kubectl_takes_for_a_boolean_is_read_as_meant_with_a_warning() {
     let metric = "validation: {metrics: [{metric: distinct, column: text, params: {n: 2}}]}";
     let manifest = read(&job("a", metric));
-    let validation = manifest.jobs[0]
-        .object
-        .spec
-        .validation
-        .as_ref()
-        .expect("validation");
-    assert_eq!(
-        validation.metrics[0].params.as_ref().expect("params").n,
-        Some(2)
-    );
+    let validation = manifest.jobs[0].object.spec.validation.as_ref().expect("validation");
+    assert_eq!(validation.metrics[0].params.as_ref().expect("params").n, Some(2));
     let warnings: Vec<String> = manifest.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         warnings,
@@ -143,15 +112,7 @@ fn a_field_name_that_kubectl_takes_for_a_boolean_is_read_as_meant_with_a_warning
     assert!(quoted.warnings.is_empty());
     // Data is what kubectl makes of it.
     let record = read(&job("a", "constants: {n: 1, \"y\": 2}"));
-    assert_eq!(
-        record.jobs[0]
-            .object
-            .spec
-            .constants
-            .keys()
-            .collect::<Vec<_>>(),
-        ["false", "y"]
-    );
+    assert_eq!(record.jobs[0].object.spec.constants.keys().collect::<Vec<_>>(), ["false", "y"]);
 }
 
 #[test]
@@ -163,10 +124,7 @@ fn anchors_and_merge_keys_work_as_in_kubectl() {
     let constants = &read(&text).jobs[0].object.spec.constants;
     assert_eq!(constants["more"], serde_json::json!({"x": 1, "z": 3}));
     assert_eq!(constants["again"], serde_json::json!([{"x": 1, "z": 2}]));
-    assert_eq!(
-        constants["both"],
-        serde_json::json!({"x": 1, "z": 2, "w": 9})
-    );
+    assert_eq!(constants["both"], serde_json::json!({"x": 1, "z": 2, "w": 9}));
 }
 
 #[test]
@@ -192,19 +150,13 @@ fn the_items_of_a_list_are_documents_with_positions_of_their_own() {
 #[test]
 fn the_job_finds_what_it_names() {
     let all = Given::default();
-    assert_eq!(
-        resolve(&(job("a", "") + &model("m")), all),
-        "models [\"m\"], config map false"
-    );
+    assert_eq!(resolve(&(job("a", "") + &model("m")), all), "models [\"m\"], config map false");
     let csv = "source: {configMap: {name: rows, key: rows.csv}}";
     assert_eq!(
         resolve(&(job("a", csv) + &model("m") + &config_map("rows")), all),
         "models [\"m\"], config map true"
     );
-    let both = Given {
-        model: true,
-        source: true,
-    };
+    let both = Given { model: true, source: true };
     assert_eq!(resolve(&job("a", csv), both), "models [], config map false");
 }
 
@@ -212,10 +164,7 @@ fn the_job_finds_what_it_names() {
 fn what_is_missing_or_doubled_is_named() {
     let all = Given::default();
     for (text, expect) in [
-        (
-            String::new(),
-            "the files hold no GenerationJob: there is nothing to run",
-        ),
+        (String::new(), "the files hold no GenerationJob: there is nothing to run"),
         (
             model("m"),
             "the files hold no GenerationJob, only 1 ModelDeployment(s) and 0 ConfigMap(s): there is nothing to run",
@@ -249,10 +198,7 @@ fn what_is_missing_or_doubled_is_named() {
 fn a_config_map_holds_texts_and_bytes() {
     let manifest = read(&config_map("rows"));
     let object = &manifest.config_maps[0].object;
-    assert_eq!(
-        object.data.as_ref().expect("data")["rows.csv"],
-        "a,b\n1,2\n"
-    );
+    assert_eq!(object.data.as_ref().expect("data")["rows.csv"], "a,b\n1,2\n");
     assert_eq!(object.binary_data.as_ref().expect("binary")["x"].0, b"hi");
     let wrong = Manifest::read(
         [(
@@ -270,17 +216,10 @@ fn a_config_map_holds_texts_and_bytes() {
 
 #[test]
 fn files_are_told_apart_and_all_that_is_wrong_is_told() {
-    let files = [
-        ("a.yaml", &b"a: 1\na: 2\n"[..]),
-        ("b.yaml", &b"[]"[..]),
-        ("c.yaml", &b"\xff"[..]),
-    ];
+    let files =
+        [("a.yaml", &b"a: 1\na: 2\n"[..]), ("b.yaml", &b"[]"[..]), ("c.yaml", &b"\xff"[..])];
     let wrong = Manifest::read(files, &[]).expect_err("three files");
-    let files: Vec<String> = wrong
-        .0
-        .iter()
-        .map(|wrong| wrong.location.to_string())
-        .collect();
+    let files: Vec<String> = wrong.0.iter().map(|wrong| wrong.location.to_string()).collect();
     assert_eq!(files, ["a.yaml:2:1", "b.yaml:1:1", "c.yaml:1:1"]);
 }
 
@@ -392,9 +331,7 @@ fn same(a: &serde_json::Value, b: &serde_json::Value) -> bool {
         (Array(a), Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
         (Object(a), Object(b)) => {
             a.len() == b.len()
-                && a.iter()
-                    .zip(b)
-                    .all(|((key, a), (other, b))| key == other && same(a, b))
+                && a.iter().zip(b).all(|((key, a), (other, b))| key == other && same(a, b))
         }
         (a, b) => a == b,
     }
@@ -402,11 +339,7 @@ fn same(a: &serde_json::Value, b: &serde_json::Value) -> bool {
 
 /// No file of failures: a failure prints its input, which then becomes a test.
 fn config() -> ProptestConfig {
-    ProptestConfig {
-        cases: 256,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
+    ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 proptest! {

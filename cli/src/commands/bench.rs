@@ -53,7 +53,12 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
             });
             print_text(&format!("{line}\n"));
         }
-        rows.push(vec![name.clone(), format!("{median:.1}"), format!("{load:.2}"), rss.to_string()]);
+        rows.push(vec![
+            name.clone(),
+            format!("{median:.1}"),
+            format!("{load:.2}"),
+            rss.to_string(),
+        ]);
     }
     if !args.jsonl {
         print_text(&format!("{engine} on {}\n", model.isa().name()));
@@ -69,7 +74,9 @@ fn parse(name: &str) -> Result<Test, Failure> {
         (None, Some(n)) => number(n).map(Test::Decode),
         (None, None) => None,
     };
-    test.ok_or_else(|| Failure::usage(format!("--tests: {name:?} is neither bN nor ppN, N from 1 to 4096")))
+    test.ok_or_else(|| {
+        Failure::usage(format!("--tests: {name:?} is neither bN nor ppN, N from 1 to 4096"))
+    })
 }
 
 /// Tokens per second of one run of a test.
@@ -81,7 +88,10 @@ fn measure(model: &mut CpuModel, test: Test) -> Result<f64, Failure> {
     let info = model.info().clone();
     let each = (prompt + steps + 1).div_ceil(info.page_tokens);
     if prompt + steps + 1 > info.context_tokens {
-        return Err(Failure::usage(format!("the model's context has only {} tokens", info.context_tokens)));
+        return Err(Failure::usage(format!(
+            "the model's context has only {} tokens",
+            info.context_tokens
+        )));
     }
     let pages: Vec<Vec<PageId>> =
         (0..sequences).map(|s| (s * each..(s + 1) * each).map(|p| p as PageId).collect()).collect();
@@ -108,7 +118,12 @@ fn measure(model: &mut CpuModel, test: Test) -> Result<f64, Failure> {
     for step in 0..steps {
         let spans: Vec<Span<'_>> = pages
             .iter()
-            .map(|pages| Span { rows: 1, first_position: prompt + step, pages, outputs: Outputs::Last })
+            .map(|pages| Span {
+                rows: 1,
+                first_position: prompt + step,
+                pages,
+                outputs: Outputs::Last,
+            })
             .collect();
         for (chunk, spans) in spans.chunks(info.max_rows).enumerate() {
             let first = chunk * info.max_rows;
@@ -122,9 +137,10 @@ fn measure(model: &mut CpuModel, test: Test) -> Result<f64, Failure> {
 }
 
 fn greedy(row: &[f32]) -> u32 {
-    let first_maximum = row.iter().enumerate().fold((0, f32::NEG_INFINITY), |best, (index, &value)| {
-        if value > best.1 { (index, value) } else { best }
-    });
+    let first_maximum =
+        row.iter().enumerate().fold((0, f32::NEG_INFINITY), |best, (index, &value)| {
+            if value > best.1 { (index, value) } else { best }
+        });
     first_maximum.0 as u32
 }
 
@@ -132,7 +148,8 @@ fn greedy(row: &[f32]) -> u32 {
 fn resident_mb() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|l| l.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()).unwrap_or(0) / 1024
+    line.and_then(|l| l.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()).unwrap_or(0)
+        / 1024
 }
 
 fn round(value: f64) -> f64 {

@@ -31,7 +31,12 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<(), Failure> {
         Some(prompt) => prompt.clone(),
         None => read_stdin()?,
     };
-    let request = Request { prompt: prompt(text, args.system.as_deref(), chat), seed: seed(&sampling), sampling, record: 0 };
+    let request = Request {
+        prompt: prompt(text, args.system.as_deref(), chat),
+        seed: seed(&sampling),
+        sampling,
+        record: 0,
+    };
     let done = complete(&engine, &request, |text| {
         if args.stream {
             print_text(&display::terminal(text));
@@ -54,7 +59,10 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<(), Failure> {
 
 fn read_stdin() -> Result<String, Failure> {
     let mut bytes = Vec::new();
-    std::io::stdin().lock().read_to_end(&mut bytes).map_err(|e| Failure::failed(format!("cannot read standard input: {e}")))?;
+    std::io::stdin()
+        .lock()
+        .read_to_end(&mut bytes)
+        .map_err(|e| Failure::failed(format!("cannot read standard input: {e}")))?;
     String::from_utf8(bytes).map_err(|_| Failure::usage("standard input is no UTF-8"))
 }
 
@@ -85,7 +93,8 @@ fn sampling(args: &SamplingArgs) -> Result<ResolvedSampling, Failure> {
     }
     take!(temperature, top_p, min_p, repetition_penalty);
     let small = |name: &str, value: u32| {
-        i32::try_from(value).map_err(|_| Failure::usage(format!("--{name} {value}: at most {}", i32::MAX)))
+        i32::try_from(value)
+            .map_err(|_| Failure::usage(format!("--{name} {value}: at most {}", i32::MAX)))
     };
     if let Some(top_k) = args.top_k {
         sampling.top_k = small("top-k", top_k)?;

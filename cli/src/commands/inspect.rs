@@ -26,7 +26,9 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<(), Failure> {
             serde_json::Value::String(text) => text.clone(),
             serde_json::Value::Object(fields) => fields
                 .iter()
-                .map(|(k, v)| format!("{k} {}", v.as_str().map_or_else(|| v.to_string(), str::to_owned)))
+                .map(|(k, v)| {
+                    format!("{k} {}", v.as_str().map_or_else(|| v.to_string(), str::to_owned))
+                })
                 .collect::<Vec<_>>()
                 .join(", "),
             other => other.to_string(),

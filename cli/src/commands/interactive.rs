@@ -57,7 +57,11 @@ pub(crate) fn run(
         last: None,
     };
     let prompting = std::io::stdin().is_terminal();
-    note(&format!("{} ({}); /help lists the commands", args.model.display(), model.facts().numerics));
+    note(&format!(
+        "{} ({}); /help lists the commands",
+        args.model.display(),
+        model.facts().numerics
+    ));
     let mut lines = std::io::stdin().lock().lines();
     loop {
         if prompting {
@@ -69,7 +73,9 @@ pub(crate) fn run(
             Ok(true) => {}
             Ok(false) => return Ok(()),
             // A mistake ends a line, not the conversation.
-            Err(Failure { message, .. }) => note(&format!("error: {}", message.unwrap_or_default())),
+            Err(Failure { message, .. }) => {
+                note(&format!("error: {}", message.unwrap_or_default()))
+            }
         }
     }
 }
@@ -101,16 +107,24 @@ impl Session<'_> {
         let content = template.render(&[&self.record]).map_err(Failure::usage)?;
         let prompt = if self.chat {
             self.turns.push(ChatMessage { role: "user", content });
-            let system = self.system.iter().map(|s| ChatMessage { role: "system", content: s.clone() });
+            let system =
+                self.system.iter().map(|s| ChatMessage { role: "system", content: s.clone() });
             Prompt::Chat(system.chain(self.turns.iter().cloned()).collect())
         } else {
             Prompt::Text(content)
         };
-        let request = Request { prompt, sampling: self.sampling.clone(), seed: seed(&self.sampling), record: 0 };
+        let request = Request {
+            prompt,
+            sampling: self.sampling.clone(),
+            seed: seed(&self.sampling),
+            record: 0,
+        };
         let result = complete(self.engine, &request, |text| print_text(&display::terminal(text)));
         print_text("\n");
         match result {
-            Ok(done) if self.chat => self.turns.push(ChatMessage { role: "assistant", content: done.text }),
+            Ok(done) if self.chat => {
+                self.turns.push(ChatMessage { role: "assistant", content: done.text })
+            }
             Ok(_) => {}
             Err(error) => {
                 self.turns.pop();
@@ -144,33 +158,42 @@ impl Session<'_> {
     }
 
     fn set(&mut self, text: &str) -> Result<(), Failure> {
-        let (name, value) = text
-            .split_once(char::is_whitespace)
-            .ok_or_else(|| Failure::usage("expected /set NAME VALUE, as in /set temperature 0.2"))?;
+        let (name, value) = text.split_once(char::is_whitespace).ok_or_else(|| {
+            Failure::usage("expected /set NAME VALUE, as in /set temperature 0.2")
+        })?;
         let mut fields = serde_json::to_value(&self.sampling).map_err(Failure::failed)?;
-        let known: Vec<String> = fields.as_object().into_iter().flat_map(|f| f.keys().cloned()).collect();
-        let field = fields
-            .get_mut(name)
-            .ok_or_else(|| Failure::usage(format!("{name:?} is no sampling field; there are {}", known.join(", "))))?;
+        let known: Vec<String> =
+            fields.as_object().into_iter().flat_map(|f| f.keys().cloned()).collect();
+        let field = fields.get_mut(name).ok_or_else(|| {
+            Failure::usage(format!("{name:?} is no sampling field; there are {}", known.join(", ")))
+        })?;
         *field = if name == "stop" {
             json!([value.trim()])
         } else {
-            value.trim().parse::<serde_json::Number>().map(Value::Number).map_err(|_| Failure::usage(format!("{value:?} is no number")))?
+            value
+                .trim()
+                .parse::<serde_json::Number>()
+                .map(Value::Number)
+                .map_err(|_| Failure::usage(format!("{value:?} is no number")))?
         };
-        self.sampling = serde_json::from_value(fields).map_err(|e| Failure::usage(format!("{name}: {e}")))?;
+        self.sampling =
+            serde_json::from_value(fields).map_err(|e| Failure::usage(format!("{name}: {e}")))?;
         Ok(())
     }
 
     /// Writes the conversation's last prompt as a job over the record.
     fn save(&self, file: &str) -> Result<(), Failure> {
-        let prompt = self.last.as_ref().ok_or_else(|| Failure::usage("say something first: the job's prompt is the last turn"))?;
+        let prompt = self.last.as_ref().ok_or_else(|| {
+            Failure::usage("say something first: the job's prompt is the last turn")
+        })?;
         if file.is_empty() {
             return Err(Failure::usage("expected /save job.yaml"));
         }
         let path = Path::new(file);
-        let name: String = (path.file_stem().and_then(|s| s.to_str()).unwrap_or("job").to_lowercase().chars())
-            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-            .collect();
+        let name: String =
+            (path.file_stem().and_then(|s| s.to_str()).unwrap_or("job").to_lowercase().chars())
+                .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+                .collect();
         let name = match name.trim_matches('-') {
             "" => "job",
             name => name,
@@ -201,7 +224,8 @@ impl Session<'_> {
             text.push_str("---\n");
             text.push_str(&serde_saphyr::to_string(document).map_err(Failure::failed)?);
         }
-        let file = std::fs::File::create_new(path).map_err(|e| Failure::failed(format!("cannot write {file}: {e}")))?;
+        let file = std::fs::File::create_new(path)
+            .map_err(|e| Failure::failed(format!("cannot write {file}: {e}")))?;
         std::io::Write::write_all(&mut { file }, text.as_bytes()).map_err(Failure::failed)?;
         note(&format!("wrote {}: run it with  textnlp run {}", path.display(), path.display()));
         Ok(())

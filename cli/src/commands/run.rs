@@ -42,7 +42,8 @@ async fn whole(args: &RunArgs, loaded: LoadedJob) -> Result<(), Failure> {
     if args.fresh {
         local::clear(&store)?;
     }
-    let concurrency = loaded.job.spec.execution.concurrency.map_or(CONCURRENCY, |c| c.unsigned_abs() as usize);
+    let concurrency =
+        loaded.job.spec.execution.concurrency.map_or(CONCURRENCY, |c| c.unsigned_abs() as usize);
     let progress = Arc::new(Progress::default());
     let options = Options { concurrency, cancel };
     let engine = engine_options(args, concurrency);
@@ -51,14 +52,16 @@ async fn whole(args: &RunArgs, loaded: LoadedJob) -> Result<(), Failure> {
     let finished = {
         let _shown = show(progress.clone());
         let connect = |models: &mut Models| connect(models, &engines, engine);
-        local::run(job.clone(), loaded.models, &loaded.source, &store, progress, &options, connect).await?
+        local::run(job.clone(), loaded.models, &loaded.source, &store, progress, &options, connect)
+            .await?
     };
     tell(args, &job.name, &finished);
     match finished.verdict {
         Verdict::Succeeded => Ok(()),
-        Verdict::GateFailed => {
-            Err(Failure { code: 3, message: Some("a gate failed: the dataset is written, but does not pass".into()) })
-        }
+        Verdict::GateFailed => Err(Failure {
+            code: 3,
+            message: Some("a gate failed: the dataset is written, but does not pass".into()),
+        }),
         Verdict::NoRows => Err(Failure { code: 1, message: Some(no_rows(&finished.report)) }),
     }
 }
@@ -66,7 +69,10 @@ async fn whole(args: &RunArgs, loaded: LoadedJob) -> Result<(), Failure> {
 fn no_rows(report: &Report) -> String {
     let mut text = "no row was accepted".to_owned();
     if let Some(failures) = report.failures.first() {
-        text.push_str(&format!("; {} rows failed at {}, first {}", failures.rows, failures.stage, failures.first));
+        text.push_str(&format!(
+            "; {} rows failed at {}, first {}",
+            failures.rows, failures.stage, failures.first
+        ));
     }
     for rejection in report.rejections.iter().filter(|r| r.rows > 0) {
         text.push_str(&format!("; {} rows were rejected by {}", rejection.rows, rejection.filter));
@@ -132,7 +138,10 @@ fn tell(args: &RunArgs, name: &str, finished: &Finished) {
         text.push_str(&format!("  rejected by {}: {}\n", rejection.filter, rejection.rows));
     }
     for failures in &report.failures {
-        text.push_str(&format!("  failed at {}: {}, first {}\n", failures.stage, failures.rows, failures.first));
+        text.push_str(&format!(
+            "  failed at {}: {}, first {}\n",
+            failures.stage, failures.rows, failures.first
+        ));
     }
     if !report.scores.is_empty() {
         text.push('\n');
@@ -158,8 +167,14 @@ fn tell(args: &RunArgs, name: &str, finished: &Finished) {
             rows.requested as f64 / report.seconds
         ));
     }
-    let model = report.model.as_ref().map(|m| format!("model   {} {} {}\n", m.name, m.numerics, m.digest));
-    text.push_str(&format!("\n{}dataset {}\nin      {}\n", model.unwrap_or_default(), report.digest, report.output.directory));
+    let model =
+        report.model.as_ref().map(|m| format!("model   {} {} {}\n", m.name, m.numerics, m.digest));
+    text.push_str(&format!(
+        "\n{}dataset {}\nin      {}\n",
+        model.unwrap_or_default(),
+        report.digest,
+        report.output.directory
+    ));
     print_text(&textnlp_dataset::display::terminal(&text));
     if finished.was_finished {
         note("this output was finished already; --fresh starts over");
@@ -181,15 +196,26 @@ async fn sample(args: &RunArgs, loaded: LoadedJob, rows: usize) -> Result<(), Fa
             match prompt.as_array() {
                 Some(messages) => {
                     for message in messages {
-                        let part = |key: &str| message.get(key).and_then(|v| v.as_str()).unwrap_or_default();
-                        text.push_str(&format!("{column} ← {}: {}\n", part("role"), part("content")));
+                        let part = |key: &str| {
+                            message.get(key).and_then(|v| v.as_str()).unwrap_or_default()
+                        };
+                        text.push_str(&format!(
+                            "{column} ← {}: {}\n",
+                            part("role"),
+                            part("content")
+                        ));
                     }
                 }
-                None => text.push_str(&format!("{column} ← {}\n", prompt.as_str().unwrap_or_default())),
+                None => {
+                    text.push_str(&format!("{column} ← {}\n", prompt.as_str().unwrap_or_default()))
+                }
             }
         }
         for (name, value) in row.attributes.iter().chain(&row.columns) {
-            text.push_str(&format!("{name} = {}\n", value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
+            text.push_str(&format!(
+                "{name} = {}\n",
+                value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+            ));
         }
         if let textnlp_dataset::Outcome::Failed { stage, message } = &row.outcome {
             text.push_str(&format!("failed at {stage}: {message}\n"));
@@ -206,7 +232,12 @@ fn look(args: &RunArgs, loaded: LoadedJob) -> Result<(), Failure> {
     }
     let job = Arc::new(loaded.job);
     let result = dry_run(job, models, &loaded.source)?;
-    let rate = loaded.engines.values().next().map(|e| e.measure(engine_options(args, CONCURRENCY))).transpose()?;
+    let rate = loaded
+        .engines
+        .values()
+        .next()
+        .map(|e| e.measure(engine_options(args, CONCURRENCY)))
+        .transpose()?;
     let seconds = rate.map(|r| r.seconds(result.prompt_tokens, result.max_completion_tokens));
     if args.json {
         let mut document = serde_json::to_value(&result).map_err(Failure::failed)?;
@@ -221,10 +252,16 @@ fn look(args: &RunArgs, loaded: LoadedJob) -> Result<(), Failure> {
 fn dry_text(result: &DryRun, seconds: Option<f64>) -> String {
     let mut text = format!(
         "{} records, {} rows, {} completions\n{} prompt tokens, at most {} completion tokens\n",
-        result.records, result.rows, result.requests, result.prompt_tokens, result.max_completion_tokens
+        result.records,
+        result.rows,
+        result.requests,
+        result.prompt_tokens,
+        result.max_completion_tokens
     );
     for column in &result.unknown {
-        text.push_str(&format!("column {column} reads a generated column: its prompts are not known yet\n"));
+        text.push_str(&format!(
+            "column {column} reads a generated column: its prompts are not known yet\n"
+        ));
     }
     if let Some(seconds) = seconds {
         let time = duration(Duration::from_secs_f64(seconds));

@@ -29,10 +29,15 @@ pub(crate) fn run(args: &ValidateArgs) -> Result<(), Failure> {
         None => only_text_field(args)?,
     };
     if measured.iter().any(|m| m.metric.info().needs_reference) && args.reference.is_none() {
-        return Err(Failure::usage("a metric compares with references: name their field with --reference"));
+        return Err(Failure::usage(
+            "a metric compares with references: name their field with --reference",
+        ));
     }
     let mut out = match &args.rows {
-        Some(path) => Some(BufWriter::new(File::create(path).map_err(|e| Failure::failed(format!("cannot write {}: {e}", path.display())))?)),
+        Some(path) => Some(BufWriter::new(
+            File::create(path)
+                .map_err(|e| Failure::failed(format!("cannot write {}: {e}", path.display())))?,
+        )),
         None => None,
     };
     let mut records = 0u64;
@@ -41,7 +46,8 @@ pub(crate) fn run(args: &ValidateArgs) -> Result<(), Failure> {
         let scores = score_record(&record, &column, args.reference.as_deref(), &mut measured)?;
         if let Some(out) = &mut out {
             let line = json!({"id": row_id(&record), "scores": scores});
-            writeln!(out, "{line}").map_err(|e| Failure::failed(format!("cannot write the rows: {e}")))?;
+            writeln!(out, "{line}")
+                .map_err(|e| Failure::failed(format!("cannot write the rows: {e}")))?;
         }
         records += 1;
     }
@@ -63,7 +69,10 @@ fn metrics(args: &ValidateArgs) -> Result<Vec<Measured>, Failure> {
     let gates = args.gate.iter().map(|g| parse_gate(g)).collect::<Result<Vec<_>, _>>()?;
     let named = params.iter().map(|(m, ..)| m).chain(gates.iter().map(|(m, _)| m));
     if let Some(stranger) = named.into_iter().find(|name| !args.metrics.contains(name)) {
-        return Err(Failure::usage(format!("{stranger:?} is not among --metrics {}", args.metrics.join(","))));
+        return Err(Failure::usage(format!(
+            "{stranger:?} is not among --metrics {}",
+            args.metrics.join(",")
+        )));
     }
     args.metrics
         .iter()
@@ -71,9 +80,12 @@ fn metrics(args: &ValidateArgs) -> Result<Vec<Measured>, Failure> {
             let given: Map<String, Value> = (params.iter().filter(|(m, ..)| m == name))
                 .map(|(_, param, value)| (param.clone(), value.clone()))
                 .collect();
-            let metric = registry::build(name, &Value::Object(given)).map_err(|e| Failure::usage(format!("{name}: {e}")))?;
+            let metric = registry::build(name, &Value::Object(given))
+                .map_err(|e| Failure::usage(format!("{name}: {e}")))?;
             let Metric::Text(metric) = metric else {
-                return Err(Failure::usage(format!("{name} counts the rows of a job; a file has no such counts")));
+                return Err(Failure::usage(format!(
+                    "{name} counts the rows of a job; a file has no such counts"
+                )));
             };
             let gate = match gates.iter().find(|(m, _)| m == name) {
                 Some((_, range)) => {
@@ -88,16 +100,23 @@ fn metrics(args: &ValidateArgs) -> Result<Vec<Measured>, Failure> {
 }
 
 fn parse_param(text: &str) -> Result<(String, String, Value), Failure> {
-    let wrong = || Failure::usage(format!("--param {text:?}: expected METRIC.NAME=VALUE, as in rougeL.stemmer=true"));
+    let wrong = || {
+        Failure::usage(format!(
+            "--param {text:?}: expected METRIC.NAME=VALUE, as in rougeL.stemmer=true"
+        ))
+    };
     let (name, value) = text.split_once('=').ok_or_else(wrong)?;
     let (metric, param) = name.split_once('.').ok_or_else(wrong)?;
-    let value = serde_saphyr::from_str(value).map_err(|e| Failure::usage(format!("--param {text:?}: {e}")))?;
+    let value = serde_saphyr::from_str(value)
+        .map_err(|e| Failure::usage(format!("--param {text:?}: {e}")))?;
     Ok((metric.to_owned(), param.to_owned(), value))
 }
 
 fn parse_gate(text: &str) -> Result<(String, Range), Failure> {
     let wrong = |why: &str| {
-        Failure::usage(format!("--gate {text:?}: {why}; expected METRIC=min:X, METRIC=max:X or METRIC=min:X,max:Y"))
+        Failure::usage(format!(
+            "--gate {text:?}: {why}; expected METRIC=min:X, METRIC=max:X or METRIC=min:X,max:Y"
+        ))
     };
     let (metric, bounds) = text.split_once('=').ok_or_else(|| wrong("there is no `=`"))?;
     let (mut min, mut max) = (None, None);
@@ -124,8 +143,13 @@ fn only_text_field(args: &ValidateArgs) -> Result<String, Failure> {
         .collect();
     match fields.as_slice() {
         [only] => Ok(only.clone()),
-        [] => Err(Failure::usage(format!("{}: the first record has no field with text", args.file))),
-        several => Err(Failure::usage(format!("which field is to be scored? Name it with --column: {}", several.join(", ")))),
+        [] => {
+            Err(Failure::usage(format!("{}: the first record has no field with text", args.file)))
+        }
+        several => Err(Failure::usage(format!(
+            "which field is to be scored? Name it with --column: {}",
+            several.join(", ")
+        ))),
     }
 }
 
@@ -155,7 +179,10 @@ fn score_record(
     let id = row_id(record);
     let no_text = |name: &str| {
         let there: Vec<&str> = fields.keys().map(String::as_str).collect();
-        Failure::usage(format!("row {id}: there is no text in field {name:?}; its fields are {}", there.join(", ")))
+        Failure::usage(format!(
+            "row {id}: there is no text in field {name:?}; its fields are {}",
+            there.join(", ")
+        ))
     };
     let Some(Value::String(text)) = fields.get(column) else { return Err(no_text(column)) };
     let references = reference.map(|name| texts(fields, name)).unwrap_or_default();
@@ -178,7 +205,12 @@ fn score_record(
     Ok(scores)
 }
 
-fn conclude(args: &ValidateArgs, column: &str, records: u64, measured: &[Measured]) -> Result<(), Failure> {
+fn conclude(
+    args: &ValidateArgs,
+    column: &str,
+    records: u64,
+    measured: &[Measured],
+) -> Result<(), Failure> {
     let mut scores = Vec::new();
     let mut distributions = Vec::new();
     for one in measured {
@@ -193,7 +225,9 @@ fn conclude(args: &ValidateArgs, column: &str, records: u64, measured: &[Measure
                 max: range.max(),
                 passed: found.as_ref().is_some_and(|f| gate.passes(f)),
             }),
-            signature: found.as_ref().map_or_else(|| one.metric.signature(), |f| f.signature.clone()),
+            signature: found
+                .as_ref()
+                .map_or_else(|| one.metric.signature(), |f| f.signature.clone()),
         });
         if let Some(distribution) = found.and_then(|f| f.distribution) {
             let (metric, column) = (one.name.clone(), Some(column.to_owned()));
@@ -209,7 +243,10 @@ fn conclude(args: &ValidateArgs, column: &str, records: u64, measured: &[Measure
             "passed": passed,
         }));
     } else {
-        print_text(&format!("{records} rows, column {column}\n\n{}", score_table(&scores, &distributions)));
+        print_text(&format!(
+            "{records} rows, column {column}\n\n{}",
+            score_table(&scores, &distributions)
+        ));
     }
     if passed { Ok(()) } else { Err(Failure::silent(3)) }
 }
@@ -220,7 +257,8 @@ pub(crate) fn score_table(scores: &[Score], distributions: &[NamedDistribution])
         .iter()
         .map(|score| {
             let (gate, passed) = score.gate_cells();
-            let same = |d: &&NamedDistribution| d.metric == score.metric && d.column == score.column;
+            let same =
+                |d: &&NamedDistribution| d.metric == score.metric && d.column == score.column;
             let spread = distributions.iter().find(same).map_or_else(String::new, |d| {
                 let d = &d.distribution;
                 format!("{} … {} … {}", number(d.min), number(d.p50), number(d.max))

@@ -48,10 +48,7 @@ impl CauseKind {
     /// Whether CEL rules cannot be evaluated beside such a cause: they could meet values of types
     /// that they do not expect, or of sizes that nobody bounded.
     pub(super) fn blocks_rules(self) -> bool {
-        matches!(
-            self,
-            Self::Type | Self::Required | Self::NotSupported | Self::TooLong
-        )
+        matches!(self, Self::Type | Self::Required | Self::NotSupported | Self::TooLong)
     }
 }
 
@@ -61,11 +58,7 @@ impl Cause {
         kind: CauseKind,
         message: impl Into<String>,
     ) -> Self {
-        Self {
-            path: path.into(),
-            message: message.into(),
-            kind,
-        }
+        Self { path: path.into(), message: message.into(), kind }
     }
 
     pub(super) fn invalid(path: &str, value: &Value, detail: &str) -> Self {
@@ -99,10 +92,7 @@ impl Cause {
 
     pub(super) fn not_supported(path: &str, value: &Value, allowed: &[Value]) -> Self {
         let allowed = allowed.iter().map(shown).collect::<Vec<_>>().join(", ");
-        let message = format!(
-            "Unsupported value: {}: supported values: {allowed}",
-            shown(value)
-        );
+        let message = format!("Unsupported value: {}: supported values: {allowed}", shown(value));
         Self::new(path, CauseKind::NotSupported, message)
     }
 
@@ -118,17 +108,9 @@ impl Cause {
 
     pub(super) fn duplicate(path: &str, value: &Value) -> Self {
         if value.is_object() {
-            return Self::new(
-                path,
-                CauseKind::Duplicate,
-                format!("Duplicate value: {value}"),
-            );
+            return Self::new(path, CauseKind::Duplicate, format!("Duplicate value: {value}"));
         }
-        Self::new(
-            path,
-            CauseKind::Duplicate,
-            format!("Duplicate value: {}", shown(value)),
-        )
+        Self::new(path, CauseKind::Duplicate, format!("Duplicate value: {}", shown(value)))
     }
 
     pub(super) fn unknown_field<'a>(

@@ -19,10 +19,7 @@ const MAX_ANNOTATIONS: usize = 256 * 1024;
 /// The schema of one of Kubernetes' own types.
 pub(super) fn schema_of<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::openapi3().with(|settings| settings.inline_subschemas = true);
-    let mut schema = settings
-        .into_generator()
-        .into_root_schema_for::<T>()
-        .to_value();
+    let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
     crdgen::refine(&mut schema);
     schema
 }
@@ -107,17 +104,11 @@ fn annotations(annotations: Option<&Value>, causes: &mut Vec<Cause>) {
     let mut bytes = 0usize;
     for (key, value) in annotations.and_then(Value::as_object).into_iter().flatten() {
         qualified_name("metadata.annotations", &key.to_lowercase(), causes);
-        bytes = bytes
-            .saturating_add(key.len())
-            .saturating_add(value.as_str().map_or(0, str::len));
+        bytes = bytes.saturating_add(key.len()).saturating_add(value.as_str().map_or(0, str::len));
     }
     if bytes > MAX_ANNOTATIONS {
         let message = format!("Too long: may not be more than {MAX_ANNOTATIONS} bytes");
-        causes.push(Cause::new(
-            "metadata.annotations",
-            CauseKind::TooLong,
-            message,
-        ));
+        causes.push(Cause::new("metadata.annotations", CauseKind::TooLong, message));
     }
 }
 
@@ -147,10 +138,7 @@ fn matches(
     detail: &str,
     causes: &mut Vec<Cause>,
 ) {
-    if pattern
-        .as_ref()
-        .is_some_and(|pattern| !pattern.is_match(text))
-    {
+    if pattern.as_ref().is_some_and(|pattern| !pattern.is_match(text)) {
         causes.push(Cause::invalid(path, &json!(text), detail));
     }
 }

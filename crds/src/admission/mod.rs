@@ -56,11 +56,7 @@ pub fn admit(kind: Kind, object: &Value, old: Option<&Value>) -> Result<Value, V
         old
     });
     rules::check(kind, &admitted, old.as_ref(), &mut causes);
-    if causes.is_empty() {
-        Ok(admitted)
-    } else {
-        Err(causes)
-    }
+    if causes.is_empty() { Ok(admitted) } else { Err(causes) }
 }
 
 /// A ConfigMap that passes Kubernetes' own schema, without nulls.
@@ -77,11 +73,7 @@ pub(crate) fn admit_config_map(object: &Value) -> Result<Value, Vec<Cause>> {
     complete(schema, &mut admitted);
     validate::check(schema, &admitted, &mut causes);
     metadata::check(admitted.get("metadata"), &mut causes);
-    if causes.is_empty() {
-        Ok(admitted)
-    } else {
-        Err(causes)
-    }
+    if causes.is_empty() { Ok(admitted) } else { Err(causes) }
 }
 
 fn complete(schema: &Schema, object: &mut Value) {
@@ -108,11 +100,7 @@ fn check_type_meta(kind: Kind, object: &Value, causes: &mut Vec<Cause>) {
                 causes.push(Cause::required(field, &format!("must be {expected}")));
             }
             Some(Value::String(text)) if text != expected => {
-                causes.push(Cause::invalid(
-                    field,
-                    &json!(text),
-                    &format!("must be {expected}"),
-                ));
+                causes.push(Cause::invalid(field, &json!(text), &format!("must be {expected}")));
             }
             Some(_) => {} // the wrong type, or right
         }

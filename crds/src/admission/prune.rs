@@ -114,9 +114,5 @@ pub(super) fn unify_numbers(schema: &Schema, value: &mut Value) {
 
 /// The path of a field of the object at `path`.
 pub(super) fn child(path: &str, key: &str) -> String {
-    if path.is_empty() {
-        key.to_owned()
-    } else {
-        format!("{path}.{key}")
-    }
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }

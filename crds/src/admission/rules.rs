@@ -17,10 +17,7 @@ pub(super) fn check(kind: Kind, object: &Value, old: Option<&Value>, causes: &mu
         let path = error.field_path.trim_start_matches('.');
         let detail = match error.kind {
             ErrorKind::ValidationFailure => error.message,
-            _ => format!(
-                "rule {:?} could not be evaluated: {}",
-                error.rule, error.message
-            ),
+            _ => format!("rule {:?} could not be evaluated: {}", error.rule, error.message),
         };
         match value_at(object, path) {
             Some(scalar) if !scalar.is_object() && !scalar.is_array() => {
@@ -48,10 +45,11 @@ fn compiled(kind: Kind) -> &'static CompiledSchema {
 
 /// The value at a path as the evaluator writes it: `spec.columns[0].name`.
 fn value_at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
-    path.split(['.', '['])
-        .filter(|part| !part.is_empty())
-        .try_fold(object, |value, part| match part.strip_suffix(']') {
+    path.split(['.', '[']).filter(|part| !part.is_empty()).try_fold(
+        object,
+        |value, part| match part.strip_suffix(']') {
             Some(index) => value.get(index.parse::<usize>().ok()?),
             None => value.get(part),
-        })
+        },
+    )
 }

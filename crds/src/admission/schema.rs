@@ -108,11 +108,7 @@ fn compile(schema: &Value, path: &str, depth: usize) -> Result<Schema, SchemaErr
     };
     let type_ = type_of(node).ok_or_else(|| SchemaError::Type(path.to_owned()))?;
     let mut properties = BTreeMap::new();
-    for (name, property) in node
-        .get("properties")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
+    for (name, property) in node.get("properties").and_then(Value::as_object).into_iter().flatten()
     {
         properties.insert(name.clone(), child(property, name)?);
     }
@@ -175,10 +171,7 @@ fn pattern(node: &Map<String, Value>, path: &str) -> Result<Option<Regex>, Schem
     };
     Regex::new(pattern)
         .map(Some)
-        .map_err(|source| SchemaError::Pattern {
-            path: path.to_owned(),
-            source,
-        })
+        .map_err(|source| SchemaError::Pattern { path: path.to_owned(), source })
 }
 
 fn flag(node: &Map<String, Value>, key: &str) -> bool {
@@ -190,11 +183,6 @@ fn size(node: &Map<String, Value>, key: &str) -> Option<u64> {
 }
 
 fn texts(node: &Map<String, Value>, key: &str) -> Vec<String> {
-    let list = node
-        .get(key)
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
-    list.filter_map(|text| text.as_str().map(str::to_owned))
-        .collect()
+    let list = node.get(key).and_then(Value::as_array).into_iter().flatten();
+    list.filter_map(|text| text.as_str().map(str::to_owned)).collect()
 }

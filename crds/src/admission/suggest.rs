@@ -47,15 +47,7 @@ mod tests {
 
     #[test]
     fn a_mistyped_word_finds_its_neighbour_and_a_strange_one_finds_none() {
-        let known = [
-            "maxTokens",
-            "minP",
-            "seed",
-            "stop",
-            "temperature",
-            "topK",
-            "topP",
-        ];
+        let known = ["maxTokens", "minP", "seed", "stop", "temperature", "topK", "topP"];
         for (word, expect) in [
             ("maxTokenz", Some("maxTokens")),
             ("max_tokens", Some("maxTokens")),

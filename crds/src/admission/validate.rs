@@ -77,9 +77,8 @@ fn unique(list_type: &ListType, items: &[Value], path: &str, causes: &mut Vec<Ca
                 }
             }
             ListType::Map(keys) => {
-                let found = keys
-                    .iter()
-                    .filter_map(|key| Some((key.clone(), item.get(key)?.clone())));
+                let found =
+                    keys.iter().filter_map(|key| Some((key.clone(), item.get(key)?.clone())));
                 let found = Value::Object(found.collect());
                 if !seen.insert(found.to_string()) {
                     causes.push(Cause::duplicate(&path, &found));
@@ -92,11 +91,7 @@ fn unique(list_type: &ListType, items: &[Value], path: &str, causes: &mut Vec<Ca
 fn entries(schema: &Schema, count: usize, path: &str, causes: &mut Vec<Cause>) {
     let (min, max) = schema.entries;
     if let Some(min) = min.filter(|min| (count as u64) < *min) {
-        let what = if schema.type_ == Type::Array {
-            "items"
-        } else {
-            "properties"
-        };
+        let what = if schema.type_ == Type::Array { "items" } else { "properties" };
         let detail = format!("should have at least {min} {what}");
         causes.push(Cause::invalid(path, &json!(count), &detail));
     }
@@ -116,11 +111,7 @@ fn string(schema: &Schema, text: &str, path: &str, causes: &mut Vec<Cause>) {
         let detail = format!("should be at least {min} chars long");
         causes.push(Cause::invalid(path, &json!(text), &detail));
     }
-    if let Some(pattern) = schema
-        .pattern
-        .as_ref()
-        .filter(|pattern| !pattern.is_match(text))
-    {
+    if let Some(pattern) = schema.pattern.as_ref().filter(|pattern| !pattern.is_match(text)) {
         let detail = format!("should match '{pattern}'");
         causes.push(Cause::invalid(path, &json!(text), &detail));
     }
@@ -135,11 +126,7 @@ fn integer(schema: &Schema, number: &Number, path: &str, causes: &mut Vec<Cause>
         false => value.is_some(),
     };
     if !fits && causes.len() == before {
-        let detail = if schema.int32 {
-            "must fit in 32 bits"
-        } else {
-            "must fit in 64 bits"
-        };
+        let detail = if schema.int32 { "must fit in 32 bits" } else { "must fit in 64 bits" };
         causes.push(Cause::invalid(path, &json!(number), detail));
     }
 }
@@ -147,22 +134,14 @@ fn integer(schema: &Schema, number: &Number, path: &str, causes: &mut Vec<Cause>
 fn range(range: Range, number: &Number, path: &str, causes: &mut Vec<Cause>) {
     let Some(value) = number.as_f64() else { return };
     if let Some(minimum) = range.minimum {
-        let or_equal = if range.exclusive_minimum {
-            ""
-        } else {
-            " or equal to"
-        };
+        let or_equal = if range.exclusive_minimum { "" } else { " or equal to" };
         if value < minimum || (range.exclusive_minimum && value == minimum) {
             let detail = format!("should be greater than{or_equal} {minimum}");
             causes.push(Cause::invalid(path, &json!(number), &detail));
         }
     }
     if let Some(maximum) = range.maximum {
-        let or_equal = if range.exclusive_maximum {
-            ""
-        } else {
-            " or equal to"
-        };
+        let or_equal = if range.exclusive_maximum { "" } else { " or equal to" };
         if value > maximum || (range.exclusive_maximum && value == maximum) {
             let detail = format!("should be less than{or_equal} {maximum}");
             causes.push(Cause::invalid(path, &json!(number), &detail));
@@ -178,9 +157,7 @@ fn is_integer(number: &Number) -> bool {
 
 /// The integer that a double is, where doubles are exact.
 pub(super) fn whole(number: &Number) -> Option<i64> {
-    let float = number
-        .as_f64()
-        .filter(|float| float.fract() == 0.0 && float.abs() < EXACT)?;
+    let float = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < EXACT)?;
     Some(float as i64)
 }
 

@@ -67,10 +67,6 @@ impl std::error::Error for Diagnostics {}
 
 impl Diagnostics {
     pub(super) fn one(location: Location, message: impl Into<String>) -> Self {
-        Self(vec![Diagnostic {
-            location,
-            path: String::new(),
-            message: message.into(),
-        }])
+        Self(vec![Diagnostic { location, path: String::new(), message: message.into() }])
     }
 }

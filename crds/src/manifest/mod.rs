@@ -82,10 +82,7 @@ pub struct Manifest {
 /// more than [`MAX_DEPTH`] deep, or aliases expand beyond [`MAX_NODES`] or [`MAX_TEXT_BYTES`]; if a
 /// document is no object.
 pub fn parse(file: &str, text: &[u8]) -> Result<Vec<Document>, Diagnostics> {
-    let locate = |at| Location::File {
-        file: file.to_owned(),
-        at,
-    };
+    let locate = |at| Location::File { file: file.to_owned(), at };
     let first = Position { line: 1, column: 1 };
     if text.len() > MAX_FILE_BYTES {
         let message = format!(
@@ -103,19 +100,12 @@ pub fn parse(file: &str, text: &[u8]) -> Result<Vec<Document>, Diagnostics> {
         yaml::documents(text).map_err(|error| Diagnostics::one(locate(error.at), error.message))?;
     let mut documents = Vec::new();
     for node in nodes {
-        let origin = Origin {
-            file: file.to_owned(),
-            place: node.place,
-            overridden: Vec::new(),
-        };
+        let origin = Origin { file: file.to_owned(), place: node.place, overridden: Vec::new() };
         if !node.value.is_object() {
             let message = "a document must be an object with apiVersion and kind";
             return Err(Diagnostics::one(origin.locate(""), message));
         }
-        documents.extend(expand_list(Document {
-            value: node.value,
-            origin,
-        }));
+        documents.extend(expand_list(Document { value: node.value, origin }));
     }
     Ok(documents)
 }
@@ -133,10 +123,7 @@ fn expand_list(document: Document) -> Vec<Document> {
                 let place = place.unwrap_or_default();
                 Document {
                     value: value.clone(),
-                    origin: Origin {
-                        place,
-                        ..document.origin.clone()
-                    },
+                    origin: Origin { place, ..document.origin.clone() },
                 }
             })
             .collect(),
@@ -147,14 +134,8 @@ fn expand_list(document: Document) -> Vec<Document> {
 /// The position after some text.
 fn end_of(text: &[u8]) -> Position {
     let line = 1 + text.iter().filter(|byte| **byte == b'\n').count();
-    let last = text
-        .rsplit(|byte| *byte == b'\n')
-        .next()
-        .unwrap_or_default();
-    Position {
-        line,
-        column: 1 + String::from_utf8_lossy(last).chars().count(),
-    }
+    let last = text.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+    Position { line, column: 1 + String::from_utf8_lossy(last).chars().count() }
 }
 
 impl Origin {
@@ -167,10 +148,7 @@ impl Origin {
         if overridden {
             return Location::Override;
         }
-        Location::File {
-            file: self.file.clone(),
-            at: self.place.find(path),
-        }
+        Location::File { file: self.file.clone(), at: self.place.find(path) }
     }
 
     /// The file, as the user named it.
@@ -179,11 +157,7 @@ impl Origin {
     }
 
     fn diagnostic(&self, cause: Cause) -> Diagnostic {
-        Diagnostic {
-            location: self.locate(&cause.path),
-            path: cause.path,
-            message: cause.message,
-        }
+        Diagnostic { location: self.locate(&cause.path), path: cause.path, message: cause.message }
     }
 }
 
@@ -208,11 +182,7 @@ impl Manifest {
             for document in documents.iter_mut().filter(|document| document.is_job()) {
                 if let Err(error) = document.set(change) {
                     let (path, message) = (change.path().to_owned(), error.to_string());
-                    wrong.push(Diagnostic {
-                        location: Location::Override,
-                        path,
-                        message,
-                    });
+                    wrong.push(Diagnostic { location: Location::Override, path, message });
                 }
             }
         }
@@ -235,11 +205,7 @@ impl Manifest {
                 wrong.extend(in_order(&document.origin, causes));
             }
         }
-        if wrong.is_empty() {
-            Ok(manifest)
-        } else {
-            Err(Diagnostics(wrong))
-        }
+        if wrong.is_empty() { Ok(manifest) } else { Err(Diagnostics(wrong)) }
     }
 
     /// Undoes what YAML made of names such as `n`, with a warning for each.
@@ -249,24 +215,12 @@ impl Manifest {
         };
         let Document { value, origin } = document;
         for field in spelling::restore(kind.schema(), value, &mut origin.place) {
-            let Renamed {
-                path,
-                name,
-                read_as,
-                at,
-            } = field;
-            let location = Location::File {
-                file: origin.file.clone(),
-                at,
-            };
+            let Renamed { path, name, read_as, at } = field;
+            let location = Location::File { file: origin.file.clone(), at };
             let message = format!(
                 "kubectl reads the name {name} as {read_as}, and an API server refuses it: write \"{name}\" in quotes"
             );
-            self.warnings.push(Diagnostic {
-                location,
-                path,
-                message,
-            });
+            self.warnings.push(Diagnostic { location, path, message });
         }
     }
 
@@ -287,11 +241,7 @@ impl Manifest {
             Class::Foreign(what) => {
                 let message = format!("{what} is left aside: a local run has no use for it");
                 let location = document.origin.locate("");
-                self.warnings.push(Diagnostic {
-                    location,
-                    path: String::new(),
-                    message,
-                });
+                self.warnings.push(Diagnostic { location, path: String::new(), message });
             }
         }
         Ok(())
@@ -305,10 +255,7 @@ fn in_order(origin: &Origin, causes: Vec<Cause>) -> Vec<Diagnostic> {
         .map(|cause| (cause.kind == CauseKind::Skipped, origin.diagnostic(cause)))
         .collect();
     wrong.sort_by(|(a_last, a), (b_last, b)| (a_last, &a.location).cmp(&(b_last, &b.location)));
-    wrong
-        .into_iter()
-        .map(|(_, diagnostic)| diagnostic)
-        .collect()
+    wrong.into_iter().map(|(_, diagnostic)| diagnostic).collect()
 }
 
 /// What a document is to a local run.
@@ -344,9 +291,7 @@ impl Document {
             let message = "Required value: every object names its apiVersion and kind";
             vec![Cause::new(field, CauseKind::Required, message)]
         };
-        let version = self
-            .text("apiVersion")
-            .ok_or_else(|| missing("apiVersion"))?;
+        let version = self.text("apiVersion").ok_or_else(|| missing("apiVersion"))?;
         let kind = self.text("kind").ok_or_else(|| missing("kind"))?;
         let ours = version == GROUP || version.split('/').next() == Some(GROUP);
         match Kind::from_name(kind) {
@@ -357,11 +302,7 @@ impl Document {
                     quoted(kind),
                     quoted(version)
                 );
-                return Err(vec![Cause::new(
-                    "apiVersion",
-                    CauseKind::NotSupported,
-                    message,
-                )]);
+                return Err(vec![Cause::new("apiVersion", CauseKind::NotSupported, message)]);
             }
             None if ours => return Err(vec![unknown_kind(kind)]),
             None => {}
@@ -369,25 +310,14 @@ impl Document {
         if version == "v1" && kind == "ConfigMap" {
             return Ok(Class::ConfigMap);
         }
-        let name = self
-            .value
-            .pointer("/metadata/name")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        Ok(Class::Foreign(format!(
-            "{kind} {} ({version})",
-            quoted(name)
-        )))
+        let name = self.value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+        Ok(Class::Foreign(format!("{kind} {} ({version})", quoted(name))))
     }
 
     fn loaded<T: DeserializeOwned>(&self, value: Value) -> Result<Loaded<T>, Vec<Cause>> {
         let object = T::deserialize(&value)
             .map_err(|error| vec![Cause::new("", CauseKind::Invalid, error.to_string())])?;
-        Ok(Loaded {
-            object,
-            value,
-            origin: self.origin.clone(),
-        })
+        Ok(Loaded { object, value, origin: self.origin.clone() })
     }
 }
 

@@ -82,11 +82,7 @@ impl Override {
                 return Err(OverrideError::Value("it has several documents".into()));
             }
         };
-        Ok(Override {
-            path: path.to_owned(),
-            steps,
-            value,
-        })
+        Ok(Override { path: path.to_owned(), steps, value })
     }
 
     /// The path as it was given.
@@ -122,9 +118,8 @@ impl FromStr for Override {
     type Err = OverrideError;
 
     fn from_str(text: &str) -> Result<Self, OverrideError> {
-        let (path, value) = text
-            .split_once('=')
-            .ok_or_else(|| OverrideError::NoValue(text.to_owned()))?;
+        let (path, value) =
+            text.split_once('=').ok_or_else(|| OverrideError::NoValue(text.to_owned()))?;
         Override::new(path, value)
     }
 }
@@ -139,9 +134,7 @@ fn field_of<'a>(
     }
     match place {
         Value::Object(fields) => Ok(fields.entry(field.to_owned()).or_insert(Value::Null)),
-        _ => Err(OverrideError::NoObject(
-            path.trim_start_matches('.').to_owned(),
-        )),
+        _ => Err(OverrideError::NoObject(path.trim_start_matches('.').to_owned())),
     }
 }
 
@@ -159,11 +152,7 @@ fn entry_of<'a>(
     let index = find(entries);
     match index.and_then(|index| Some((entries.get_mut(index)?, format!("[{index}]")))) {
         Some(found) => Ok(found),
-        None => Err(OverrideError::NoEntry {
-            list,
-            count,
-            entry: entry.to_owned(),
-        }),
+        None => Err(OverrideError::NoEntry { list, count, entry: entry.to_owned() }),
     }
 }
 
@@ -177,18 +166,9 @@ fn steps(path: &str) -> Option<Vec<Step>> {
             steps.push(bracketed(inside)?);
             rest = after;
         } else {
-            let start = if steps.is_empty() {
-                rest
-            } else {
-                rest.strip_prefix('.')?
-            };
+            let start = if steps.is_empty() { rest } else { rest.strip_prefix('.')? };
             let end = start.find(['.', '[']).unwrap_or(start.len());
-            steps.push(Step::Field(
-                start
-                    .get(..end)
-                    .filter(|field| !field.is_empty())?
-                    .to_owned(),
-            ));
+            steps.push(Step::Field(start.get(..end).filter(|field| !field.is_empty())?.to_owned()));
             rest = start.get(end..)?;
         }
     }
@@ -197,10 +177,7 @@ fn steps(path: &str) -> Option<Vec<Step>> {
 
 fn bracketed(inside: &str) -> Option<Step> {
     for quote in ['"', '\''] {
-        if let Some(key) = inside
-            .strip_prefix(quote)
-            .and_then(|key| key.strip_suffix(quote))
-        {
+        if let Some(key) = inside.strip_prefix(quote).and_then(|key| key.strip_suffix(quote)) {
             return Some(Step::Field(key.to_owned()));
         }
     }

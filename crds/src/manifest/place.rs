@@ -32,11 +32,7 @@ pub(super) enum Inside {
 
 impl Place {
     pub(super) fn new(at: Position, inside: Inside) -> Self {
-        Self {
-            at,
-            spelling: None,
-            inside,
-        }
+        Self { at, spelling: None, inside }
     }
 
     /// The position of the field at `path` (`spec.columns[0].name`), or of its nearest parent that

@@ -113,11 +113,7 @@ impl Manifest {
         let job = self.one_job()?;
         let models = self.models_of(job, given)?;
         let config_map = self.config_map_of(job, given)?;
-        Ok(Resolved {
-            job,
-            models,
-            config_map,
-        })
+        Ok(Resolved { job, models, config_map })
     }
 
     fn one_job(&self) -> Result<&Loaded<GenerationJob>, ResolveError> {
@@ -207,10 +203,7 @@ fn named<'m, T: ResourceExt>(
 }
 
 fn names<T: ResourceExt>(objects: &[Loaded<T>]) -> Vec<String> {
-    objects
-        .iter()
-        .map(|object| object.object.name_any())
-        .collect()
+    objects.iter().map(|object| object.object.name_any()).collect()
 }
 
 fn unique<T: ResourceExt>(kind: &'static str, objects: &[Loaded<T>]) -> Result<(), ResolveError> {

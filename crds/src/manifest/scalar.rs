@@ -42,14 +42,9 @@ fn number(text: &str) -> Option<Value> {
 fn separates_digits(text: &str) -> bool {
     let digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
     let bytes = text.as_bytes();
-    bytes
-        .iter()
-        .enumerate()
-        .filter(|(_, byte)| **byte == b'_')
-        .all(|(at, _)| {
-            digit(at.checked_sub(1).and_then(|before| bytes.get(before)))
-                && digit(bytes.get(at + 1))
-        })
+    bytes.iter().enumerate().filter(|(_, byte)| **byte == b'_').all(|(at, _)| {
+        digit(at.checked_sub(1).and_then(|before| bytes.get(before))) && digit(bytes.get(at + 1))
+    })
 }
 
 /// Go's `strconv.ParseInt` and `ParseUint` with base 0. Integers beyond 63 bits become floating
@@ -87,10 +82,7 @@ fn float(text: &str) -> Option<Value> {
     let signs = text.len() - shape.len();
     let mantissa_and_exponent = shape.split(['e', 'E']).collect::<Vec<_>>();
     let mantissa = mantissa_and_exponent.first()?;
-    let all_digits = |part: &str| {
-        part.bytes()
-            .all(|byte| byte.is_ascii_digit() || byte == b'.')
-    };
+    let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     if signs > 1 || !all_digits(mantissa) || !mantissa.bytes().any(|byte| byte.is_ascii_digit()) {
         return None;
     }
@@ -171,10 +163,7 @@ mod tests {
         check("9223372036854775808", json!(9223372036854775808.0));
         check("0xffffffffffffffff", json!(18446744073709551615.0));
         check("0x1ffffffffffffffff", json!("0x1ffffffffffffffff"));
-        check(
-            "07777777777777777777777777",
-            json!(7777777777777777777777777.0),
-        );
+        check("07777777777777777777777777", json!(7777777777777777777777777.0));
         for text in [".nan", ".inf", "-.Inf"] {
             assert_eq!(plain(text), Err(NotFinite));
         }

@@ -49,12 +49,7 @@ fn walk(
                 rename(object, read_as, &name);
                 places.insert(name.clone(), place);
                 let path = format!("{path}.{name}").trim_start_matches('.').to_owned();
-                renamed.push(Renamed {
-                    path,
-                    name,
-                    read_as: read_as.to_owned(),
-                    at,
-                });
+                renamed.push(Renamed { path, name, read_as: read_as.to_owned(), at });
             }
             for (key, value) in object {
                 if let (Some(schema), Some(place)) = (known.get(key), places.get_mut(key)) {

@@ -52,12 +52,7 @@ pub(super) fn documents(text: &str) -> Result<Vec<Node>, Error> {
     // As libyaml, and so kubectl.
     options.block_scalar_eof_without_line_feed = true;
     let parser = Parser::new_from_str_with_options(text, options);
-    let mut loader = Loader {
-        parser,
-        anchors: HashMap::new(),
-        nodes: 0,
-        text: 0,
-    };
+    let mut loader = Loader { parser, anchors: HashMap::new(), nodes: 0, text: 0 };
     let mut documents = Vec::new();
     while let Some((event, span)) = loader.next()? {
         match event {
@@ -83,21 +78,15 @@ struct Loader<'t> {
 
 impl<'t> Loader<'t> {
     fn next(&mut self) -> Result<Option<(Event<'t>, Span)>, Error> {
-        self.parser
-            .next()
-            .transpose()
-            .map_err(|error: ScanError| Error {
-                at: position(error.marker().line(), error.marker().col()),
-                message: format!("this is no YAML: {}", error.info()),
-            })
+        self.parser.next().transpose().map_err(|error: ScanError| Error {
+            at: position(error.marker().line(), error.marker().col()),
+            message: format!("this is no YAML: {}", error.info()),
+        })
     }
 
     /// The next event, where the document cannot be at its end.
     fn expect(&mut self, at: Position) -> Result<(Event<'t>, Span), Error> {
-        let end = || Error {
-            at,
-            message: "the text ends inside a document".into(),
-        };
+        let end = || Error { at, message: "the text ends inside a document".into() };
         self.next()?.ok_or_else(end)
     }
 
@@ -121,10 +110,7 @@ impl<'t> Loader<'t> {
             }
             Event::Alias(id) => (self.alias(id, at, depth)?, 0),
             _ => {
-                return Err(Error {
-                    at,
-                    message: "a value is expected here".into(),
-                });
+                return Err(Error { at, message: "a value is expected here".into() });
             }
         };
         if anchor != 0 {
@@ -141,11 +127,7 @@ impl<'t> Loader<'t> {
         tag: Option<&Tag>,
         at: Position,
     ) -> Result<Node, Error> {
-        let size = Size {
-            nodes: 1,
-            text: text.len(),
-            height: 0,
-        };
+        let size = Size { nodes: 1, text: text.len(), height: 0 };
         self.charge(size, at)?;
         let plain = || {
             scalar::plain(text).map_err(|scalar::NotFinite| Error {
@@ -158,30 +140,18 @@ impl<'t> Loader<'t> {
             None => Value::String(text.to_owned()),
             Some(tag) => tagged(text, tag, plain, at)?,
         };
-        Ok(Node {
-            value,
-            place: Place::new(at, Inside::Nothing),
-            size,
-        })
+        Ok(Node { value, place: Place::new(at, Inside::Nothing), size })
     }
 
     fn list(&mut self, at: Position, depth: usize) -> Result<Node, Error> {
-        let mut size = Size {
-            nodes: 1,
-            text: 0,
-            height: 1,
-        };
+        let mut size = Size { nodes: 1, text: 0, height: 1 };
         self.charge(size, at)?;
         let (mut values, mut places) = (Vec::new(), Vec::new());
         loop {
             let (event, span) = self.expect(at)?;
             if event == Event::SequenceEnd {
                 let place = Place::new(at, Inside::Items(places));
-                return Ok(Node {
-                    value: Value::Array(values),
-                    place,
-                    size,
-                });
+                return Ok(Node { value: Value::Array(values), place, size });
             }
             let node = self.node(event, span, depth + 1)?;
             size.add(node.size);
@@ -191,11 +161,7 @@ impl<'t> Loader<'t> {
     }
 
     fn object(&mut self, at: Position, depth: usize) -> Result<Node, Error> {
-        let mut size = Size {
-            nodes: 1,
-            text: 0,
-            height: 1,
-        };
+        let mut size = Size { nodes: 1, text: 0, height: 1 };
         self.charge(size, at)?;
         let mut fields = Fields::default();
         let mut merged = Vec::new();
@@ -229,11 +195,7 @@ impl<'t> Loader<'t> {
             fields.merge(node, at)?;
         }
         let place = Place::new(at, Inside::Fields(fields.places));
-        Ok(Node {
-            value: Value::Object(fields.values),
-            place,
-            size,
-        })
+        Ok(Node { value: Value::Object(fields.values), place, size })
     }
 
     fn alias(&mut self, id: usize, at: Position, depth: usize) -> Result<Node, Error> {
@@ -249,10 +211,7 @@ impl<'t> Loader<'t> {
         }
         self.charge(size, at)?; // before the copy is made
         let node = self.anchors.get(&id).cloned();
-        node.ok_or_else(|| Error {
-            at,
-            message: "an alias names no anchor".into(),
-        })
+        node.ok_or_else(|| Error { at, message: "an alias names no anchor".into() })
     }
 
     fn charge(&mut self, size: Size, at: Position) -> Result<(), Error> {
@@ -295,10 +254,7 @@ impl Fields {
             Entry::Occupied(first) => {
                 let Position { line, column } = first.get().at;
                 let message = format!("key {} is already set at {line}:{column}", quoted(&key));
-                Err(Error {
-                    at: node.place.at,
-                    message,
-                })
+                Err(Error { at: node.place.at, message })
             }
             Entry::Vacant(vacant) => {
                 vacant.insert(node.place);
@@ -328,21 +284,11 @@ impl Fields {
                             message: "`<<` takes an object, or a list of objects".into(),
                         });
                     }
-                    self.merge(
-                        Node {
-                            value,
-                            place,
-                            size: Size::default(),
-                        },
-                        at,
-                    )?;
+                    self.merge(Node { value, place, size: Size::default() }, at)?;
                 }
                 Ok(())
             }
-            _ => Err(Error {
-                at,
-                message: "`<<` takes an object, or a list of objects".into(),
-            }),
+            _ => Err(Error { at, message: "`<<` takes an object, or a list of objects".into() }),
         }
     }
 }
@@ -368,10 +314,7 @@ fn tagged(
         "str" => return Ok(Value::String(text.to_owned())),
         "int" | "float" | "bool" | "null" => plain()?,
         _ => {
-            return Err(Error {
-                at,
-                message: format!("the tag !!{name} is not supported"),
-            });
+            return Err(Error { at, message: format!("the tag !!{name} is not supported") });
         }
     };
     let fits = match name {
@@ -383,10 +326,7 @@ fn tagged(
     if fits {
         return Ok(value);
     }
-    Err(Error {
-        at,
-        message: format!("{} is no !!{name}", quoted(text)),
-    })
+    Err(Error { at, message: format!("{} is no !!{name}", quoted(text)) })
 }
 
 fn collection_tag(tag: Option<&Tag>, expected: &str, at: Position) -> Result<(), Error> {
@@ -406,14 +346,8 @@ fn key_text(key: Value, at: Position) -> Result<String, Error> {
         Value::String(key) => Ok(key),
         Value::Bool(key) => Ok(key.to_string()),
         Value::Number(key) => Ok(key.to_string()),
-        Value::Null => Err(Error {
-            at,
-            message: "a key is empty".into(),
-        }),
-        _ => Err(Error {
-            at,
-            message: "a key must be a text, not a list or an object".into(),
-        }),
+        Value::Null => Err(Error { at, message: "a key is empty".into() }),
+        _ => Err(Error { at, message: "a key must be a text, not a list or an object".into() }),
     }
 }
 
@@ -423,8 +357,5 @@ fn start(span: &Span) -> Position {
 
 /// The parser counts columns from 0.
 fn position(line: usize, column: usize) -> Position {
-    Position {
-        line,
-        column: column.saturating_add(1),
-    }
+    Position { line, column: column.saturating_add(1) }
 }

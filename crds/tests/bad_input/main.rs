@@ -37,9 +37,7 @@ fn answer(text: &str) -> String {
     match Manifest::read([("job.yaml", text.as_bytes())], &[]) {
         Ok(manifest) => {
             let warnings: Vec<String> = manifest.warnings.iter().map(ToString::to_string).collect();
-            format!("accepted {}", warnings.join("\n"))
-                .trim()
-                .to_owned()
+            format!("accepted {}", warnings.join("\n")).trim().to_owned()
         }
         Err(wrong) => without_note(wrong.to_string()),
     }

@@ -5,9 +5,7 @@ use crate::{JOB, answer, check, spec};
 #[test]
 fn paths_of_the_output() {
     let directory = |path: &str| {
-        answer(&format!(
-            "{JOB}  output: {{destination: {{directory: {{path: {path:?}}}}}}}\n"
-        ))
+        answer(&format!("{JOB}  output: {{destination: {{directory: {{path: {path:?}}}}}}}\n"))
     };
     let inside = "must be a path inside the manifest's directory (`--output` takes any other): relative, without `..` and without a NUL character";
     for path in ["../up", "a/../../b", "..", "/etc"] {
@@ -24,10 +22,7 @@ fn paths_of_the_output() {
         "job.yaml:10:38: spec.output.destination.directory.path: Invalid value: \"a\\0b\": must be a path inside the manifest's directory (`--output` takes any other): relative, without `..` and without a NUL character",
     );
     spec(
-        &format!(
-            "output: {{destination: {{directory: {{path: {}}}}}}}",
-            "a".repeat(5000)
-        ),
+        &format!("output: {{destination: {{directory: {{path: {}}}}}}}", "a".repeat(5000)),
         "job.yaml:10:38: spec.output.destination.directory.path: Too long: may not be more than 1024 bytes",
     );
     spec(
@@ -77,16 +72,10 @@ fn names_of_objects() {
         &JOB.replace("  name: tickets\n", "  generateName: tickets-\n"),
         "job.yaml:3:1: metadata.name: Required value: generateName is not supported: a job is known by its name",
     );
-    let large = format!(
-        "  name: tickets\n  annotations: {{note: {}}}\n",
-        "x".repeat(200 << 10)
-    );
+    let large = format!("  name: tickets\n  annotations: {{note: {}}}\n", "x".repeat(200 << 10));
     check(&JOB.replace("  name: tickets\n", &large), "accepted");
     check(
-        &JOB.replace(
-            "  name: tickets\n",
-            "  name: tickets\n  labels: {a b: c, ok: '-'}\n",
-        ),
+        &JOB.replace("  name: tickets\n", "  name: tickets\n  labels: {a b: c, ok: '-'}\n"),
         "job.yaml:5:3: metadata.labels: Invalid value: \"a b\": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName')\njob.yaml:5:20: metadata.labels.ok: Invalid value: \"-\": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
     );
     check(&JOB.replace("  name: tickets\n", "  name: tickets\n  finalizers: [example.com/hold]\n  ownerReferences: [{apiVersion: v1, kind: Pod, name: p, uid: u}]\n"), "accepted");

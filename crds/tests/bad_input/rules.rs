@@ -141,10 +141,8 @@ fn metrics_filters_and_gates() {
 
 #[test]
 fn models_that_contradict_themselves() {
-    let external = MODEL.replace(
-        "file: {path: model.gguf}",
-        "external: {endpoint: 'http://vllm:8000', model: m}",
-    );
+    let external = MODEL
+        .replace("file: {path: model.gguf}", "external: {endpoint: 'http://vllm:8000', model: m}");
     check(&external, "accepted");
     check(
         &format!("{external}  engine: {{dtype: F32}}\n"),
@@ -167,10 +165,7 @@ fn models_that_contradict_themselves() {
         "job.yaml:8:3: spec.pod: Invalid value: \"object\": the resources of a model stand in spec.resources",
     );
     check(
-        &MODEL.replace(
-            "file: {path: model.gguf}",
-            "url: {url: 'https://a/b', sha256: abc}",
-        ),
+        &MODEL.replace("file: {path: model.gguf}", "url: {url: 'https://a/b', sha256: abc}"),
         "job.yaml:7:31: spec.source.url.sha256: Invalid value: \"abc\": should match '^[0-9a-f]{64}$'",
     );
     check(

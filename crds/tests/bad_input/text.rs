@@ -6,22 +6,10 @@ use crate::{JOB, answer, check, set};
 
 #[test]
 fn yaml_that_cannot_be_read() {
-    check(
-        &format!("{JOB}  columns: []\n"),
-        "job.yaml:10:3: key \"columns\" is already set at 7:3",
-    );
-    check(
-        "a: 1\na: 2\n",
-        "job.yaml:2:1: key \"a\" is already set at 1:1",
-    );
-    check(
-        "a: {b: 1, b: 2}\n",
-        "job.yaml:1:11: key \"b\" is already set at 1:5",
-    );
-    check(
-        "a: [1, 2\nb: 3\n",
-        "job.yaml:2:2: this is no YAML: illegal placement of ':' indicator",
-    );
+    check(&format!("{JOB}  columns: []\n"), "job.yaml:10:3: key \"columns\" is already set at 7:3");
+    check("a: 1\na: 2\n", "job.yaml:2:1: key \"a\" is already set at 1:1");
+    check("a: {b: 1, b: 2}\n", "job.yaml:1:11: key \"b\" is already set at 1:5");
+    check("a: [1, 2\nb: 3\n", "job.yaml:2:2: this is no YAML: illegal placement of ':' indicator");
     check(
         "a: b: c\n",
         "job.yaml:1:5: this is no YAML: mapping values are not allowed in this context",
@@ -34,22 +22,10 @@ fn yaml_that_cannot_be_read() {
         "a: *missing\n",
         "job.yaml:1:4: this is no YAML: while parsing node, found unknown anchor",
     );
-    check(
-        "a: &x [*x]\n",
-        "job.yaml:1:8: an alias stands inside the value it repeats",
-    );
-    check(
-        "a: !!binary aGk=\n",
-        "job.yaml:1:13: the tag !!binary is not supported",
-    );
-    check(
-        "a: !custom x\n",
-        "job.yaml:1:12: the tag !custom is not supported",
-    );
-    check(
-        "[a, b]: 1\n",
-        "job.yaml:1:1: a key must be a text, not a list or an object",
-    );
+    check("a: &x [*x]\n", "job.yaml:1:8: an alias stands inside the value it repeats");
+    check("a: !!binary aGk=\n", "job.yaml:1:13: the tag !!binary is not supported");
+    check("a: !custom x\n", "job.yaml:1:12: the tag !custom is not supported");
+    check("[a, b]: 1\n", "job.yaml:1:1: a key must be a text, not a list or an object");
     check(
         &format!("a: {}{}", "[".repeat(150), "]".repeat(150)),
         "job.yaml:1:104: lists and objects nest more than 100 levels deep",
@@ -78,11 +54,7 @@ fn an_alias_bomb_is_refused_before_it_is_expanded() {
         &bomb,
         "job.yaml:6:20: the file has more than 500000 values; put large data in a file of its own and name it in spec.source",
     );
-    let text = format!(
-        "a: &a {}\nb: [{}]\n",
-        "x".repeat(1 << 20),
-        "*a, ".repeat(100)
-    );
+    let text = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), "*a, ".repeat(100));
     check(
         &text,
         "job.yaml:2:249: the file has more than 67108864 bytes of text when its aliases are expanded",
@@ -94,10 +66,7 @@ fn anchors_inside_anchors_are_no_way_around_the_bound() {
     let anchors: String = (0..90).map(|level| format!("&a{level} {{k: ")).collect();
     let text = format!("a: {anchors}[{}]{}\n", "x, ".repeat(50_000), "}".repeat(90));
     let found = answer(&text);
-    assert!(
-        found.contains("the file has more than 500000 values"),
-        "{found}"
-    );
+    assert!(found.contains("the file has more than 500000 values"), "{found}");
 }
 
 #[test]
@@ -131,48 +100,22 @@ fn overrides() {
     );
     set("metadata.labels[\"example.com/team\"]=nlp", "accepted");
     let refuse = |text: &str, expect: &str| {
-        assert_eq!(
-            text.parse::<Override>().expect_err(text).to_string(),
-            expect
-        );
+        assert_eq!(text.parse::<Override>().expect_err(text).to_string(), expect);
     };
     let path =
         "write fields and entries, such as spec.columns[0].prompt or spec.columns[ticket].prompt";
-    refuse(
-        "seed",
-        "\"seed\" has no `=`: write PATH=VALUE, such as spec.sampling.seed=7",
-    );
-    for text in [
-        "=1",
-        "spec=1",
-        "seed=1",
-        "status.phase=Failed",
-        "kind=x",
-        "[0]=1",
-    ] {
+    refuse("seed", "\"seed\" has no `=`: write PATH=VALUE, such as spec.sampling.seed=7");
+    for text in ["=1", "spec=1", "seed=1", "status.phase=Failed", "kind=x", "[0]=1"] {
         let field = text.split('=').next().unwrap_or_default();
         refuse(
             text,
             &format!("{field:?} cannot be set: a path begins with `spec.` or `metadata.`"),
         );
     }
-    for text in [
-        "spec..a=1",
-        "spec.a[=1",
-        "spec.a[]=1",
-        "spec.=1",
-        ".spec.a=1",
-        "spec.a[0]b=1",
-    ] {
+    for text in ["spec..a=1", "spec.a[=1", "spec.a[]=1", "spec.=1", ".spec.a=1", "spec.a[0]b=1"] {
         let field = text.split('=').next().unwrap_or_default();
         refuse(text, &format!("{field:?} is no path: {path}"));
     }
-    refuse(
-        "spec.a=[1",
-        "the value cannot be read: this is no YAML: unclosed bracket '['",
-    );
-    refuse(
-        "spec.a=1\n---\n2",
-        "the value cannot be read: it has several documents",
-    );
+    refuse("spec.a=[1", "the value cannot be read: this is no YAML: unclosed bracket '['");
+    refuse("spec.a=1\n---\n2", "the value cannot be read: it has several documents");
 }

@@ -11,14 +11,8 @@ fn empty_and_foreign_documents() {
         "job.yaml:1:1: apiVersion: Required value: every object names its apiVersion and kind",
     );
     check("", "accepted");
-    check(
-        "[]",
-        "job.yaml:1:1: a document must be an object with apiVersion and kind",
-    );
-    check(
-        "hello",
-        "job.yaml:1:1: a document must be an object with apiVersion and kind",
-    );
+    check("[]", "job.yaml:1:1: a document must be an object with apiVersion and kind");
+    check("hello", "job.yaml:1:1: a document must be an object with apiVersion and kind");
     check(
         "apiVersion: textnlp.dev/v1alpha1\nkind: GenerationJob\n",
         "job.yaml:1:1: spec: Required value\njob.yaml:1:1: metadata.name: Required value: name is required",
@@ -43,9 +37,7 @@ fn empty_and_foreign_documents() {
 
 #[test]
 fn the_note_says_that_rules_were_not_checked_and_comes_last() {
-    let text = JOB
-        .replace("name: ticket", "name: 5")
-        .replace("    prompt: Hello\n", "");
+    let text = JOB.replace("name: ticket", "name: 5").replace("    prompt: Hello\n", "");
     let wrong = Manifest::read([("job.yaml", text.as_bytes())], &[]).expect_err("a type");
     let lines: Vec<String> = wrong.0.iter().map(ToString::to_string).collect();
     assert_eq!(lines.len(), 2);
@@ -58,10 +50,7 @@ fn fields_that_do_not_exist() {
         "sampling: {maxTokenz: 3}",
         "job.yaml:10:14: spec.sampling.maxTokenz: unknown field \"spec.sampling.maxTokenz\"; did you mean \"maxTokens\"?",
     );
-    spec(
-        "banana: 1",
-        "job.yaml:10:3: spec.banana: unknown field \"spec.banana\"",
-    );
+    spec("banana: 1", "job.yaml:10:3: spec.banana: unknown field \"spec.banana\"");
     spec(
         "validation: {metrics: [{metrik: wordCount}]}",
         "job.yaml:10:26: spec.validation.metrics[0].metric: Required value\njob.yaml:10:27: spec.validation.metrics[0].metrik: unknown field \"spec.validation.metrics[0].metrik\"; did you mean \"metric\"?",
@@ -132,10 +121,7 @@ fn nulls() {
         "job.yaml:8:5: spec.columns[0].name: Required value",
     );
     check(
-        &JOB.replace(
-            "  columns:\n  - name: ticket\n    prompt: Hello\n",
-            "  columns: null\n",
-        ),
+        &JOB.replace("  columns:\n  - name: ticket\n    prompt: Hello\n", "  columns: null\n"),
         "job.yaml:7:3: spec.columns: Required value",
     );
     // An optional field that is null is as absent.
@@ -244,10 +230,7 @@ fn lists_that_are_too_long() {
         "job.yaml:10:14: spec.sampling.stop: Too many: 17: must have at most 16 items",
     );
     check(
-        &JOB.replace(
-            "  columns:\n  - name: ticket\n    prompt: Hello\n",
-            "  columns: []\n",
-        ),
+        &JOB.replace("  columns:\n  - name: ticket\n    prompt: Hello\n", "  columns: []\n"),
         "job.yaml:7:3: spec.columns: Invalid value: 0: should have at least 1 items",
     );
 }

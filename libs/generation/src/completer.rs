@@ -31,10 +31,9 @@ impl Prompt {
     pub fn to_json(&self) -> Value {
         match self {
             Self::Text(text) => json!(text),
-            Self::Chat(messages) => messages
-                .iter()
-                .map(|m| json!({"role": m.role, "content": m.content}))
-                .collect(),
+            Self::Chat(messages) => {
+                messages.iter().map(|m| json!({"role": m.role, "content": m.content})).collect()
+            }
         }
     }
 

@@ -7,14 +7,17 @@ use std::time::Instant;
 use textnlp_crds::sampling::ResolvedSampling;
 use textnlp_engine::chat::Message;
 use textnlp_engine::engine::{
-    self, Engine, EngineConfig, Event, LoadOptions, OpenModel, PromptEncoder, RowError, Sink, Ticket,
+    self, Engine, EngineConfig, Event, LoadOptions, OpenModel, PromptEncoder, RowError, Sink,
+    Ticket,
 };
 use textnlp_engine::model::Model;
 use textnlp_engine::models::CpuModel;
 use textnlp_engine::sampling::SamplingParams;
 use tokio::sync::oneshot;
 
-use crate::completer::{Boxed, Completer, Completion, CompletionError, ModelFacts, Prompt, Request};
+use crate::completer::{
+    Boxed, Completer, Completion, CompletionError, ModelFacts, Prompt, Request,
+};
 use crate::error::Error;
 
 /// How the engine runs. None of it changes a row.
@@ -35,8 +38,9 @@ pub struct EngineModel {
 impl EngineModel {
     /// Opens a model file or directory for a ModelDeployment of that name.
     pub fn open(name: &str, path: &Path) -> Result<Self, Error> {
-        let model = OpenModel::open(path)
-            .map_err(|e| Error::spec(format!("model {name:?} ({})", path.display()), e.to_string()))?;
+        let model = OpenModel::open(path).map_err(|e| {
+            Error::spec(format!("model {name:?} ({})", path.display()), e.to_string())
+        })?;
         let info = model.info();
         let facts = ModelFacts {
             name: name.to_owned(),
@@ -95,7 +99,10 @@ impl Rates {
         prompt_tokens as f64 / self.prefill + completion_tokens as f64 / self.decode
     }
 
-    fn measure(model: &mut CpuModel, sequences: usize) -> Result<Self, textnlp_engine::model::ModelError> {
+    fn measure(
+        model: &mut CpuModel,
+        sequences: usize,
+    ) -> Result<Self, textnlp_engine::model::ModelError> {
         use textnlp_engine::model::{Batch, Logits, Outputs, Span};
         const STEPS: usize = 4;
         let info = model.info().clone();
@@ -115,9 +122,17 @@ impl Rates {
         for position in 0..steps {
             let spans: Vec<Span<'_>> = pages[..sequences]
                 .chunks(1)
-                .map(|pages| Span { rows: 1, first_position: position, pages, outputs: Outputs::Last })
+                .map(|pages| Span {
+                    rows: 1,
+                    first_position: position,
+                    pages,
+                    outputs: Outputs::Last,
+                })
                 .collect();
-            model.forward(&Batch { tokens: &tokens[..sequences.min(rows)], spans: &spans }, &mut logits)?;
+            model.forward(
+                &Batch { tokens: &tokens[..sequences.min(rows)], spans: &spans },
+                &mut logits,
+            )?;
         }
         Ok(Self { prefill, decode: (steps * sequences) as f64 / begun.elapsed().as_secs_f64() })
     }
@@ -137,7 +152,10 @@ impl EngineCompleter {
             Prompt::Chat(turns) => engine::Prompt::Chat(
                 turns
                     .iter()
-                    .map(|turn| Message { role: turn.role.to_owned(), content: turn.content.clone() })
+                    .map(|turn| Message {
+                        role: turn.role.to_owned(),
+                        content: turn.content.clone(),
+                    })
                     .collect(),
             ),
         };
@@ -146,10 +164,9 @@ impl EngineCompleter {
 
     /// Begins a completion; `sink` gets its events on the engine's thread. Dropping the ticket stops it.
     pub fn start(&self, request: &Request, sink: Sink) -> Result<Ticket, CompletionError> {
-        let engine = self
-            .engine
-            .as_ref()
-            .ok_or_else(|| CompletionError::Model("the model's weights are not loaded".to_owned()))?;
+        let engine = self.engine.as_ref().ok_or_else(|| {
+            CompletionError::Model("the model's weights are not loaded".to_owned())
+        })?;
         let request = engine::Request {
             prompt: self.tokens(&request.prompt)?,
             params: params(&request.sampling),
@@ -210,7 +227,9 @@ impl Completer for EngineCompleter {
                 }
             });
             let _ticket = self.start(&request, sink)?;
-            receiver.await.unwrap_or_else(|_| Err(CompletionError::Model("the engine stopped".to_owned())))
+            receiver
+                .await
+                .unwrap_or_else(|_| Err(CompletionError::Model("the engine stopped".to_owned())))
         })
     }
 

@@ -12,7 +12,9 @@ use textnlp_crds::output::OutputFormat;
 use textnlp_dataset::chunk::{self, Rows};
 use textnlp_dataset::digest::{DatasetDigest, canonical, sha256};
 use textnlp_dataset::format::{self, Format, Schema, TableWriter, Verdict};
-use textnlp_dataset::manifest::{self, FileSummary, Manifest, ModelSummary, RowCounts, SourceSummary};
+use textnlp_dataset::manifest::{
+    self, FileSummary, Manifest, ModelSummary, RowCounts, SourceSummary,
+};
 use textnlp_dataset::store::{Store, Upload};
 use textnlp_dataset::{Outcome, Record, Row, card};
 
@@ -44,7 +46,11 @@ pub fn validation_hash(job: &Job) -> String {
 }
 
 /// The report of an output that is finished under exactly these hashes.
-pub fn finished(job: &Job, prepared: &Prepared, store: &dyn Store) -> Result<Option<Report>, Error> {
+pub fn finished(
+    job: &Job,
+    prepared: &Prepared,
+    store: &dyn Store,
+) -> Result<Option<Report>, Error> {
     let Some(manifest) = Manifest::load(store)? else { return Ok(None) };
     let same = manifest.generation_hash == prepared.generation_hash
         && manifest.validation_hash == validation_hash(job);
@@ -147,7 +153,11 @@ impl<'a> Pass<'a> {
             rejected: Sink::create(store, REJECTED)?,
             failed: Sink::create(store, FAILED)?,
             counts: RowCounts { requested: prepared.rows(), ..RowCounts::default() },
-            rejections: job.scoring.filters().map(|f| Rejection { filter: f.to_owned(), rows: 0 }).collect(),
+            rejections: job
+                .scoring
+                .filters()
+                .map(|f| Rejection { filter: f.to_owned(), rows: 0 })
+                .collect(),
             failures: Vec::new(),
             samples: Vec::new(),
             usage: Usage::default(),
@@ -196,7 +206,8 @@ impl<'a> Pass<'a> {
             table.write(&flat)?;
         }
         if self.samples.len() < SAMPLES {
-            let shown = row.attributes.iter().chain(&row.columns).map(|(k, v)| (k.clone(), v.clone()));
+            let shown =
+                row.attributes.iter().chain(&row.columns).map(|(k, v)| (k.clone(), v.clone()));
             let id = std::iter::once(("id".to_owned(), json!(row.id)));
             self.samples.push(id.chain(shown).collect());
         }
@@ -247,7 +258,8 @@ fn write_parquet(
     store: &dyn Store,
     schema: &Schema,
 ) -> Result<FileSummary, Error> {
-    let mut table = Table::new(Format::Parquet, schema, Sink::create(store, &file_name(Format::Parquet))?)?;
+    let mut table =
+        Table::new(Format::Parquet, schema, Sink::create(store, &file_name(Format::Parquet))?)?;
     for row in stored(prepared, store)? {
         let row = row?;
         if let Judgement::Accepted { scores } = job.scoring.judge(&row) {
@@ -279,7 +291,8 @@ fn report(
     seconds: f64,
 ) -> Report {
     let gates_passed = result.scores.iter().all(|s| s.gate.as_ref().is_none_or(|g| g.passed));
-    let bytes = result.files.iter().filter(|f| f.path.starts_with("dataset.")).map(|f| f.bytes).sum();
+    let bytes =
+        result.files.iter().filter(|f| f.path.starts_with("dataset.")).map(|f| f.bytes).sum();
     Report {
         records: prepared.snapshot.records,
         rows: result.counts,
@@ -290,10 +303,12 @@ fn report(
         samples: result.samples.clone(),
         passed: gates_passed && result.counts.accepted > 0,
         digest: result.digest.clone(),
-        model: job.models().iter().next().and_then(|name| models.facts(name)).map(|facts| ModelReport {
-            name: facts.name.clone(),
-            digest: facts.digest.clone(),
-            numerics: facts.numerics.clone(),
+        model: job.models().iter().next().and_then(|name| models.facts(name)).map(|facts| {
+            ModelReport {
+                name: facts.name.clone(),
+                digest: facts.digest.clone(),
+                numerics: facts.numerics.clone(),
+            }
         }),
         output: OutputReport {
             directory: directory.to_owned(),
@@ -349,7 +364,12 @@ fn describe(
 }
 
 /// Writes what describes the dataset; the manifest last, since it says that all else is there.
-fn conclude(job: &Job, store: &dyn Store, report: &Report, manifest: &Manifest) -> Result<(), Error> {
+fn conclude(
+    job: &Job,
+    store: &dyn Store,
+    report: &Report,
+    manifest: &Manifest,
+) -> Result<(), Error> {
     let mut text = serde_json::to_vec_pretty(report).map_err(|e| Error::Internal(e.to_string()))?;
     text.push(b'\n');
     store.put(REPORT, &text)?;
@@ -381,8 +401,12 @@ struct Table {
 impl Table {
     fn new(format: Format, schema: &Schema, sink: Sink) -> Result<Self, Error> {
         let sink = Arc::new(Mutex::new(sink));
-        let writer =
-            format::writer(format, schema, format::Options::default(), Box::new(Shared(sink.clone())))?;
+        let writer = format::writer(
+            format,
+            schema,
+            format::Options::default(),
+            Box::new(Shared(sink.clone())),
+        )?;
         Ok(Self { writer, sink })
     }
 
@@ -422,7 +446,12 @@ struct Sink {
 
 impl Sink {
     fn create(store: &dyn Store, path: &str) -> Result<Self, Error> {
-        Ok(Self { path: path.to_owned(), upload: store.create(path)?, hasher: Sha256::new(), bytes: 0 })
+        Ok(Self {
+            path: path.to_owned(),
+            upload: store.create(path)?,
+            hasher: Sha256::new(),
+            bytes: 0,
+        })
     }
 
     fn line(&mut self, row: &Record) -> Result<(), Error> {

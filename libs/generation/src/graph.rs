@@ -15,8 +15,8 @@ pub fn order(names: &[String], reads: &[Vec<String>]) -> Result<Vec<usize>, Cycl
     let mut ordered = Vec::with_capacity(names.len());
     let mut placed = vec![false; names.len()];
     while ordered.len() < names.len() {
-        let next = (0..names.len())
-            .find(|&i| !placed[i] && needs[i].iter().all(|&d| placed[d] && d != i));
+        let next =
+            (0..names.len()).find(|&i| !placed[i] && needs[i].iter().all(|&d| placed[d] && d != i));
         match next {
             Some(i) => {
                 placed[i] = true;

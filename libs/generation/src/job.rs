@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use textnlp_crds::job::{Attribute as AttributeSpec, Column as ColumnSpec, GenerationJobSpec, Mode};
+use textnlp_crds::job::{
+    Attribute as AttributeSpec, Column as ColumnSpec, GenerationJobSpec, Mode,
+};
 use textnlp_crds::sampling::ResolvedSampling;
 use textnlp_dataset::Record;
 use textnlp_dataset::attributes::{Attribute, Distribution};
@@ -154,13 +156,25 @@ impl Job {
         let mut names: Vec<(&str, String)> =
             fields.iter().map(|f| (f.as_str(), "a field of the source".to_owned())).collect();
         let own = (self.constants.keys().map(|k| (k.as_str(), format!("spec.constants.{k}"))))
-            .chain(self.attributes.iter().enumerate().map(|(i, a)| (a.name(), format!("spec.attributes[{i}].name"))))
-            .chain(self.columns.iter().enumerate().map(|(i, c)| (c.name.as_str(), format!("spec.columns[{i}].name"))));
+            .chain(
+                self.attributes
+                    .iter()
+                    .enumerate()
+                    .map(|(i, a)| (a.name(), format!("spec.attributes[{i}].name"))),
+            )
+            .chain(
+                self.columns
+                    .iter()
+                    .enumerate()
+                    .map(|(i, c)| (c.name.as_str(), format!("spec.columns[{i}].name"))),
+            );
         for (name, path) in own {
             if let Some((_, other)) = names.iter().find(|(n, _)| *n == name) {
                 return Err(Error::spec(
                     path,
-                    format!("{name:?} is the name of {other} too: each name stands for one value; rename one"),
+                    format!(
+                        "{name:?} is the name of {other} too: each name stands for one value; rename one"
+                    ),
                 ));
             }
             names.push((name, path));
@@ -172,9 +186,8 @@ impl Job {
                     .map_err(|e| Error::spec(format!("spec.columns[{index}]"), e.to_string()))?;
             }
         }
-        let in_rows: BTreeSet<&str> = (names.iter().map(|(n, _)| *n))
-            .filter(|n| !self.constants.contains_key(*n))
-            .collect();
+        let in_rows: BTreeSet<&str> =
+            (names.iter().map(|(n, _)| *n)).filter(|n| !self.constants.contains_key(*n)).collect();
         let generated: BTreeSet<&str> = (self.columns.iter())
             .filter(|c| c.generated().is_some())
             .map(|c| c.name.as_str())
@@ -202,8 +215,12 @@ impl Job {
 
     /// Everything that decides a row's text beside its record: what may not change when a dataset is continued.
     pub fn recipe(&self, models: &Models) -> Value {
-        let columns: Vec<Value> =
-            self.columns.iter().zip(&self.spec.columns).map(|(c, spec)| column_recipe(c, spec, models)).collect();
+        let columns: Vec<Value> = self
+            .columns
+            .iter()
+            .zip(&self.spec.columns)
+            .map(|(c, spec)| column_recipe(c, spec, models))
+            .collect();
         json!({
             "version": 1,
             "offset": self.spec.source.offset,
@@ -248,7 +265,10 @@ fn attribute((index, spec): (usize, &AttributeSpec)) -> Result<Attribute, Error>
         },
         (None, Some(uniform)) => Distribution::Uniform { min: uniform.min, max: uniform.max },
         (None, None) => {
-            return Err(Error::spec(format!("spec.attributes[{index}]"), "needs choice or uniform"));
+            return Err(Error::spec(
+                format!("spec.attributes[{index}]"),
+                "needs choice or uniform",
+            ));
         }
     };
     Attribute::new(&spec.name, distribution)
@@ -274,7 +294,10 @@ fn compile_column(
             Error::spec(format!("{path}.modelRef"), "no model is named, here or in spec.modelRef")
         })?;
         let facts = models.facts(&model).ok_or_else(|| {
-            Error::spec(format!("{path}.modelRef"), format!("there is no ModelDeployment {model:?}"))
+            Error::spec(
+                format!("{path}.modelRef"),
+                format!("there is no ModelDeployment {model:?}"),
+            )
         })?;
         let chat = uses_chat(&path, column, facts.chat)?;
         let prompt = match (&column.messages, &column.prompt) {
@@ -282,11 +305,19 @@ fn compile_column(
                 messages
                     .iter()
                     .enumerate()
-                    .map(|(i, m)| Ok((m.role.as_str(), template(&format!("messages[{i}].content"), &m.content)?)))
+                    .map(|(i, m)| {
+                        Ok((
+                            m.role.as_str(),
+                            template(&format!("messages[{i}].content"), &m.content)?,
+                        ))
+                    })
                     .collect::<Result<_, Error>>()?,
             ),
             (None, Some(prompt)) if chat => {
-                let system = column.system.as_ref().map(|s| Ok::<_, Error>(("system", template("system", s)?)));
+                let system = column
+                    .system
+                    .as_ref()
+                    .map(|s| Ok::<_, Error>(("system", template("system", s)?)));
                 let turns = system.into_iter().chain([Ok(("user", template("prompt", prompt)?))]);
                 PromptTemplate::Chat(turns.collect::<Result<_, _>>()?)
             }

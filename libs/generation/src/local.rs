@@ -29,7 +29,8 @@ pub enum Verdict {
 impl Verdict {
     /// What a report means under the job's `onGateFailure`.
     pub fn of(job: &Job, report: &Report) -> Self {
-        let warn = job.spec.validation.as_ref().is_some_and(|v| v.on_gate_failure == OnGateFailure::Warn);
+        let warn =
+            job.spec.validation.as_ref().is_some_and(|v| v.on_gate_failure == OnGateFailure::Warn);
         if report.rows.accepted == 0 {
             Self::NoRows
         } else if report.gate_failed() && !warn {

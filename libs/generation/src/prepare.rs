@@ -126,7 +126,8 @@ pub fn prepare(
     let snapshot = writer.finish()?;
     let new = State { recipe, samples: job.samples };
     if state.as_ref() != Some(&new) {
-        let mut text = serde_json::to_vec_pretty(&new).map_err(|e| Error::Internal(e.to_string()))?;
+        let mut text =
+            serde_json::to_vec_pretty(&new).map_err(|e| Error::Internal(e.to_string()))?;
         text.push(b'\n');
         store.put(STATE, &text)?;
     }
@@ -168,9 +169,9 @@ impl FieldNames {
 
 fn load_state(store: &dyn Store) -> Result<Option<State>, Error> {
     match store.get(STATE) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| Error::Changed {
-            changes: vec![format!("{STATE} cannot be read ({e})")],
-        }),
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|e| Error::Changed { changes: vec![format!("{STATE} cannot be read ({e})")] }),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error.into()),
     }
@@ -225,7 +226,8 @@ mod tests {
     fn a_changed_recipe_is_refused_and_each_change_is_named() {
         let state = State { recipe: json!({"seed": 1, "columns": [{"name": "a"}]}), samples: 2 };
         assert!(check_state(&state, &json!({"seed": 1, "columns": [{"name": "a"}]}), 3).is_ok());
-        let error = check_state(&state, &json!({"seed": 2, "columns": [{"name": "b"}]}), 1).unwrap_err();
+        let error =
+            check_state(&state, &json!({"seed": 2, "columns": [{"name": "b"}]}), 1).unwrap_err();
         assert_eq!(
             error.to_string(),
             "the output was begun with other settings, so its rows cannot be kept: spec.seed: 1 → 2; \

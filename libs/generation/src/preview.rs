@@ -90,7 +90,8 @@ pub fn dry_run(job: Arc<Job>, models: Models, source: &Source) -> Result<DryRun,
             .collect(),
         ..DryRun::default()
     };
-    let per_row: u64 = generated.iter().map(|(_, g)| u64::from(g.sampling.max_tokens.unsigned_abs())).sum();
+    let per_row: u64 =
+        generated.iter().map(|(_, g)| u64::from(g.sampling.max_tokens.unsigned_abs())).sum();
     let maker = RowMaker { job: job.clone(), models, progress: Arc::new(Progress::default()) };
     for record in source.records(&job.spec.source)? {
         let record = record?;

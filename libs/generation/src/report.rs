@@ -165,7 +165,12 @@ impl Report {
         writeln!(out, "| requested | {} |", rows.requested)?;
         writeln!(out, "| accepted | {} |", rows.accepted)?;
         for rejection in &self.rejections {
-            writeln!(out, "| rejected by {} | {} |", escape_markdown(&rejection.filter), rejection.rows)?;
+            writeln!(
+                out,
+                "| rejected by {} | {} |",
+                escape_markdown(&rejection.filter),
+                rejection.rows
+            )?;
         }
         for failures in &self.failures {
             let first = escape_markdown(&failures.first);
@@ -177,19 +182,30 @@ impl Report {
             writeln!(out, "Model {name}, numerics `{numerics}`, digest `{}`.", model.digest)?;
         }
         if !self.scores.is_empty() {
-            writeln!(out, "\n## Scores\n\n| metric | column | value | gate | |\n|---|---|---:|---|---|")?;
+            writeln!(
+                out,
+                "\n## Scores\n\n| metric | column | value | gate | |\n|---|---|---:|---|---|"
+            )?;
         }
         for score in &self.scores {
             let column = escape_markdown(score.column.as_deref().unwrap_or(""));
             let (gate, passed) = score.gate_cells();
-            writeln!(out, "| {} | {column} | {} | {gate} | {passed} |", score.metric, score.value_cell())?;
+            writeln!(
+                out,
+                "| {} | {column} | {} | {gate} | {passed} |",
+                score.metric,
+                score.value_cell()
+            )?;
         }
         self.write_details(out)
     }
 
     fn write_details(&self, out: &mut String) -> std::fmt::Result {
         if !self.distributions.is_empty() {
-            writeln!(out, "\n## Distributions\n\n| metric | column | mean | min | p05 | p50 | p95 | max |")?;
+            writeln!(
+                out,
+                "\n## Distributions\n\n| metric | column | mean | min | p05 | p50 | p95 | max |"
+            )?;
             writeln!(out, "|---|---|---:|---:|---:|---:|---:|---:|")?;
         }
         for NamedDistribution { metric, column, distribution: d } in &self.distributions {

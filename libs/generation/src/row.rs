@@ -51,7 +51,11 @@ impl RowMaker {
     }
 
     fn draw(&self, id: RowId) -> Record {
-        self.job.attributes.iter().map(|a| (a.name().to_owned(), a.draw(self.job.seed, id))).collect()
+        self.job
+            .attributes
+            .iter()
+            .map(|a| (a.name().to_owned(), a.draw(self.job.seed, id)))
+            .collect()
     }
 
     async fn columns(&self, row: &mut Row) -> Result<Option<Failure>, Error> {
@@ -100,7 +104,8 @@ impl RowMaker {
                 Progress::add(&self.progress.prompt_tokens, done.prompt_tokens);
                 Progress::add(&self.progress.completion_tokens, done.completion_tokens);
                 row.meta.finish_reasons.insert(column.name.clone(), done.finish_reason.to_owned());
-                let tokens = Tokens { prompt: done.prompt_tokens, completion: done.completion_tokens };
+                let tokens =
+                    Tokens { prompt: done.prompt_tokens, completion: done.completion_tokens };
                 row.meta.tokens.insert(column.name.clone(), tokens);
                 Ok(Ok(json!(done.text)))
             }
@@ -141,7 +146,11 @@ impl RowMaker {
         Ok(prompt)
     }
 
-    fn render(&self, template: &textnlp_dataset::template::Template, row: &Row) -> Result<String, String> {
+    fn render(
+        &self,
+        template: &textnlp_dataset::template::Template,
+        row: &Row,
+    ) -> Result<String, String> {
         template
             .render(&[&self.job.constants, &row.fields, &row.attributes, &row.columns])
             .map_err(|e| e.to_string())

@@ -100,7 +100,9 @@ impl Run<'_> {
         }
         match failed {
             Some(error) => Err(error),
-            None if options.cancel.is_cancelled() && !self.feed.is_done() => Err(Error::Interrupted),
+            None if options.cancel.is_cancelled() && !self.feed.is_done() => {
+                Err(Error::Interrupted)
+            }
             None => Ok(()),
         }
     }

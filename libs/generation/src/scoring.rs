@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
-use textnlp_crds::validation::{Filter as FilterSpec, Gate as GateSpec, MetricName, MetricParams, Validation};
+use textnlp_crds::validation::{
+    Filter as FilterSpec, Gate as GateSpec, MetricName, MetricParams, Validation,
+};
 use textnlp_dataset::manifest::RowCounts;
 use textnlp_dataset::{Outcome, Record, Row};
 use textnlp_validation::{
-    Accumulator, Counts, DatasetScore, Expression, Filter, Gate, Metric, ParamError, Range, RowError, Sample,
-    Stat, TextMetric, registry,
+    Accumulator, Counts, DatasetScore, Expression, Filter, Gate, Metric, ParamError, Range,
+    RowError, Sample, Stat, TextMetric, registry,
 };
 
 use crate::error::Error;
@@ -91,7 +93,8 @@ impl Scoring {
         let Some(spec) = spec else { return Ok(scoring) };
         for (index, metric) in spec.metrics.iter().enumerate() {
             let path = format!("spec.validation.metrics[{index}]");
-            let target = Target { path, column: metric.column.clone(), reference: metric.reference.clone() };
+            let target =
+                Target { path, column: metric.column.clone(), reference: metric.reference.clone() };
             scoring.measure(target, metric.metric, metric.params.as_ref(), true)?;
         }
         for (index, filter) in spec.filters.iter().enumerate() {
@@ -115,7 +118,8 @@ impl Scoring {
         let metric = build(&target.path, name, &params)?;
         let same = self.measures.iter().position(|m| {
             m.metric.info().name == metric.info().name
-                && (&m.target.column, &m.target.reference, &m.params) == (&target.column, &target.reference, &params)
+                && (&m.target.column, &m.target.reference, &m.params)
+                    == (&target.column, &target.reference, &params)
         });
         Ok(same.unwrap_or_else(|| {
             self.measures.push(Measure { target, metric, params, listed });
@@ -125,14 +129,18 @@ impl Scoring {
 
     fn gate(&mut self, index: usize, spec: &GateSpec) -> Result<(), Error> {
         let path = format!("spec.validation.gates[{index}]");
-        let target =
-            Target { path: path.clone(), column: spec.column.clone(), reference: spec.reference.clone() };
+        let target = Target {
+            path: path.clone(),
+            column: spec.column.clone(),
+            reference: spec.reference.clone(),
+        };
         let measure = self.measure(target, spec.metric, spec.params.as_ref(), false)?;
         let located = |e: ParamError| param_error(&path, e);
         let range = Range::new(spec.min, spec.max).map_err(located)?;
         let stat = spec.stat.map(|stat| stat_name(stat));
         let parsed = stat.as_deref().map(Stat::parse).transpose().map_err(located)?;
-        let gate = Gate::new(self.measures[measure].metric.info(), range, parsed).map_err(located)?;
+        let gate =
+            Gate::new(self.measures[measure].metric.info(), range, parsed).map_err(located)?;
         self.gates.push(NamedGate { measure, gate, range, stat });
         Ok(())
     }
@@ -143,14 +151,19 @@ impl Scoring {
     }
 
     /// Checks that what is read is there: `fields` are in every row, `generated` are a model's columns.
-    pub fn check_fields(&self, fields: &BTreeSet<&str>, generated: &BTreeSet<&str>) -> Result<(), Error> {
+    pub fn check_fields(
+        &self,
+        fields: &BTreeSet<&str>,
+        generated: &BTreeSet<&str>,
+    ) -> Result<(), Error> {
         let measures = self.measures.iter().map(|m| (&m.target, m.metric.info().name));
         let filters = self.filters.iter().filter_map(|f| Some((&f.target, f.metric?)));
         for (target, metric) in measures.chain(filters) {
             for (field, name) in [("column", &target.column), ("reference", &target.reference)] {
                 let Some(name) = name else { continue };
                 if !fields.contains(name.as_str()) {
-                    let message = format!("no row has a field {name:?}; there are {}", list(fields));
+                    let message =
+                        format!("no row has a field {name:?}; there are {}", list(fields));
                     return Err(Error::spec(format!("{}.{field}", target.path), message));
                 }
             }
@@ -212,7 +225,8 @@ impl Scoring {
 
     fn score_name(&self, measure: &Measure) -> String {
         let name = measure.metric.info().name;
-        let twins = self.measures.iter().filter(|m| m.listed && m.metric.info().name == name).count();
+        let twins =
+            self.measures.iter().filter(|m| m.listed && m.metric.info().name == name).count();
         match (&measure.target.column, twins) {
             (Some(column), 2..) => format!("{name}:{column}"),
             _ => name.to_owned(),
@@ -263,8 +277,13 @@ impl Scorer<'_> {
             rejected: rows.rejected,
             failed: rows.failed,
         };
-        let found: Vec<Option<DatasetScore>> =
-            self.scoring.measures.iter().zip(&self.accumulators).map(|(m, a)| score(m, a.as_ref(), &counts)).collect();
+        let found: Vec<Option<DatasetScore>> = self
+            .scoring
+            .measures
+            .iter()
+            .zip(&self.accumulators)
+            .map(|(m, a)| score(m, a.as_ref(), &counts))
+            .collect();
         let mut scores = Vec::new();
         let mut distributions = Vec::new();
         for (index, (measure, found)) in self.scoring.measures.iter().zip(&found).enumerate() {
@@ -285,7 +304,11 @@ impl Scorer<'_> {
     }
 }
 
-fn score(measure: &Measure, accumulator: Option<&Accumulator>, counts: &Counts) -> Option<DatasetScore> {
+fn score(
+    measure: &Measure,
+    accumulator: Option<&Accumulator>,
+    counts: &Counts,
+) -> Option<DatasetScore> {
     match &measure.metric {
         Metric::Text(_) => accumulator.and_then(Accumulator::score),
         Metric::Count(metric) => metric.score(counts).map(|value| DatasetScore {
@@ -317,7 +340,11 @@ fn line(measure: &Measure, found: Option<&DatasetScore>, gate: Option<&NamedGate
 
 fn compile_filter(index: usize, spec: &FilterSpec) -> Result<NamedFilter, Error> {
     let path = format!("spec.validation.filters[{index}]");
-    let target = Target { path: path.clone(), column: spec.column.clone(), reference: spec.reference.clone() };
+    let target = Target {
+        path: path.clone(),
+        column: spec.column.clone(),
+        reference: spec.reference.clone(),
+    };
     let filter = match (&spec.expression, spec.metric) {
         (Some(expression), _) => Filter::Expression(
             Expression::compile(expression)
@@ -330,7 +357,12 @@ fn compile_filter(index: usize, spec: &FilterSpec) -> Result<NamedFilter, Error>
         }
         (None, None) => return Err(Error::spec(path, "needs metric or expression")),
     };
-    Ok(NamedFilter { name: spec.name.clone(), target, filter, metric: spec.metric.map(MetricName::as_str) })
+    Ok(NamedFilter {
+        name: spec.name.clone(),
+        target,
+        filter,
+        metric: spec.metric.map(MetricName::as_str),
+    })
 }
 
 fn build(path: &str, name: MetricName, params: &Value) -> Result<Metric, Error> {
@@ -338,7 +370,10 @@ fn build(path: &str, name: MetricName, params: &Value) -> Result<Metric, Error> 
 }
 
 fn param_error(path: &str, error: ParamError) -> Error {
-    Error::spec(format!("{path}.{}", error.field), format!("found {}; allowed: {}", error.found, error.allowed))
+    Error::spec(
+        format!("{path}.{}", error.field),
+        format!("found {}; allowed: {}", error.found, error.allowed),
+    )
 }
 
 fn params_value(params: Option<&MetricParams>) -> Value {

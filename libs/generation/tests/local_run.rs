@@ -93,7 +93,8 @@ fn every_row_ends_in_exactly_one_file_and_the_counts_balance() {
     all.extend(ids(directory.path(), "rejected.jsonl"));
     all.extend(ids(directory.path(), "failed.jsonl"));
     all.sort();
-    let mut expected: Vec<String> = (0..50).flat_map(|r| (0..3).map(move |s| format!("{r}-{s}"))).collect();
+    let mut expected: Vec<String> =
+        (0..50).flat_map(|r| (0..3).map(move |s| format!("{r}-{s}"))).collect();
     expected.sort();
     assert_eq!(all, expected);
     assert_eq!(finished.report.rejections[0].filter, "long");
@@ -239,9 +240,9 @@ fn a_source_that_changed_since_the_run_began_is_refused() {
 fn a_row_that_fails_is_kept_with_its_reason_and_the_others_finish() {
     let directory = tempfile::tempdir().unwrap();
     let mut value = spec_value(4, 1);
-    value["source"]["inline"]["records"] =
-        json!([{"product": "kettle"}, {"product": "refuse"}, {"product": "a\u{0}b"}, {"product": "lamp"}]);
-    value["validation"] = json!({"gates": [{"metric": "failedRate", "max": 0.4}], "onGateFailure": "Warn"});
+    value["source"]["inline"]["records"] = json!([{"product": "kettle"}, {"product": "refuse"}, {"product": "a\u{0}b"}, {"product": "lamp"}]);
+    value["validation"] =
+        json!({"gates": [{"metric": "failedRate", "max": 0.4}], "onGateFailure": "Warn"});
     let (finished, _) = Run::new(directory.path(), value.clone()).go().unwrap();
     let rows = finished.report.rows;
     assert_eq!((rows.accepted, rows.rejected, rows.failed), (2, 0, 2));
@@ -279,9 +280,15 @@ fn mistakes_that_the_source_reveals_are_named_before_the_model_is_asked() {
     };
     check(&|v| v["columns"][1]["prompt"] = json!("{{ prodct }}"), "spec.columns[1]");
     check(&|v| v["columns"][1]["prompt"] = json!("{{ prodct }}"), "product");
-    check(&|v| v["columns"][0] = json!({"name": "product", "value": "x"}), "is the name of a field of the source too");
+    check(
+        &|v| v["columns"][0] = json!({"name": "product", "value": "x"}),
+        "is the name of a field of the source too",
+    );
     check(&|v| v["constants"] = json!({"product": 1}), "spec.constants.product");
-    check(&|v| v["validation"]["metrics"][0]["column"] = json!("tickt"), "spec.validation.metrics[0].column");
+    check(
+        &|v| v["validation"]["metrics"][0]["column"] = json!("tickt"),
+        "spec.validation.metrics[0].column",
+    );
     check(&|v| v["output"]["fields"] = json!(["ticket", "nothing"]), "spec.output.fields[1]");
     check(
         &|v| v["validation"]["metrics"][0] = json!({"metric": "tokenCount", "column": "subject"}),

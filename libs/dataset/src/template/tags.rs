@@ -139,11 +139,16 @@ impl<'s> Tag<'s> {
         for (at, word) in words(self.text).filter(|(at, _)| !self.is_quoted(*at)) {
             let between = self.text[previous.0 + previous.1.len()..at].trim();
             let first = previous.1.is_empty();
-            if between.ends_with('|') || (previous.1 == "filter" && self.word() == "filter" && between.is_empty()) {
+            if between.ends_with('|')
+                || (previous.1 == "filter" && self.word() == "filter" && between.is_empty())
+            {
                 uses.push((Use::Filter(word), self.offset + at));
             } else if !first && between.is_empty() && previous.1 == "is" && word != "not" {
                 uses.push((Use::Test(word), self.offset + at));
-            } else if between.is_empty() && previous.1 == "not" && self.text[..previous.0].trim_end().ends_with(" is") {
+            } else if between.is_empty()
+                && previous.1 == "not"
+                && self.text[..previous.0].trim_end().ends_with(" is")
+            {
                 uses.push((Use::Test(word), self.offset + at));
             }
             previous = (at, word);
@@ -220,11 +225,18 @@ mod tests {
 
     #[test]
     fn filters_and_tests_are_found_outside_of_strings() {
-        let uses = |source| scan(source).iter().flat_map(Tag::uses).map(|(u, _)| u).collect::<Vec<_>>();
+        let uses =
+            |source| scan(source).iter().flat_map(Tag::uses).map(|(u, _)| u).collect::<Vec<_>>();
         use Use::{Filter, Test};
-        assert_eq!(uses("{{ a | upper|join('| x', b|trim) }}"), [Filter("upper"), Filter("join"), Filter("trim")]);
+        assert_eq!(
+            uses("{{ a | upper|join('| x', b|trim) }}"),
+            [Filter("upper"), Filter("join"), Filter("trim")]
+        );
         assert_eq!(uses("{% if a is defined and b is not odd %}"), [Test("defined"), Test("odd")]);
-        assert_eq!(uses("{% filter upper %}{{ x.is }}{{ 'a is b' }}{% endfilter %}"), [Filter("upper")]);
+        assert_eq!(
+            uses("{% filter upper %}{{ x.is }}{{ 'a is b' }}{% endfilter %}"),
+            [Filter("upper")]
+        );
     }
 
     #[test]

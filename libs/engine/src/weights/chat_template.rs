@@ -14,11 +14,9 @@ pub(super) fn from_directory(
     if let Some((path, bytes)) = file {
         return match std::str::from_utf8(bytes) {
             Ok(text) => Ok(Some(text.to_owned())),
-            Err(error) => Err(WeightsError::damaged(
-                path,
-                error.valid_up_to() as u64,
-                "it is not UTF-8",
-            )),
+            Err(error) => {
+                Err(WeightsError::damaged(path, error.valid_up_to() as u64, "it is not UTF-8"))
+            }
         };
     }
     let Some(config) = tokenizer_config else {

@@ -30,11 +30,8 @@ impl Checkpoint {
                 encoding_of(self.source.name(), tensor)?;
             }
         }
-        let used: HashSet<&str> = self
-            .used_tensors(config)
-            .iter()
-            .map(|tensor| tensor.name.as_str())
-            .collect();
+        let used: HashSet<&str> =
+            self.used_tensors(config).iter().map(|tensor| tensor.name.as_str()).collect();
         let unexpected = self.tensors.iter().find(|tensor| {
             !used.contains(tensor.name.as_str())
                 && !self.naming.is_redundant(&tensor.name, self.tied)
@@ -43,11 +40,7 @@ impl Checkpoint {
             None => Ok(()),
             Some(tensor) => {
                 let reason = "no supported model of this architecture has it; the results would be wrong without it";
-                Err(WeightsError::tensor(
-                    self.source.name(),
-                    &tensor.name,
-                    reason,
-                ))
+                Err(WeightsError::tensor(self.source.name(), &tensor.name, reason))
             }
         }
     }
@@ -55,22 +48,15 @@ impl Checkpoint {
     /// The tensors that the model uses, each once, in the order of their roles.
     pub(super) fn used_tensors(&self, config: &ModelConfig) -> Vec<&TensorInfo> {
         let mut seen = HashSet::new();
-        let places = TensorRole::all(config)
-            .into_iter()
-            .filter_map(|role| self.place(role, config));
+        let places =
+            TensorRole::all(config).into_iter().filter_map(|role| self.place(role, config));
         let stored = places.filter_map(|place| self.tensors.get(&place.name));
-        stored
-            .filter(|tensor| seen.insert(tensor.name.as_str()))
-            .collect()
+        stored.filter(|tensor| seen.insert(tensor.name.as_str())).collect()
     }
 
     /// Where a role lies; `None` if the model has no such tensor.
     fn place(&self, role: TensorRole, config: &ModelConfig) -> Option<Place> {
-        if role == TensorRole::Head && self.tied {
-            None
-        } else {
-            self.naming.place(role, config)
-        }
+        if role == TensorRole::Head && self.tied { None } else { self.naming.place(role, config) }
     }
 
     /// Reads a role's tensor; `None` if the model has none.
@@ -90,11 +76,7 @@ impl Checkpoint {
         match place.layout {
             Layout::Same => self.elements(tensor, 0..rows * columns, &mut data)?,
             Layout::Rows { range, .. } => {
-                let width = if matches!(shape, Shape::Vector(_)) {
-                    1
-                } else {
-                    columns
-                };
+                let width = if matches!(shape, Shape::Vector(_)) { 1 } else { columns };
                 self.elements(tensor, range.start * width..range.end * width, &mut data)?;
             }
             Layout::Interleaved { heads } => {
@@ -104,11 +86,7 @@ impl Checkpoint {
                 self.read_columns(tensor, range, total, columns, &mut data)?
             }
         }
-        Ok(Some(Matrix {
-            rows,
-            columns,
-            data,
-        }))
+        Ok(Some(Matrix { rows, columns, data }))
     }
 
     /// Head by head: stored row `2j + s` becomes row `s·head_dim/2 + j`.
@@ -163,12 +141,7 @@ impl Checkpoint {
         run: Range<usize>,
         values: &mut [f32],
     ) -> Result<(), WeightsError> {
-        read_elements(
-            self.source.as_ref(),
-            tensor,
-            run.start as u64..run.end as u64,
-            values,
-        )
+        read_elements(self.source.as_ref(), tensor, run.start as u64..run.end as u64, values)
     }
 
     /// The stored tensor of a role, its shape checked; `None` if the model has none.
@@ -181,23 +154,13 @@ impl Checkpoint {
             return Ok(None);
         };
         let Some(tensor) = self.tensors.get(&place.name) else {
-            return Err(WeightsError::tensor(
-                self.source.name(),
-                &place.name,
-                "missing",
-            ));
+            return Err(WeightsError::tensor(self.source.name(), &place.name, "missing"));
         };
         let expected = stored_shape(shape, &place.layout);
         if tensor.shape != expected {
-            let reason = format!(
-                "has shape {:?}, but the configuration says {expected:?}",
-                tensor.shape
-            );
-            return Err(WeightsError::tensor(
-                self.source.name(),
-                &place.name,
-                reason,
-            ));
+            let reason =
+                format!("has shape {:?}, but the configuration says {expected:?}", tensor.shape);
+            return Err(WeightsError::tensor(self.source.name(), &place.name, reason));
         }
         Ok(Some((tensor, place, shape)))
     }
@@ -213,8 +176,5 @@ fn stored_shape(shape: Shape, layout: &Layout) -> Vec<u64> {
             vec![rows, columns]
         }
     };
-    dimensions
-        .into_iter()
-        .map(|dimension| dimension as u64)
-        .collect()
+    dimensions.into_iter().map(|dimension| dimension as u64).collect()
 }

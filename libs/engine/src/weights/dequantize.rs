@@ -77,12 +77,12 @@ pub fn dequantize(encoding: Encoding, bytes: &[u8], values: &mut [f32]) -> usize
     let blocks =
         (bytes.len() / encoding.block_bytes()).min(values.len() / encoding.block_elements());
     match encoding {
-        Encoding::F32 => decode::<4, 1>(bytes, values, |block, out| {
-            out[0] = f32::from_le_bytes(*block)
-        }),
-        Encoding::F16 => decode::<2, 1>(bytes, values, |block, out| {
-            out[0] = f16::from_le_bytes(*block).to_f32()
-        }),
+        Encoding::F32 => {
+            decode::<4, 1>(bytes, values, |block, out| out[0] = f32::from_le_bytes(*block))
+        }
+        Encoding::F16 => {
+            decode::<2, 1>(bytes, values, |block, out| out[0] = f16::from_le_bytes(*block).to_f32())
+        }
         Encoding::BF16 => decode::<2, 1>(bytes, values, |block, out| {
             out[0] = bf16::from_le_bytes(*block).to_f32()
         }),

@@ -38,19 +38,15 @@ pub(super) fn sha256(bytes: &[u8]) -> String {
 
 /// The digest of parts `(role, SHA-256 as hex)`.
 pub(super) fn of_parts(parts: &[(String, String)]) -> String {
-    let mut lines: Vec<String> = parts
-        .iter()
-        .map(|(role, hash)| format!("{role} {hash}\n"))
-        .collect();
+    let mut lines: Vec<String> =
+        parts.iter().map(|(role, hash)| format!("{role} {hash}\n")).collect();
     lines.sort_unstable();
     format!("sha256:{}", sha256(lines.concat().as_bytes()))
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
-            text
-        })
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
+        text
+    })
 }

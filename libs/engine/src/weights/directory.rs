@@ -18,27 +18,14 @@ const SHARDED: &str = "its weights are split over several safetensors files, whi
 /// Opens a file or a directory.
 pub(super) fn open(path: &Path) -> Result<ModelFiles, WeightsError> {
     let shown = path.display().to_string();
-    let metadata = fs::metadata(path).map_err(|source| WeightsError::Io {
-        path: shown,
-        source,
-    })?;
-    if metadata.is_dir() {
-        open_file(&weights_in(path)?)
-    } else {
-        open_file(path)
-    }
+    let metadata = fs::metadata(path).map_err(|source| WeightsError::Io { path: shown, source })?;
+    if metadata.is_dir() { open_file(&weights_in(path)?) } else { open_file(path) }
 }
 
 fn open_file(path: &Path) -> Result<ModelFiles, WeightsError> {
-    let name = path
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    let not_a_model = |reason: String| WeightsError::NotAModel {
-        path: path.display().to_string(),
-        reason,
-    };
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let not_a_model =
+        |reason: String| WeightsError::NotAModel { path: path.display().to_string(), reason };
     if name.ends_with(".safetensors.index.json") {
         return Err(not_a_model(SHARDED.to_owned()));
     }
@@ -54,23 +41,15 @@ fn open_file(path: &Path) -> Result<ModelFiles, WeightsError> {
     } else if is_pickle_name(&name) {
         Err(not_a_model(magic::PICKLE_REFUSED.to_owned()))
     } else {
-        Err(not_a_model(format!(
-            "{ACCEPTED}, but {}",
-            magic::describe(&start)
-        )))
+        Err(not_a_model(format!("{ACCEPTED}, but {}", magic::describe(&start))))
     }
 }
 
 /// The one weights file of a directory.
 fn weights_in(directory: &Path) -> Result<PathBuf, WeightsError> {
     let names = file_names(directory)?;
-    let ending = |end: &str| {
-        names
-            .iter()
-            .filter(|name| name.ends_with(end))
-            .cloned()
-            .collect::<Vec<_>>()
-    };
+    let ending =
+        |end: &str| names.iter().filter(|name| name.ends_with(end)).cloned().collect::<Vec<_>>();
     let (ggufs, mut safetensors) = (ending(".gguf"), ending(".safetensors"));
     let sharded = !ending(".safetensors.index.json").is_empty();
     if safetensors.iter().any(|name| name == "model.safetensors") {
@@ -84,17 +63,9 @@ fn weights_in(directory: &Path) -> Result<PathBuf, WeightsError> {
         [] if names.iter().any(|name| is_pickle_name(name)) => {
             Err(not_a_model(directory, magic::PICKLE_REFUSED))
         }
-        [] => Err(not_a_model(
-            directory,
-            &format!("{ACCEPTED}, but the directory holds neither"),
-        )),
+        [] => Err(not_a_model(directory, &format!("{ACCEPTED}, but the directory holds neither"))),
         several => {
-            let shown = several
-                .iter()
-                .take(5)
-                .cloned()
-                .collect::<Vec<_>>()
-                .join(", ");
+            let shown = several.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
             let more = if several.len() > 5 { " …" } else { "" };
             Err(not_a_model(
                 directory,
@@ -105,33 +76,19 @@ fn weights_in(directory: &Path) -> Result<PathBuf, WeightsError> {
 }
 
 fn file_names(directory: &Path) -> Result<Vec<String>, WeightsError> {
-    let io_error = |source| WeightsError::Io {
-        path: directory.display().to_string(),
-        source,
-    };
+    let io_error = |source| WeightsError::Io { path: directory.display().to_string(), source };
     let mut names = Vec::new();
     for entry in fs::read_dir(directory).map_err(io_error)? {
-        names.push(
-            entry
-                .map_err(io_error)?
-                .file_name()
-                .to_string_lossy()
-                .into_owned(),
-        );
+        names.push(entry.map_err(io_error)?.file_name().to_string_lossy().into_owned());
     }
     names.sort_unstable();
     Ok(names)
 }
 
 fn is_pickle_name(name: &str) -> bool {
-    [".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"]
-        .iter()
-        .any(|end| name.ends_with(end))
+    [".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"].iter().any(|end| name.ends_with(end))
 }
 
 fn not_a_model(path: &Path, reason: &str) -> WeightsError {
-    WeightsError::NotAModel {
-        path: path.display().to_string(),
-        reason: reason.to_owned(),
-    }
+    WeightsError::NotAModel { path: path.display().to_string(), reason: reason.to_owned() }
 }

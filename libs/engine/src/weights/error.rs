@@ -79,28 +79,16 @@ impl WeightsError {
 
     pub(super) fn config(file: &str, key: &str, reason: impl Into<String>) -> WeightsError {
         let (key, reason) = (printable(key), printable(&reason.into()));
-        WeightsError::Config {
-            file: file.to_owned(),
-            key,
-            reason,
-        }
+        WeightsError::Config { file: file.to_owned(), key, reason }
     }
 
     pub(super) fn tensor(file: &str, tensor: &str, reason: impl Into<String>) -> WeightsError {
         let (tensor, reason) = (printable(tensor), printable(&reason.into()));
-        WeightsError::Tensor {
-            file: file.to_owned(),
-            tensor,
-            reason,
-        }
+        WeightsError::Tensor { file: file.to_owned(), tensor, reason }
     }
 
     pub(super) fn damaged(file: &str, offset: u64, reason: impl Into<String>) -> WeightsError {
-        WeightsError::Damaged {
-            file: file.to_owned(),
-            offset,
-            reason: printable(&reason.into()),
-        }
+        WeightsError::Damaged { file: file.to_owned(), offset, reason: printable(&reason.into()) }
     }
 }
 

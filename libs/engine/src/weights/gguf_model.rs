@@ -17,9 +17,7 @@ pub(super) fn open(source: Arc<dyn ReadAt>) -> Result<ModelFiles, WeightsError> 
     let metadata = gguf.metadata();
     let tokenizer = tokenizer(metadata, config.vocab_size)?;
     let special_tokens = special_tokens::from_gguf(metadata, &tokenizer, config.vocab_size)?;
-    let chat_template = metadata
-        .string("tokenizer.chat_template")?
-        .map(str::to_owned);
+    let chat_template = metadata.string("tokenizer.chat_template")?.map(str::to_owned);
     let checkpoint = Checkpoint {
         source: source.clone(),
         tensors: gguf.tensors().clone(),
@@ -31,11 +29,8 @@ pub(super) fn open(source: Arc<dyn ReadAt>) -> Result<ModelFiles, WeightsError> 
     };
     let summary = tokenizer_summary(&tokenizer);
     let no_tokenizer = tokenizer.model.is_empty();
-    let tokenizer = if no_tokenizer {
-        TokenizerSource::Missing
-    } else {
-        TokenizerSource::Gguf(tokenizer)
-    };
+    let tokenizer =
+        if no_tokenizer { TokenizerSource::Missing } else { TokenizerSource::Gguf(tokenizer) };
     ModelFiles::checked(Parts {
         format: Format::Gguf,
         checkpoint,
@@ -63,40 +58,26 @@ fn refuse_split(metadata: &Metadata) -> Result<(), WeightsError> {
 
 fn tokenizer_summary(tokenizer: &GgufTokenizer) -> (String, u64) {
     let pre = tokenizer.pre.as_ref().map(|pre| format!(" ({pre})"));
-    (
-        format!("{}{}", tokenizer.model, pre.unwrap_or_default()),
-        tokenizer.tokens.len() as u64,
-    )
+    (format!("{}{}", tokenizer.model, pre.unwrap_or_default()), tokenizer.tokens.len() as u64)
 }
 
 /// `tokenizer.ggml.*`; without `tokenizer.ggml.model` there is none.
 fn tokenizer(metadata: &Metadata, vocab_size: usize) -> Result<GgufTokenizer, WeightsError> {
-    let Some(model) = metadata
-        .string("tokenizer.ggml.model")?
-        .filter(|model| *model != "no_vocab")
+    let Some(model) = metadata.string("tokenizer.ggml.model")?.filter(|model| *model != "no_vocab")
     else {
         return Ok(GgufTokenizer::default());
     };
     let key = "tokenizer.ggml.tokens";
-    let tokens = metadata
-        .strings(key)?
-        .ok_or_else(|| metadata.missing(key))?
-        .to_vec();
+    let tokens = metadata.strings(key)?.ok_or_else(|| metadata.missing(key))?.to_vec();
     if tokens.len() > vocab_size {
-        let reason = format!(
-            "has {} tokens, but the token embedding only {vocab_size} rows",
-            tokens.len()
-        );
+        let reason =
+            format!("has {} tokens, but the token embedding only {vocab_size} rows", tokens.len());
         return Err(WeightsError::config(metadata.file(), key, reason));
     }
     let key = "tokenizer.ggml.token_type";
     let token_types = metadata.integers(key)?.unwrap_or_default();
     if !token_types.is_empty() && token_types.len() != tokens.len() {
-        let reason = format!(
-            "has {} types for {} tokens",
-            token_types.len(),
-            tokens.len()
-        );
+        let reason = format!("has {} types for {} tokens", token_types.len(), tokens.len());
         return Err(WeightsError::config(metadata.file(), key, reason));
     }
     Ok(GgufTokenizer {
@@ -104,9 +85,6 @@ fn tokenizer(metadata: &Metadata, vocab_size: usize) -> Result<GgufTokenizer, We
         pre: metadata.string("tokenizer.ggml.pre")?.map(str::to_owned),
         tokens,
         token_types,
-        merges: metadata
-            .strings("tokenizer.ggml.merges")?
-            .unwrap_or_default()
-            .to_vec(),
+        merges: metadata.strings("tokenizer.ggml.merges")?.unwrap_or_default().to_vec(),
     })
 }

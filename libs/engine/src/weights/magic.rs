@@ -11,9 +11,7 @@ pub(super) const PICKLE_REFUSED: &str = "pickle checkpoints run code when they a
 
 /// Says what a file is by its first bytes, as the end of a sentence that starts with "it should …, but".
 pub(super) fn describe(start: &[u8]) -> String {
-    let text = String::from_utf8_lossy(start)
-        .trim_start()
-        .to_ascii_lowercase();
+    let text = String::from_utf8_lossy(start).trim_start().to_ascii_lowercase();
     if start.is_empty() {
         "it is empty".to_owned()
     } else if is_pickle(start) {
@@ -43,11 +41,7 @@ pub(super) fn describe(start: &[u8]) -> String {
     } else {
         format!(
             "it begins with {}",
-            start
-                .iter()
-                .take(4)
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<String>()
+            start.iter().take(4).map(|byte| format!("{byte:02x}")).collect::<String>()
         )
     }
 }

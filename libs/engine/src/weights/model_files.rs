@@ -125,12 +125,7 @@ impl ModelFiles {
 
     /// What `textnlp model inspect` shows.
     pub fn summary(&self) -> ModelSummary {
-        let Parts {
-            format,
-            checkpoint,
-            config,
-            ..
-        } = &self.parts;
+        let Parts { format, checkpoint, config, .. } = &self.parts;
         let used = checkpoint.used_tensors(config);
         let mut tensor_types = BTreeMap::new();
         for tensor in &used {

@@ -107,11 +107,7 @@ impl LayerTensor {
         let key = config.kv_heads * config.head_dim;
         let gpt2 = config.architecture == Architecture::Gpt2;
         let bias = |length| {
-            if gpt2 {
-                Some(Shape::Vector(length))
-            } else {
-                None
-            }
+            if gpt2 { Some(Shape::Vector(length)) } else { None }
         };
         let matrix = |rows, columns| Some(Shape::Matrix { rows, columns });
         match self {
@@ -152,10 +148,7 @@ impl Naming {
             (Naming::HfGpt2 { prefix }, role) => hf_gpt2(role, prefix)?,
             (Naming::GgufLlama | Naming::GgufGpt2, role) => self.gguf(role)?,
         };
-        Some(Place {
-            name,
-            layout: self.layout(role, shape, config),
-        })
+        Some(Place { name, layout: self.layout(role, shape, config) })
     }
 
     fn layout(self, role: TensorRole, shape: Shape, config: &ModelConfig) -> Layout {
@@ -163,28 +156,23 @@ impl Naming {
             return Layout::Same;
         };
         let hidden = config.hidden_size;
-        let third = tensor
-            .third()
-            .map(|third| third * hidden..(third + 1) * hidden);
+        let third = tensor.third().map(|third| third * hidden..(third + 1) * hidden);
         match (self, shape, third) {
-            (Naming::GgufLlama, _, _) if tensor == LayerTensor::Query => Layout::Interleaved {
-                heads: config.heads,
-            },
-            (Naming::GgufLlama, _, _) if tensor == LayerTensor::Key => Layout::Interleaved {
-                heads: config.kv_heads,
-            },
-            (Naming::HfGpt2 { .. }, Shape::Matrix { .. }, Some(range)) => Layout::Columns {
-                range,
-                total: 3 * hidden,
-            },
-            (Naming::HfGpt2 { .. }, Shape::Matrix { rows, .. }, None) => Layout::Columns {
-                range: 0..rows,
-                total: rows,
-            },
-            (Naming::HfGpt2 { .. } | Naming::GgufGpt2, _, Some(range)) => Layout::Rows {
-                range,
-                total: 3 * hidden,
-            },
+            (Naming::GgufLlama, _, _) if tensor == LayerTensor::Query => {
+                Layout::Interleaved { heads: config.heads }
+            }
+            (Naming::GgufLlama, _, _) if tensor == LayerTensor::Key => {
+                Layout::Interleaved { heads: config.kv_heads }
+            }
+            (Naming::HfGpt2 { .. }, Shape::Matrix { .. }, Some(range)) => {
+                Layout::Columns { range, total: 3 * hidden }
+            }
+            (Naming::HfGpt2 { .. }, Shape::Matrix { rows, .. }, None) => {
+                Layout::Columns { range: 0..rows, total: rows }
+            }
+            (Naming::HfGpt2 { .. } | Naming::GgufGpt2, _, Some(range)) => {
+                Layout::Rows { range, total: 3 * hidden }
+            }
             _ => Layout::Same,
         }
     }

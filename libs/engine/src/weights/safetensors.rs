@@ -41,21 +41,13 @@ impl SafeTensors {
         let mut tensors = TensorTable::default();
         let mut end = 0;
         for (name, info) in &entries {
-            let elements = info
-                .shape
-                .iter()
-                .map(|&dimension| dimension as u64)
-                .product(); // checked by the crate
+            let elements = info.shape.iter().map(|&dimension| dimension as u64).product(); // checked by the crate
             let (first, last) = (info.data_offsets.0 as u64, info.data_offsets.1 as u64);
             end = end.max(last);
             tensors.insert(TensorInfo {
                 name: name.clone(),
                 element: element_type(info.dtype),
-                shape: info
-                    .shape
-                    .iter()
-                    .map(|&dimension| dimension as u64)
-                    .collect(),
+                shape: info.shape.iter().map(|&dimension| dimension as u64).collect(),
                 elements,
                 offset: data_start.saturating_add(first),
                 bytes: last - first,
@@ -91,10 +83,7 @@ fn read_header(source: &dyn ReadAt) -> Result<Vec<u8>, WeightsError> {
         Some(length) if is_safetensors(&start) => u64::from_le_bytes(*length),
         _ => {
             let reason = format!("it should be safetensors, but {}", magic::describe(&start));
-            return Err(WeightsError::NotAModel {
-                path: source.name().to_owned(),
-                reason,
-            });
+            return Err(WeightsError::NotAModel { path: source.name().to_owned(), reason });
         }
     };
     if length > source.size() - LENGTH_BYTES {
@@ -127,10 +116,7 @@ fn check_end(source: &dyn ReadAt, data_start: u64, data_bytes: u64) -> Result<()
         return Ok(());
     }
     let reason = if expected > size {
-        format!(
-            "the tensors end at byte {expected}: {} bytes are missing",
-            expected - size
-        )
+        format!("the tensors end at byte {expected}: {} bytes are missing", expected - size)
     } else {
         format!("{} bytes follow the last tensor", size - expected)
     };

@@ -57,9 +57,7 @@ impl Companions {
     }
 
     fn json(&self, name: &str, bytes: Option<&Vec<u8>>) -> Result<Option<Json>, WeightsError> {
-        bytes
-            .map(|bytes| Json::parse(&self.path(name), bytes))
-            .transpose()
+        bytes.map(|bytes| Json::parse(&self.path(name), bytes)).transpose()
     }
 }
 
@@ -69,24 +67,16 @@ pub(super) fn open(
     companions: Companions,
 ) -> Result<ModelFiles, WeightsError> {
     let weights = SafeTensors::parse(source.clone())?;
-    let config_json = companions
-        .json("config.json", companions.config.as_ref())?
-        .ok_or_else(|| {
+    let config_json =
+        companions.json("config.json", companions.config.as_ref())?.ok_or_else(|| {
             let reason = "config.json is missing beside it".to_owned();
-            WeightsError::NotAModel {
-                path: source.name().to_owned(),
-                reason,
-            }
+            WeightsError::NotAModel { path: source.name().to_owned(), reason }
         })?;
     let (config, tied) = config::from_config_json(&config_json)?;
-    let generation_config = companions.json(
-        "generation_config.json",
-        companions.generation_config.as_ref(),
-    )?;
-    let tokenizer_config = companions.json(
-        "tokenizer_config.json",
-        companions.tokenizer_config.as_ref(),
-    )?;
+    let generation_config =
+        companions.json("generation_config.json", companions.generation_config.as_ref())?;
+    let tokenizer_config =
+        companions.json("tokenizer_config.json", companions.tokenizer_config.as_ref())?;
     let facts = tokenizer_facts(&companions, config.vocab_size)?;
     let special_tokens = special_tokens::from_json(
         &[generation_config.as_ref(), Some(&config_json)],
@@ -95,10 +85,8 @@ pub(super) fn open(
         config.vocab_size,
     )?;
     let template_path = companions.path("chat_template.jinja");
-    let template_file = companions
-        .chat_template
-        .as_deref()
-        .map(|bytes| (template_path.as_str(), bytes));
+    let template_file =
+        companions.chat_template.as_deref().map(|bytes| (template_path.as_str(), bytes));
     let chat_template = chat_template::from_directory(template_file, tokenizer_config.as_ref())?;
     let digest = digest_parts(&companions, chat_template.as_deref());
     let checkpoint = Checkpoint {
@@ -107,9 +95,7 @@ pub(super) fn open(
         source,
         tied,
     };
-    let tokenizer = companions
-        .tokenizer
-        .map_or(TokenizerSource::Missing, TokenizerSource::Json);
+    let tokenizer = companions.tokenizer.map_or(TokenizerSource::Missing, TokenizerSource::Json);
     let tokenizer_summary = facts.map(|facts| (facts.kind().to_owned(), facts.vocab_size()));
     ModelFiles::checked(Parts {
         format: Format::SafeTensors,
@@ -130,9 +116,7 @@ fn naming(architecture: Architecture, weights: &SafeTensors) -> Naming {
         Architecture::Gpt2 if weights.tensors().get("wte.weight").is_some() => {
             Naming::HfGpt2 { prefix: "" }
         }
-        Architecture::Gpt2 => Naming::HfGpt2 {
-            prefix: "transformer.",
-        },
+        Architecture::Gpt2 => Naming::HfGpt2 { prefix: "transformer." },
     }
 }
 
@@ -162,10 +146,6 @@ fn digest_parts(companions: &Companions, chat_template: Option<&str>) -> Vec<(St
         ("tokenizer", companions.tokenizer.as_deref()),
         ("chatTemplate", chat_template.map(str::as_bytes)),
     ];
-    let present = parts
-        .into_iter()
-        .filter_map(|(role, bytes)| Some((role, bytes?)));
-    present
-        .map(|(role, bytes)| (role.to_owned(), digest::sha256(bytes)))
-        .collect()
+    let present = parts.into_iter().filter_map(|(role, bytes)| Some((role, bytes?)));
+    present.map(|(role, bytes)| (role.to_owned(), digest::sha256(bytes))).collect()
 }

@@ -34,22 +34,14 @@ impl FileSource {
     /// [`WeightsError::Io`] if it cannot be opened, [`WeightsError::NotAModel`] if it is no regular file.
     pub fn open(path: &Path) -> Result<FileSource, WeightsError> {
         let name = path.display().to_string();
-        let io_error = |source| WeightsError::Io {
-            path: name.clone(),
-            source,
-        };
+        let io_error = |source| WeightsError::Io { path: name.clone(), source };
         if !fs::metadata(path).map_err(io_error)?.is_file() {
             let reason = "it is neither a regular file nor a directory".to_owned();
             return Err(WeightsError::NotAModel { path: name, reason });
         }
         let file = File::open(path).map_err(io_error)?;
         let size = file.metadata().map_err(io_error)?.len();
-        Ok(FileSource {
-            file,
-            path: path.to_owned(),
-            name,
-            size,
-        })
+        Ok(FileSource { file, path: path.to_owned(), name, size })
     }
 
     /// The path it was opened by.
@@ -101,10 +93,7 @@ pub(super) fn read_exact(
 ) -> Result<(), WeightsError> {
     source
         .read_exact_at(offset, buffer)
-        .map_err(|error| WeightsError::Io {
-            path: source.name().to_owned(),
-            source: error,
-        })
+        .map_err(|error| WeightsError::Io { path: source.name().to_owned(), source: error })
 }
 
 /// Reads a whole small file, refusing one of more than `limit` bytes before any of it is read. `None` if there is none.
@@ -118,11 +107,7 @@ pub(super) fn read_small(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Wei
     };
     let bytes = source.size();
     if bytes > limit {
-        return Err(WeightsError::TooLarge {
-            file: source.name().to_owned(),
-            bytes,
-            limit,
-        });
+        return Err(WeightsError::TooLarge { file: source.name().to_owned(), bytes, limit });
     }
     let mut buffer = vec![0; bytes as usize];
     read_exact(&source, 0, &mut buffer)?;

@@ -45,23 +45,14 @@ pub(super) fn from_gguf(
     for name in ["eos", "eot", "eom"] {
         end.extend(id(name)?);
     }
-    let by_text = tokenizer
-        .tokens
-        .iter()
-        .zip(0..)
-        .filter(|(text, _)| END_TEXTS.contains(&text.as_str()));
+    let by_text =
+        tokenizer.tokens.iter().zip(0..).filter(|(text, _)| END_TEXTS.contains(&text.as_str()));
     end.extend(by_text.map(|(_, id): (_, u32)| id));
     let pre = tokenizer.pre.as_deref();
     let default =
         tokenizer.model == "llama" || pre.is_some_and(|pre| BOS_PRE_TOKENIZERS.contains(&pre));
-    let add_bos = metadata
-        .boolean("tokenizer.ggml.add_bos_token")?
-        .unwrap_or(default);
-    Ok(SpecialTokens {
-        bos,
-        end: sorted(end),
-        add_bos: add_bos && bos.is_some(),
-    })
+    let add_bos = metadata.boolean("tokenizer.ggml.add_bos_token")?.unwrap_or(default);
+    Ok(SpecialTokens { bos, end: sorted(end), add_bos: add_bos && bos.is_some() })
 }
 
 /// `id`, if the embedding has such a row.
@@ -96,10 +87,7 @@ pub(super) fn from_json(
     vocab_size: usize,
 ) -> Result<SpecialTokens, WeightsError> {
     let first_ids = |key: &str| -> Result<Vec<u32>, WeightsError> {
-        let found = configs
-            .iter()
-            .flatten()
-            .find(|json| json.value(key).is_some());
+        let found = configs.iter().flatten().find(|json| json.value(key).is_some());
         found.map_or(Ok(Vec::new()), |json| ids(json, key, vocab_size))
     };
     let by_text = |key: &str| tokenizer?.added_id(token_text(tokenizer_config?, key)?);
@@ -109,24 +97,14 @@ pub(super) fn from_json(
     };
     let mut end = first_ids("eos_token_id")?;
     end.extend(by_text("eos_token"));
-    let added = tokenizer
-        .map(|tokenizer| tokenizer.added_tokens.as_slice())
-        .unwrap_or_default();
-    let by_known_text = added
-        .iter()
-        .filter(|token| token.special && END_TEXTS.contains(&token.content.as_str()));
+    let added = tokenizer.map(|tokenizer| tokenizer.added_tokens.as_slice()).unwrap_or_default();
+    let by_known_text =
+        added.iter().filter(|token| token.special && END_TEXTS.contains(&token.content.as_str()));
     end.extend(by_known_text.map(|token| token.id));
-    let stated = tokenizer_config
-        .map(|json| json.boolean("add_bos_token"))
-        .transpose()?
-        .flatten();
+    let stated = tokenizer_config.map(|json| json.boolean("add_bos_token")).transpose()?.flatten();
     let leading = tokenizer.and_then(|tokenizer| tokenizer.added_id(tokenizer.leading_token()?));
     let add_bos = bos.is_some() && stated.unwrap_or(leading == bos);
-    Ok(SpecialTokens {
-        bos,
-        end: sorted(end),
-        add_bos,
-    })
+    Ok(SpecialTokens { bos, end: sorted(end), add_bos })
 }
 
 /// One id or a list of them.

@@ -67,9 +67,7 @@ impl TensorTable {
 
     /// The tensor of that name.
     pub fn get(&self, name: &str) -> Option<&TensorInfo> {
-        self.by_name
-            .get(name)
-            .and_then(|&index| self.tensors.get(index))
+        self.by_name.get(name).and_then(|&index| self.tensors.get(index))
     }
 
     /// All tensors, in the file's order.
@@ -89,11 +87,8 @@ impl TensorTable {
 
     /// Two tensors that share bytes, if there are any.
     pub(super) fn overlapping(&self) -> Option<(&TensorInfo, &TensorInfo)> {
-        let mut by_offset: Vec<&TensorInfo> = self
-            .tensors
-            .iter()
-            .filter(|tensor| tensor.bytes > 0)
-            .collect();
+        let mut by_offset: Vec<&TensorInfo> =
+            self.tensors.iter().filter(|tensor| tensor.bytes > 0).collect();
         by_offset.sort_by_key(|tensor| tensor.offset);
         let mut pairs = by_offset.windows(2);
         pairs
@@ -113,10 +108,7 @@ pub(super) fn read_elements(
     values: &mut [f32],
 ) -> Result<(), WeightsError> {
     let encoding = encoding_of(source.name(), tensor)?;
-    let (elements, bytes) = (
-        encoding.block_elements() as u64,
-        encoding.block_bytes() as u64,
-    );
+    let (elements, bytes) = (encoding.block_elements() as u64, encoding.block_bytes() as u64);
     let fits = run.start <= run.end
         && run.end <= tensor.elements
         && values.len() as u64 == run.end - run.start;

@@ -40,11 +40,7 @@ impl TokenizerFacts {
     /// Parses the file; everything else in it is skipped, but must be JSON.
     pub(super) fn parse(file: &str, bytes: &[u8]) -> Result<TokenizerFacts, WeightsError> {
         serde_json::from_slice(bytes).map_err(|error| {
-            WeightsError::config(
-                file,
-                "document",
-                format!("is no tokenizer definition: {error}"),
-            )
+            WeightsError::config(file, "document", format!("is no tokenizer definition: {error}"))
         })
     }
 
@@ -55,20 +51,13 @@ impl TokenizerFacts {
 
     /// One more than the highest id.
     pub(super) fn vocab_size(&self) -> u64 {
-        let added = self
-            .added_tokens
-            .iter()
-            .map(|token| u64::from(token.id) + 1)
-            .max();
+        let added = self.added_tokens.iter().map(|token| u64::from(token.id) + 1).max();
         self.model.vocab.size.max(added.unwrap_or(0))
     }
 
     /// The id of an added token.
     pub(super) fn added_id(&self, text: &str) -> Option<u32> {
-        self.added_tokens
-            .iter()
-            .find(|token| token.content == text)
-            .map(|token| token.id)
+        self.added_tokens.iter().find(|token| token.content == text).map(|token| token.id)
     }
 
     /// The token that the post-processor puts before a single text.
@@ -79,12 +68,10 @@ impl TokenizerFacts {
             .and_then(Value::as_array)
             .map(Vec::as_slice)
             .unwrap_or_default();
-        std::iter::once(processor)
-            .chain(inner)
-            .find_map(|processor| {
-                let first = processor.get("single")?.get(0)?;
-                first.get("SpecialToken")?.get("id")?.as_str()
-            })
+        std::iter::once(processor).chain(inner).find_map(|processor| {
+            let first = processor.get("single")?.get(0)?;
+            first.get("SpecialToken")?.get("id")?.as_str()
+        })
     }
 }
 

@@ -12,10 +12,7 @@ fn check(name: &str, bytes: Vec<u8>, companions: Companions, expected: &str) {
         Ok(_) => panic!("{name}: accepted"),
         Err(error) => {
             let message = error.to_string();
-            assert!(
-                message.contains(expected),
-                "{name}: {message:?} lacks {expected:?}"
-            );
+            assert!(message.contains(expected), "{name}: {message:?} lacks {expected:?}");
         }
     }
 }
@@ -29,12 +26,8 @@ fn with_header(change: impl FnOnce(String) -> String) -> Vec<u8> {
     let bytes = TinyLlama::new(false).safetensors();
     let length = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
     let header = change(String::from_utf8(bytes[8..8 + length].to_vec()).expect("JSON"));
-    [
-        (header.len() as u64).to_le_bytes().as_slice(),
-        header.as_bytes(),
-        &bytes[8 + length..],
-    ]
-    .concat()
+    [(header.len() as u64).to_le_bytes().as_slice(), header.as_bytes(), &bytes[8 + length..]]
+        .concat()
 }
 
 fn with_tensor(name: &str, change: impl FnOnce(&mut Value)) -> Vec<u8> {
@@ -52,24 +45,10 @@ fn a_file_truncated_at_any_byte_of_its_header_is_refused() {
     for length in 0..8 + length {
         let source = Arc::new(bytes[..length].to_vec());
         let opened = ModelFiles::from_safetensors(source, TinyLlama::companions(false));
-        assert!(
-            !opened
-                .map(|_| ())
-                .expect_err("truncated")
-                .to_string()
-                .is_empty()
-        );
+        assert!(!opened.map(|_| ()).expect_err("truncated").to_string().is_empty());
     }
-    check_bytes(
-        "last byte",
-        bytes[..bytes.len() - 1].to_vec(),
-        "1 bytes are missing",
-    );
-    check_bytes(
-        "one more",
-        [bytes, vec![0]].concat(),
-        "1 bytes follow the last tensor",
-    );
+    check_bytes("last byte", bytes[..bytes.len() - 1].to_vec(), "1 bytes are missing");
+    check_bytes("one more", [bytes, vec![0]].concat(), "1 bytes follow the last tensor");
 }
 
 #[test]
@@ -85,11 +64,7 @@ fn headers_that_lie_are_refused() {
         [1000u64.to_le_bytes().as_slice(), b"{"].concat(),
         "needs 1000 bytes, but 1 remain",
     );
-    check_bytes(
-        "no JSON",
-        with_header(|text| text.replacen(':', ";", 1)),
-        "the header: expected",
-    );
+    check_bytes("no JSON", with_header(|text| text.replacen(':', ";", 1)), "the header: expected");
     check_bytes(
         "overlap",
         with_tensor(name, |tensor| tensor["data_offsets"] = json!([0, 128])),
@@ -107,9 +82,7 @@ fn headers_that_lie_are_refused() {
     );
     check_bytes(
         "product",
-        with_tensor(name, |tensor| {
-            tensor["shape"] = json!([1u64 << 40, 1u64 << 40])
-        }),
+        with_tensor(name, |tensor| tensor["shape"] = json!([1u64 << 40, 1u64 << 40])),
         "overflow computing buffer size",
     );
     check_bytes(
@@ -142,59 +115,23 @@ fn an_unsupported_type_is_refused_with_the_supported_ones() {
 
 #[test]
 fn other_formats_are_refused_by_their_names() {
-    check_bytes(
-        "pickle",
-        b"\x80\x02\x8a\x0alF\xf9\x9c".to_vec(),
-        "pickle checkpoints run code",
-    );
-    check_bytes(
-        "zip",
-        b"PK\x03\x04archive/data.pkl".to_vec(),
-        "pickle checkpoints run code",
-    );
-    check_bytes(
-        "gguf",
-        TinyLlama::new(false).gguf().bytes(),
-        "extension .gguf",
-    );
-    check_bytes(
-        "lfs",
-        b"version https://git-lfs.github.com/spec/v1\noid".to_vec(),
-        "git lfs pull",
-    );
+    check_bytes("pickle", b"\x80\x02\x8a\x0alF\xf9\x9c".to_vec(), "pickle checkpoints run code");
+    check_bytes("zip", b"PK\x03\x04archive/data.pkl".to_vec(), "pickle checkpoints run code");
+    check_bytes("gguf", TinyLlama::new(false).gguf().bytes(), "extension .gguf");
+    check_bytes("lfs", b"version https://git-lfs.github.com/spec/v1\noid".to_vec(), "git lfs pull");
 }
 
 #[test]
 fn companions_that_do_not_fit_are_refused() {
     let bytes = || TinyLlama::new(false).safetensors();
     let fitting = || TinyLlama::companions(false);
-    check(
-        "no config",
-        bytes(),
-        Companions::default(),
-        "config.json is missing beside it",
-    );
-    let config = |text: &str| Companions {
-        config: Some(text.as_bytes().to_vec()),
-        ..fitting()
-    };
-    check(
-        "no JSON",
-        bytes(),
-        config("{"),
-        "config.json: document: is no valid JSON",
-    );
+    check("no config", bytes(), Companions::default(), "config.json is missing beside it");
+    let config = |text: &str| Companions { config: Some(text.as_bytes().to_vec()), ..fitting() };
+    check("no JSON", bytes(), config("{"), "config.json: document: is no valid JSON");
     check("list", bytes(), config("[]"), "is no JSON object");
-    check(
-        "deep",
-        bytes(),
-        config(&"[".repeat(100_000)),
-        "recursion limit",
-    );
-    let tokenizer = |text: &str| Companions {
-        tokenizer: Some(text.as_bytes().to_vec()),
-        ..fitting()
-    };
+    check("deep", bytes(), config(&"[".repeat(100_000)), "recursion limit");
+    let tokenizer =
+        |text: &str| Companions { tokenizer: Some(text.as_bytes().to_vec()), ..fitting() };
     check(
         "no tokenizer",
         bytes(),
@@ -208,30 +145,19 @@ fn companions_that_do_not_fit_are_refused() {
         "has ids up to 48, but",
     );
     let added = r#"{"model":{"vocab":{}},"added_tokens":[{"id":99,"content":"x"}]}"#;
-    check(
-        "added token",
-        bytes(),
-        tokenizer(added),
-        "has ids up to 99, but",
-    );
+    check("added token", bytes(), tokenizer(added), "has ids up to 99, but");
     let generation = Some(br#"{"eos_token_id":[2,48]}"#.to_vec());
     check(
         "eos",
         bytes(),
-        Companions {
-            generation_config: generation,
-            ..fitting()
-        },
+        Companions { generation_config: generation, ..fitting() },
         "the vocabulary has 48 tokens",
     );
     let template = Some(br#"{"chat_template":[{"name":"rag","template":"x"}]}"#.to_vec());
     check(
         "template",
         bytes(),
-        Companions {
-            tokenizer_config: template,
-            ..fitting()
-        },
+        Companions { tokenizer_config: template, ..fitting() },
         "without a template named default",
     );
 }

@@ -37,10 +37,7 @@ fn folder(files: Files<'_>) -> TempDir {
 fn hub(files: &[(&str, &str)]) -> TempDir {
     let folder = folder(&[
         ("model.safetensors", &TinyLlama::new(false).safetensors()),
-        (
-            "config.json",
-            TinyLlama::config_json(false).to_string().as_bytes(),
-        ),
+        ("config.json", TinyLlama::config_json(false).to_string().as_bytes()),
     ]);
     for (name, text) in files {
         fs::write(folder.path().join(name), text).expect("a file is written");
@@ -53,24 +50,15 @@ fn open(path: &Path) -> ModelFiles {
 }
 
 fn check_refused(path: &Path, expected: &str) {
-    let message = ModelFiles::open(path)
-        .map(|_| ())
-        .expect_err("refused")
-        .to_string();
+    let message = ModelFiles::open(path).map(|_| ()).expect_err("refused").to_string();
     assert!(message.contains(expected), "{message:?} lacks {expected:?}");
 }
 
 #[test]
 fn a_directory_and_its_weights_file_are_the_same_model() {
     let folder = hub(&[("tokenizer.json", TOKENIZER)]);
-    let (whole, file) = (
-        open(folder.path()),
-        open(&folder.path().join("model.safetensors")),
-    );
-    assert_eq!(
-        whole.digest().expect("a digest"),
-        file.digest().expect("a digest")
-    );
+    let (whole, file) = (open(folder.path()), open(&folder.path().join("model.safetensors")));
+    assert_eq!(whole.digest().expect("a digest"), file.digest().expect("a digest"));
     assert!(
         matches!(file.tokenizer(), TokenizerSource::Json(bytes) if bytes == TOKENIZER.as_bytes())
     );
@@ -78,10 +66,8 @@ fn a_directory_and_its_weights_file_are_the_same_model() {
 
 #[test]
 fn a_directory_with_one_gguf_is_that_model() {
-    let folder = folder(&[
-        ("README.md", b"#"),
-        ("tiny.gguf", &TinyLlama::new(false).gguf().bytes()),
-    ]);
+    let folder =
+        folder(&[("README.md", b"#"), ("tiny.gguf", &TinyLlama::new(false).gguf().bytes())]);
     assert_eq!(
         open(folder.path()).summary().parameters,
         open(&folder.path().join("tiny.gguf")).summary().parameters
@@ -90,16 +76,11 @@ fn a_directory_with_one_gguf_is_that_model() {
 
 #[test]
 fn what_is_no_single_model_is_refused_with_the_reason() {
-    let (gguf, weights) = (
-        TinyLlama::new(false).gguf().bytes(),
-        TinyLlama::new(false).safetensors(),
-    );
+    let (gguf, weights) =
+        (TinyLlama::new(false).gguf().bytes(), TinyLlama::new(false).safetensors());
     let cases: &[(Files<'_>, &str)] = &[
         (&[], "holds neither"),
-        (
-            &[("pytorch_model.bin", b"PK\x03\x04")],
-            "pickle checkpoints run code",
-        ),
+        (&[("pytorch_model.bin", b"PK\x03\x04")], "pickle checkpoints run code"),
         (
             &[
                 ("model.safetensors.index.json", b"{}"),
@@ -107,18 +88,12 @@ fn what_is_no_single_model_is_refused_with_the_reason() {
             ],
             "not supported yet",
         ),
-        (
-            &[("a.gguf", &gguf), ("b.gguf", &gguf)],
-            "several: a.gguf, b.gguf",
-        ),
+        (&[("a.gguf", &gguf), ("b.gguf", &gguf)], "several: a.gguf, b.gguf"),
         (
             &[("a.gguf", &gguf), ("model.safetensors", &weights)],
             "several: a.gguf, model.safetensors",
         ),
-        (
-            &[("model.safetensors", &weights)],
-            "config.json is missing beside it",
-        ),
+        (&[("model.safetensors", &weights)], "config.json is missing beside it"),
     ];
     for (files, expected) in cases {
         check_refused(folder(files).path(), expected);
@@ -132,11 +107,7 @@ fn files_of_other_kinds_are_refused_with_the_reason() {
         ("model.pt", b"anything", "pickle checkpoints run code"),
         ("model.ckpt", b"", "pickle checkpoints run code"),
         ("model.dat", b"PK\x03\x04", "pickle checkpoints run code"),
-        (
-            "model.gguf",
-            b"version https://git-lfs.github.com/spec/v1",
-            "git lfs pull",
-        ),
+        ("model.gguf", b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
         ("model.safetensors", b"<html>", "web page"),
         ("config.json", b"{}", "it is JSON"),
     ];
@@ -144,23 +115,15 @@ fn files_of_other_kinds_are_refused_with_the_reason() {
         let folder = folder(&[(name, bytes)]);
         check_refused(&folder.path().join(name), expected);
     }
-    check_refused(
-        Path::new("/nonexistent/model.gguf"),
-        "cannot read /nonexistent/model.gguf",
-    );
-    check_refused(
-        Path::new("/dev/null"),
-        "neither a regular file nor a directory",
-    );
+    check_refused(Path::new("/nonexistent/model.gguf"), "cannot read /nonexistent/model.gguf");
+    check_refused(Path::new("/dev/null"), "neither a regular file nor a directory");
 }
 
 #[test]
 fn files_beyond_their_limit_are_refused_before_they_are_read() {
-    for (name, bytes) in [
-        ("config.json", 5 << 20),
-        ("tokenizer.json", 2 << 30),
-        ("chat_template.jinja", 2 << 20),
-    ] {
+    for (name, bytes) in
+        [("config.json", 5 << 20), ("tokenizer.json", 2 << 30), ("chat_template.jinja", 2 << 20)]
+    {
         let folder = hub(&[]);
         let file = fs::File::create(folder.path().join(name)).expect("a file");
         file.set_len(bytes).expect("a sparse file");
@@ -184,19 +147,13 @@ fn special_tokens_come_from_all_the_files_of_a_directory() {
         "tokenizer_config.json",
         r#"{"bos_token": "<s>", "eos_token": {"content": "<|im_end|>"}}"#,
     );
-    let no_bos = (
-        "tokenizer_config.json",
-        r#"{"bos_token": "<s>", "add_bos_token": false}"#,
-    );
+    let no_bos = ("tokenizer_config.json", r#"{"bos_token": "<s>", "add_bos_token": false}"#);
     check(&[], None, &[], false);
     check(&[tokenizer], None, &[44, 45], false);
     check(&[tokenizer, names], Some(46), &[44, 45], true);
     check(&[tokenizer, no_bos], Some(46), &[44, 45], false);
     check(
-        &[(
-            "generation_config.json",
-            r#"{"bos_token_id": 1, "eos_token_id": [7, 2]}"#,
-        )],
+        &[("generation_config.json", r#"{"bos_token_id": 1, "eos_token_id": [7, 2]}"#)],
         Some(1),
         &[2, 7],
         false,
@@ -206,11 +163,7 @@ fn special_tokens_come_from_all_the_files_of_a_directory() {
 #[test]
 fn a_chat_template_is_taken_from_its_file_or_the_tokenizers_configuration() {
     let check = |files: &[(&str, &str)], expected: Option<&str>| {
-        assert_eq!(
-            open(hub(files).path()).chat_template(),
-            expected,
-            "{files:?}"
-        );
+        assert_eq!(open(hub(files).path()).chat_template(), expected, "{files:?}");
     };
     let one = ("tokenizer_config.json", r#"{"chat_template": "one"}"#);
     let named = r#"{"chat_template": [{"name": "rag", "template": "r"}, {"name": "default", "template": "d"}]}"#;
@@ -234,10 +187,7 @@ fn the_digest_covers_roles_and_contents_but_no_paths() {
         digest(&[("tokenizer.json", TOKENIZER)]),
         digest(&[("chat_template.jinja", "x")]),
         digest(&[("chat_template.jinja", "y")]),
-        digest(&[(
-            "config.json",
-            &format!("{} ", TinyLlama::config_json(false)),
-        )]),
+        digest(&[("config.json", &format!("{} ", TinyLlama::config_json(false)))]),
     ];
     for (index, digest) in changed.iter().enumerate() {
         assert!(*digest != plain && !changed[..index].contains(digest));
@@ -248,15 +198,9 @@ fn the_digest_covers_roles_and_contents_but_no_paths() {
 fn the_digest_is_the_hash_of_sorted_lines_of_role_and_hash() {
     use sha2::{Digest, Sha256};
     let hex = |bytes: &[u8]| {
-        Sha256::digest(bytes)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>()
+        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
     };
-    let folder = hub(&[
-        ("tokenizer.json", TOKENIZER),
-        ("chat_template.jinja", "template"),
-    ]);
+    let folder = hub(&[("tokenizer.json", TOKENIZER), ("chat_template.jinja", "template")]);
     let lines = format!(
         "chatTemplate {}\nconfig {}\ntokenizer {}\nweights-1 {}\n",
         hex(b"template"),

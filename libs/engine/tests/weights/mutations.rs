@@ -32,10 +32,7 @@ fn tiny_gguf() -> Vec<u8> {
 
 /// Bytes to overwrite (place as a share of the header, value), and where to cut.
 fn mutation() -> impl Strategy<Value = (Vec<(f64, u8)>, Option<f64>)> {
-    (
-        prop::collection::vec((0.0..1.0, any::<u8>()), 1..6),
-        prop::option::weighted(0.2, 0.0..1.0),
-    )
+    (prop::collection::vec((0.0..1.0, any::<u8>()), 1..6), prop::option::weighted(0.2, 0.0..1.0))
 }
 
 fn mutate(bytes: &mut Vec<u8>, header: usize, (changes, cut): (Vec<(f64, u8)>, Option<f64>)) {

@@ -14,16 +14,8 @@ fn model_path() -> PathBuf {
     let cache = env::var_os("TEXTNLP_CACHE").map(PathBuf::from);
     let user = || env::var_os("XDG_CACHE_HOME").map(|cache| PathBuf::from(cache).join("textnlp"));
     let home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/textnlp"));
-    let path = cache
-        .or_else(user)
-        .or_else(home)
-        .expect("HOME is set")
-        .join(MODEL);
-    assert!(
-        path.is_file(),
-        "{} is missing: run `make model`",
-        path.display()
-    );
+    let path = cache.or_else(user).or_else(home).expect("HOME is set").join(MODEL);
+    assert!(path.is_file(), "{} is missing: run `make model`", path.display());
     path
 }
 
@@ -56,50 +48,28 @@ fn the_tokenizer_and_its_special_tokens_are_read() {
     let TokenizerSource::Gguf(tokenizer) = model.tokenizer() else {
         panic!("no tokenizer in the GGUF")
     };
-    assert_eq!(
-        (tokenizer.model.as_str(), tokenizer.pre.as_deref()),
-        ("gpt2", Some("smollm"))
-    );
-    assert_eq!(
-        (tokenizer.tokens.len(), tokenizer.token_types.len()),
-        (49_152, 49_152)
-    );
+    assert_eq!((tokenizer.model.as_str(), tokenizer.pre.as_deref()), ("gpt2", Some("smollm")));
+    assert_eq!((tokenizer.tokens.len(), tokenizer.token_types.len()), (49_152, 49_152));
     assert_eq!(tokenizer.tokens[2], "<|im_end|>");
-    assert_eq!(
-        (tokenizer.merges.len(), tokenizer.merges[0].as_str()),
-        (48_900, "Ġ t")
-    );
+    assert_eq!((tokenizer.merges.len(), tokenizer.merges[0].as_str()), (48_900, "Ġ t"));
     let special = model.special_tokens();
     assert_eq!(
         (special.bos, special.end.as_slice(), special.add_bos),
         (Some(1), [0, 2].as_slice(), false)
     );
-    assert!(
-        model
-            .chat_template()
-            .is_some_and(|template| template.contains("<|im_start|>"))
-    );
+    assert!(model.chat_template().is_some_and(|template| template.contains("<|im_start|>")));
 }
 
 #[test]
 fn the_summary_counts_parameters_and_tensor_types() {
     let summary = open().summary();
-    let types: Vec<_> = summary
-        .tensor_types
-        .iter()
-        .map(|(name, count)| (name.as_str(), *count))
-        .collect();
+    let types: Vec<_> =
+        summary.tensor_types.iter().map(|(name, count)| (name.as_str(), *count)).collect();
     assert_eq!(types, [("F32", 61), ("Q4_1", 210), ("Q8_0", 1)]);
-    assert_eq!(
-        (summary.parameters, summary.file_bytes),
-        (134_515_008, 98_362_432)
-    );
+    assert_eq!((summary.parameters, summary.file_bytes), (134_515_008, 98_362_432));
     assert!(summary.tied_head && summary.chat_template);
     let tokenizer = summary.tokenizer.expect("a tokenizer");
-    assert_eq!(
-        (tokenizer.kind.as_str(), tokenizer.vocab_size),
-        ("gpt2 (smollm)", 49_152)
-    );
+    assert_eq!((tokenizer.kind.as_str(), tokenizer.vocab_size), ("gpt2 (smollm)", 49_152));
 }
 
 #[test]
@@ -120,18 +90,10 @@ fn every_tensor_can_be_read_and_is_finite() {
             continue;
         };
         assert_eq!(matrix.data.len(), matrix.rows * matrix.columns);
-        assert!(
-            matrix.data.iter().all(|value| value.is_finite()),
-            "{role:?}"
-        );
+        assert!(matrix.data.iter().all(|value| value.is_finite()), "{role:?}");
         parameters += matrix.data.len();
     }
     assert_eq!(parameters, 134_515_008);
-    let query = model
-        .tensor(TensorRole::Layer(29, LayerTensor::Query))
-        .expect("a tensor");
-    assert_eq!(
-        query.map(|matrix| (matrix.rows, matrix.columns)),
-        Some((576, 576))
-    );
+    let query = model.tensor(TensorRole::Layer(29, LayerTensor::Query)).expect("a tensor");
+    assert_eq!(query.map(|matrix| (matrix.rows, matrix.columns)), Some((576, 576)));
 }

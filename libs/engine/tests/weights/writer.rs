@@ -57,10 +57,7 @@ impl GgufFile {
         for tensor in &self.tensors {
             text(&mut bytes, &tensor.name);
             bytes.extend((tensor.dimensions.len() as u32).to_le_bytes());
-            tensor
-                .dimensions
-                .iter()
-                .for_each(|dimension| bytes.extend(dimension.to_le_bytes()));
+            tensor.dimensions.iter().for_each(|dimension| bytes.extend(dimension.to_le_bytes()));
             bytes.extend(tensor.kind.to_le_bytes());
             bytes.extend(tensor.offset.unwrap_or(data.len() as u64).to_le_bytes());
             data.extend(&tensor.data);
@@ -111,9 +108,7 @@ fn meta(bytes: &mut Vec<u8>, value: &Meta) {
         Meta::I32s(numbers) => {
             put(9, &5u32.to_le_bytes());
             bytes.extend((numbers.len() as u64).to_le_bytes());
-            numbers
-                .iter()
-                .for_each(|number| bytes.extend(number.to_le_bytes()));
+            numbers.iter().for_each(|number| bytes.extend(number.to_le_bytes()));
         }
     }
 }
@@ -135,9 +130,7 @@ struct TinyTensor {
 impl TinyLlama {
     /// Values from a fixed sequence; with a head of its own or tied.
     pub(crate) fn new(tied: bool) -> TinyLlama {
-        let mut model = TinyLlama {
-            tensors: Vec::new(),
-        };
+        let mut model = TinyLlama { tensors: Vec::new() };
         model.add("model.embed_tokens", "token_embd", [48, 32], None);
         model.add("model.norm", "output_norm", [1, 32], None);
         if !tied {
@@ -173,13 +166,7 @@ impl TinyLlama {
         };
         let values = (0..shape[0] * shape[1]).map(|_| next()).collect();
         let (hf_name, gguf_name) = (format!("{hf}.weight"), format!("{gguf}.weight"));
-        self.tensors.push(TinyTensor {
-            hf_name,
-            gguf_name,
-            shape,
-            heads,
-            values,
-        });
+        self.tensors.push(TinyTensor { hf_name, gguf_name, shape, heads, values });
     }
 
     /// As llama.cpp's converter would write it, in F32.
@@ -196,24 +183,13 @@ impl TinyLlama {
             ("llama.rope.freq_base", Meta::F32(10_000.0)),
         ];
         let tensors = self.tensors.iter().map(TinyTensor::in_gguf);
-        let metadata = metadata
-            .map(|(key, value)| (key.to_owned(), value))
-            .to_vec();
-        GgufFile {
-            version: 3,
-            alignment: 32,
-            metadata,
-            tensors: tensors.collect(),
-        }
+        let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).to_vec();
+        GgufFile { version: 3, alignment: 32, metadata, tensors: tensors.collect() }
     }
 
     /// As transformers would save it, in F32.
     pub(crate) fn safetensors(&self) -> Vec<u8> {
-        let bytes: Vec<_> = self
-            .tensors
-            .iter()
-            .map(|tensor| bytes_of(&tensor.values))
-            .collect();
+        let bytes: Vec<_> = self.tensors.iter().map(|tensor| bytes_of(&tensor.values)).collect();
         let views = self.tensors.iter().zip(&bytes).map(|(tensor, bytes)| {
             let dimensions = if tensor.shape[0] == 1 { 1.. } else { 0.. };
             let shape = tensor.shape[dimensions].to_vec();
@@ -245,19 +221,14 @@ impl TinyLlama {
     /// The files beside the weights: only `config.json`.
     pub(crate) fn companions(tied: bool) -> Companions {
         let config = Some(TinyLlama::config_json(tied).to_string().into_bytes());
-        Companions {
-            config,
-            ..Companions::default()
-        }
+        Companions { config, ..Companions::default() }
     }
 }
 
 impl TinyTensor {
     fn in_gguf(&self) -> GgufTensor {
         let [rows, columns] = self.shape;
-        let order = self
-            .heads
-            .map_or_else(|| (0..rows).collect(), |heads| permuted(rows, heads));
+        let order = self.heads.map_or_else(|| (0..rows).collect(), |heads| permuted(rows, heads));
         let values: Vec<f32> = order
             .iter()
             .flat_map(|row| &self.values[row * columns..][..columns])
@@ -275,10 +246,7 @@ impl TinyTensor {
 }
 
 fn bytes_of(values: &[f32]) -> Vec<u8> {
-    values
-        .iter()
-        .flat_map(|value| value.to_le_bytes())
-        .collect()
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 /// For each row of the file, the row of transformers' layout: `reshape(heads, 2, rows / heads / 2).swapaxes(1, 2)`.

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
 use textnlp_crds::job::GenerationJobSpec;
-use textnlp_generation::completer::{Boxed, Completion, CompletionError, ModelFacts, Prompt, Request};
+use textnlp_generation::completer::{
+    Boxed, Completion, CompletionError, ModelFacts, Prompt, Request,
+};
 use textnlp_generation::{Completer, Job, Models};
 
 /// Answers with words that depend on the prompt and the seed only. A prompt with `refuse` in it fails its row; after
@@ -37,7 +39,9 @@ impl Completer for Parrot {
             }
             let words = 3 + request.seed % 6;
             let text: Vec<String> = (0..words)
-                .map(|i| format!("w{}", (request.seed >> (i * 5)).wrapping_add(prompt.len() as u64) % 97))
+                .map(|i| {
+                    format!("w{}", (request.seed >> (i * 5)).wrapping_add(prompt.len() as u64) % 97)
+                })
                 .collect();
             Ok(Completion {
                 text: text.join(" "),

@@ -12,12 +12,7 @@ pub(in super::super) fn from_gguf(gguf: &Gguf) -> Result<ModelConfig, WeightsErr
     match metadata.string(key)?.ok_or_else(|| metadata.missing(key))? {
         "llama" => llama(gguf),
         "gpt2" => gpt2(gguf),
-        other => Err(unsupported(
-            metadata.file(),
-            key,
-            format!("{other:?}"),
-            "llama, gpt2",
-        )),
+        other => Err(unsupported(metadata.file(), key, format!("{other:?}"), "llama, gpt2")),
     }
 }
 
@@ -40,55 +35,39 @@ impl Fields<'_> {
     fn optional_size(&self, name: &str, max: u64) -> Result<Option<usize>, WeightsError> {
         let key = self.key(name);
         let value = self.metadata.unsigned(&key)?;
-        value
-            .map(|value| size_in_range(self.metadata.file(), &key, value, max))
-            .transpose()
+        value.map(|value| size_in_range(self.metadata.file(), &key, value, max)).transpose()
     }
 
     fn positive(&self, name: &str) -> Result<Option<f32>, WeightsError> {
         let key = self.key(name);
         let value = self.metadata.float(&key)?;
-        value
-            .map(|value| positive(self.metadata.file(), &key, value))
-            .transpose()
+        value.map(|value| positive(self.metadata.file(), &key, value)).transpose()
     }
 
     fn required_positive(&self, name: &str) -> Result<f32, WeightsError> {
-        self.positive(name)?
-            .ok_or_else(|| self.metadata.missing(&self.key(name)))
+        self.positive(name)?.ok_or_else(|| self.metadata.missing(&self.key(name)))
     }
 
     /// The key must be absent or have this value: anything else changes what the model computes.
     fn only(&self, name: &str, expected: u64) -> Result<(), WeightsError> {
         let key = self.key(name);
         match self.metadata.unsigned(&key)? {
-            Some(found) if found != expected => Err(unsupported(
-                self.metadata.file(),
-                &key,
-                found,
-                &expected.to_string(),
-            )),
+            Some(found) if found != expected => {
+                Err(unsupported(self.metadata.file(), &key, found, &expected.to_string()))
+            }
             _ => Ok(()),
         }
     }
 }
 
 fn llama(gguf: &Gguf) -> Result<ModelConfig, WeightsError> {
-    let fields = Fields {
-        metadata: gguf.metadata(),
-        prefix: "llama",
-    };
+    let fields = Fields { metadata: gguf.metadata(), prefix: "llama" };
     let file = gguf.metadata().file();
     let hidden_size = fields.size("embedding_length", limit::WIDTH)?;
     let heads = fields.size("attention.head_count", limit::HEADS)?;
     let head_dim = match fields.optional_size("attention.key_length", limit::HEAD_DIM)? {
         Some(head_dim) => head_dim,
-        None => head_dim(
-            file,
-            &fields.key("attention.head_count"),
-            hidden_size,
-            heads,
-        )?,
+        None => head_dim(file, &fields.key("attention.head_count"), hidden_size, heads)?,
     };
     let context_tokens = fields.size("context_length", limit::CONTEXT)?;
     fields.only("attention.value_length", head_dim as u64)?;
@@ -121,10 +100,7 @@ fn llama(gguf: &Gguf) -> Result<ModelConfig, WeightsError> {
 }
 
 fn gpt2(gguf: &Gguf) -> Result<ModelConfig, WeightsError> {
-    let fields = Fields {
-        metadata: gguf.metadata(),
-        prefix: "gpt2",
-    };
+    let fields = Fields { metadata: gguf.metadata(), prefix: "gpt2" };
     let file = gguf.metadata().file();
     let hidden_size = fields.size("embedding_length", limit::WIDTH)?;
     let heads = fields.size("attention.head_count", limit::HEADS)?;
@@ -156,15 +132,9 @@ fn gpt2(gguf: &Gguf) -> Result<ModelConfig, WeightsError> {
 /// Rows of the embedding; `<arch>.vocab_size`, where it is given, must say the same.
 fn vocab_size(gguf: &Gguf, fields: &Fields<'_>) -> Result<usize, WeightsError> {
     let (name, file) = ("token_embd.weight", gguf.metadata().file());
-    let embedding = gguf
-        .tensors()
-        .get(name)
-        .ok_or_else(|| WeightsError::tensor(file, name, "missing"))?;
-    let rows = if embedding.shape.len() == 2 {
-        embedding.shape[0]
-    } else {
-        0
-    };
+    let embedding =
+        gguf.tensors().get(name).ok_or_else(|| WeightsError::tensor(file, name, "missing"))?;
+    let rows = if embedding.shape.len() == 2 { embedding.shape[0] } else { 0 };
     if rows == 0 || rows > limit::VOCABULARY {
         let reason = format!(
             "has shape {:?}, but [tokens, width] with 1 to {} tokens is needed",
@@ -210,17 +180,11 @@ fn rope_factors(
         Some("none") => None,
         Some("linear") => Some(fields.required_positive("rope.scaling.factor")?),
         Some(other) => {
-            return Err(unsupported(
-                file,
-                &key,
-                format!("{other:?}"),
-                "none, linear",
-            ));
+            return Err(unsupported(file, &key, format!("{other:?}"), "none, linear"));
         }
     };
-    let linear = factor
-        .filter(|&factor| factor != 1.0)
-        .map(|factor| rope::linear_factors(factor, head_dim));
+    let linear =
+        factor.filter(|&factor| factor != 1.0).map(|factor| rope::linear_factors(factor, head_dim));
     let name = "rope_freqs.weight";
     let Some(tensor) = gguf.tensors().get(name) else {
         return Ok(linear);
@@ -233,24 +197,12 @@ fn rope_factors(
         ));
     }
     if tensor.shape != [head_dim as u64 / 2] {
-        let reason = format!(
-            "has shape {:?}, but [{}] is needed",
-            tensor.shape,
-            head_dim / 2
-        );
+        let reason = format!("has shape {:?}, but [{}] is needed", tensor.shape, head_dim / 2);
         return Err(WeightsError::tensor(file, name, reason));
     }
     let mut factors = vec![0.0; head_dim / 2];
-    read_elements(
-        gguf.source().as_ref(),
-        tensor,
-        0..tensor.elements,
-        &mut factors,
-    )?;
-    match factors
-        .iter()
-        .find(|factor| !(**factor > 0.0 && factor.is_finite()))
-    {
+    read_elements(gguf.source().as_ref(), tensor, 0..tensor.elements, &mut factors)?;
+    match factors.iter().find(|factor| !(**factor > 0.0 && factor.is_finite())) {
         Some(factor) => Err(WeightsError::tensor(
             file,
             name,

@@ -8,40 +8,27 @@ use super::rope::{self, Llama3};
 use super::{Draft, head_dim, limit, positive, size_in_range, unsupported};
 
 /// `architectures` that can be run, with their `model_type`.
-const KNOWN: [(&str, &str); 3] = [
-    ("LlamaForCausalLM", "llama"),
-    ("MistralForCausalLM", "mistral"),
-    ("GPT2LMHeadModel", "gpt2"),
-];
+const KNOWN: [(&str, &str); 3] =
+    [("LlamaForCausalLM", "llama"), ("MistralForCausalLM", "mistral"), ("GPT2LMHeadModel", "gpt2")];
 
 /// Reads and checks the configuration, and whether the head is tied to the embedding.
 pub(in super::super) fn from_config_json(json: &Json) -> Result<(ModelConfig, bool), WeightsError> {
     if json.value("quantization_config").is_some() {
         let supported = "unquantised safetensors (F32, F16, BF16), or GGUF";
-        return Err(unsupported(
-            json.file(),
-            "quantization_config",
-            "set",
-            supported,
-        ));
+        return Err(unsupported(json.file(), "quantization_config", "set", supported));
     }
     match model_type(json)?.as_str() {
-        "gpt2" => Ok((
-            gpt2(json)?,
-            json.boolean("tie_word_embeddings")?.unwrap_or(true),
-        )),
-        model_type => Ok((
-            llama(json, model_type)?,
-            json.boolean("tie_word_embeddings")?.unwrap_or(false),
-        )),
+        "gpt2" => Ok((gpt2(json)?, json.boolean("tie_word_embeddings")?.unwrap_or(true))),
+        model_type => {
+            Ok((llama(json, model_type)?, json.boolean("tie_word_embeddings")?.unwrap_or(false)))
+        }
     }
 }
 
 /// `model_type`, checked against `architectures`; one of the two may be missing.
 fn model_type(json: &Json) -> Result<String, WeightsError> {
-    let known = KNOWN
-        .map(|(architecture, model_type)| format!("{architecture} ({model_type})"))
-        .join(", ");
+    let known =
+        KNOWN.map(|(architecture, model_type)| format!("{architecture} ({model_type})")).join(", ");
     let architecture = match json.value("architectures") {
         None => None,
         Some(Value::Array(names)) if names.len() == 1 && names[0].is_string() => names[0].as_str(),
@@ -59,12 +46,7 @@ fn model_type(json: &Json) -> Result<String, WeightsError> {
         Some(name) => match KNOWN.iter().find(|(known, _)| *known == name) {
             Some((_, model_type)) => Some(*model_type),
             None => {
-                return Err(unsupported(
-                    json.file(),
-                    "architectures",
-                    format!("{name:?}"),
-                    &known,
-                ));
+                return Err(unsupported(json.file(), "architectures", format!("{name:?}"), &known));
             }
         },
     };
@@ -75,12 +57,9 @@ fn model_type(json: &Json) -> Result<String, WeightsError> {
             format!("{stated:?}"),
             &format!("{by_architecture:?} here"),
         )),
-        (Some(stated), _) if KNOWN.iter().all(|(_, known)| *known != stated) => Err(unsupported(
-            json.file(),
-            "model_type",
-            format!("{stated:?}"),
-            &known,
-        )),
+        (Some(stated), _) if KNOWN.iter().all(|(_, known)| *known != stated) => {
+            Err(unsupported(json.file(), "model_type", format!("{stated:?}"), &known))
+        }
         (Some(stated), _) => Ok(stated.to_owned()),
         (None, Some(by_architecture)) => Ok(by_architecture.to_owned()),
         (None, None) => Err(json.missing("model_type")),
@@ -161,9 +140,7 @@ fn size(json: &Json, key: &str, max: u64) -> Result<usize, WeightsError> {
 
 fn optional_size(json: &Json, key: &str, max: u64) -> Result<Option<usize>, WeightsError> {
     let value = json.unsigned(key)?;
-    value
-        .map(|value| size_in_range(json.file(), key, value, max))
-        .transpose()
+    value.map(|value| size_in_range(json.file(), key, value, max)).transpose()
 }
 
 fn epsilon(json: &Json, key: &str, default: f64) -> Result<f32, WeightsError> {
@@ -175,12 +152,9 @@ fn only(json: &Json, key: &str, expected: impl Into<Value>) -> Result<(), Weight
     let expected = expected.into();
     match json.value(key) {
         Some(found) if expected.is_number() && found.as_f64() == expected.as_f64() => Ok(()), // 1 is 1.0
-        Some(found) if *found != expected => Err(unsupported(
-            json.file(),
-            key,
-            shown(found),
-            &expected.to_string(),
-        )),
+        Some(found) if *found != expected => {
+            Err(unsupported(json.file(), key, shown(found), &expected.to_string()))
+        }
         _ => Ok(()),
     }
 }
@@ -189,18 +163,11 @@ fn only(json: &Json, key: &str, expected: impl Into<Value>) -> Result<(), Weight
 /// field is missing, none when it is `null`.
 fn refuse_window(json: &Json, context_tokens: usize) -> Result<(), WeightsError> {
     let key = "sliding_window";
-    let window = if json.has(key) {
-        json.unsigned(key)?
-    } else {
-        Some(4096)
-    };
+    let window = if json.has(key) { json.unsigned(key)? } else { Some(4096) };
     match window {
-        Some(window) if window < context_tokens as u64 => Err(unsupported(
-            json.file(),
-            key,
-            window,
-            "null, or a window as long as the context",
-        )),
+        Some(window) if window < context_tokens as u64 => {
+            Err(unsupported(json.file(), key, window, "null, or a window as long as the context"))
+        }
         _ => Ok(()),
     }
 }
@@ -212,29 +179,17 @@ fn rotary(
     head_dim: usize,
     context: usize,
 ) -> Result<(f32, Option<Vec<f32>>), WeightsError> {
-    let (parameters, scaling) = (
-        json.object("rope_parameters")?,
-        json.object("rope_scaling")?,
-    );
-    let inner_theta = parameters
-        .as_ref()
-        .map(|parameters| parameters.float("rope_theta"))
-        .transpose()?
-        .flatten();
-    let theta = inner_theta
-        .or(json.float("rope_theta")?)
-        .unwrap_or(10_000.0);
+    let (parameters, scaling) = (json.object("rope_parameters")?, json.object("rope_scaling")?);
+    let inner_theta =
+        parameters.as_ref().map(|parameters| parameters.float("rope_theta")).transpose()?.flatten();
+    let theta = inner_theta.or(json.float("rope_theta")?).unwrap_or(10_000.0);
     let theta = positive(json.file(), "rope_theta", theta)?;
     only(json, "partial_rotary_factor", 1.0)?;
     let Some(scaling) = parameters.or(scaling) else {
         return Ok((theta, None));
     };
     only(&scaling, "partial_rotary_factor", 1.0)?;
-    let key = if scaling.value("rope_type").is_some() {
-        "rope_type"
-    } else {
-        "type"
-    };
+    let key = if scaling.value("rope_type").is_some() { "rope_type" } else { "type" };
     let factors = match scaling.string(key)? {
         None | Some("default") => None,
         Some("linear") => {
@@ -265,15 +220,8 @@ fn llama3(scaling: &Json, context: usize) -> Result<Llama3, WeightsError> {
             as f64,
     };
     if parameters.high_freq_factor <= parameters.low_freq_factor {
-        let reason = format!(
-            "is {}, but must exceed low_freq_factor",
-            parameters.high_freq_factor
-        );
-        return Err(WeightsError::config(
-            scaling.file(),
-            "high_freq_factor",
-            reason,
-        ));
+        let reason = format!("is {}, but must exceed low_freq_factor", parameters.high_freq_factor);
+        return Err(WeightsError::config(scaling.file(), "high_freq_factor", reason));
     }
     Ok(parameters)
 }

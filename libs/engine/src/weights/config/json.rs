@@ -15,16 +15,11 @@ impl Json {
     /// Parses `bytes`; the file's name is for messages.
     pub(in super::super) fn parse(file: &str, bytes: &[u8]) -> Result<Json, WeightsError> {
         match serde_json::from_slice(bytes) {
-            Ok(Value::Object(fields)) => Ok(Json {
-                file: file.to_owned(),
-                fields,
-            }),
+            Ok(Value::Object(fields)) => Ok(Json { file: file.to_owned(), fields }),
             Ok(_) => Err(WeightsError::config(file, "document", "is no JSON object")),
-            Err(error) => Err(WeightsError::config(
-                file,
-                "document",
-                format!("is no valid JSON: {error}"),
-            )),
+            Err(error) => {
+                Err(WeightsError::config(file, "document", format!("is no valid JSON: {error}")))
+            }
         }
     }
 
@@ -62,10 +57,7 @@ impl Json {
     pub(in super::super) fn object(&self, key: &str) -> Result<Option<Json>, WeightsError> {
         let fields = self.get(key, "an object", Value::as_object)?;
         let file = format!("{}: {key}", self.file);
-        Ok(fields.map(|fields| Json {
-            file,
-            fields: fields.clone(),
-        }))
+        Ok(fields.map(|fields| Json { file, fields: fields.clone() }))
     }
 
     pub(in super::super) fn missing(&self, key: &str) -> WeightsError {

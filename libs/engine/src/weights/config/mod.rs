@@ -38,26 +38,20 @@ impl Draft<'_> {
     fn checked(self) -> Result<ModelConfig, WeightsError> {
         let config = self.config;
         if !config.heads.is_multiple_of(config.kv_heads) {
-            let reason = format!(
-                "{} do not divide the {} query heads",
-                config.kv_heads, config.heads
-            );
+            let reason =
+                format!("{} do not divide the {} query heads", config.kv_heads, config.heads);
             return Err(WeightsError::config(self.file, self.kv_heads_key, reason));
         }
         if config.architecture == Architecture::Gpt2
             && config.hidden_size != config.heads * config.head_dim
         {
-            let reason = format!(
-                "{} heads do not divide the width, {}",
-                config.heads, config.hidden_size
-            );
+            let reason =
+                format!("{} heads do not divide the width, {}", config.heads, config.hidden_size);
             return Err(WeightsError::config(self.file, self.heads_key, reason));
         }
         if config.architecture == Architecture::Llama && !config.head_dim.is_multiple_of(2) {
-            let reason = format!(
-                "is {}, but rotary positions need an even number",
-                config.head_dim
-            );
+            let reason =
+                format!("is {}, but rotary positions need an even number", config.head_dim);
             return Err(WeightsError::config(self.file, self.head_dim_key, reason));
         }
         Ok(config)

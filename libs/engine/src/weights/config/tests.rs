@@ -75,19 +75,13 @@ fn gpt2_is_read_with_its_defaults() {
         (config.architecture, config.ffn_size, config.head_dim),
         (Architecture::Gpt2, 3072, 64)
     );
-    assert_eq!(
-        (config.kv_heads, config.context_tokens, config.vocab_size),
-        (12, 1024, 50_257)
-    );
+    assert_eq!((config.kv_heads, config.context_tokens, config.vocab_size), (12, 1024, 50_257));
 }
 
 #[test]
 fn mistral_is_a_llama_whose_heads_may_be_wider_than_its_share() {
     let (config, _) = parse(&mistral()).expect("a configuration");
-    assert_eq!(
-        (config.architecture, config.heads * config.head_dim),
-        (Architecture::Llama, 4096)
-    );
+    assert_eq!((config.architecture, config.heads * config.head_dim), (Architecture::Llama, 4096));
 }
 
 #[test]
@@ -113,10 +107,8 @@ fn rotary_factors_are_those_of_transformers() {
     let goldens: Vec<Value> = serde_json::from_str(goldens).expect("JSON");
     for golden in &goldens {
         let (theta, head_dim) = (golden["theta"].as_f64(), golden["headDim"].as_u64());
-        let (theta, head_dim) = (
-            theta.expect("a number") as f32,
-            head_dim.expect("a number") as usize,
-        );
+        let (theta, head_dim) =
+            (theta.expect("a number") as f32, head_dim.expect("a number") as usize);
         let number = |key: &str| golden["scaling"][key].as_f64().expect("a number");
         let factors = match golden["scaling"]["rope_type"].as_str() {
             Some("llama3") => Llama3 {
@@ -159,12 +151,7 @@ fn what_is_out_of_range_or_not_supported_is_refused_by_its_name() {
     check(llama(), "model_type", json!("gpt2"), "\"llama\" here");
     check(json!({}), "model_type", json!("mamba"), known);
     check(json!({}), "model_type", Value::Null, "missing");
-    check(
-        llama(),
-        "quantization_config",
-        json!({"quant_method": "gptq"}),
-        "or GGUF",
-    );
+    check(llama(), "quantization_config", json!({"quant_method": "gptq"}), "or GGUF");
     for key in [
         "hidden_size",
         "num_attention_heads",
@@ -175,40 +162,15 @@ fn what_is_out_of_range_or_not_supported_is_refused_by_its_name() {
         check(llama(), key, json!(0), "is 0, but 1 to");
         check(llama(), key, json!(u64::MAX), "but 1 to");
         check(llama(), key, json!(-1), "a non-negative integer is needed");
-        check(
-            llama(),
-            key,
-            json!("many"),
-            "is \"many\", but a non-negative integer is needed",
-        );
+        check(llama(), key, json!("many"), "is \"many\", but a non-negative integer is needed");
         check(llama(), key, Value::Null, "missing");
     }
-    check(
-        llama(),
-        "num_key_value_heads",
-        json!(5),
-        "do not divide the 32 query heads",
-    );
+    check(llama(), "num_key_value_heads", json!(5), "do not divide the 32 query heads");
     check(llama(), "head_dim", json!(63), "an even number");
-    check(
-        llama(),
-        "rms_norm_eps",
-        json!(0),
-        "a positive finite number",
-    );
-    check(
-        llama(),
-        "rms_norm_eps",
-        json!(-1e-5),
-        "a positive finite number",
-    );
+    check(llama(), "rms_norm_eps", json!(0), "a positive finite number");
+    check(llama(), "rms_norm_eps", json!(-1e-5), "a positive finite number");
     check(llama(), "rope_theta", json!(0), "a positive finite number");
-    check(
-        llama(),
-        "rope_theta",
-        json!(1e300),
-        "a positive finite number",
-    );
+    check(llama(), "rope_theta", json!(1e300), "a positive finite number");
     check(
         llama(),
         "attention_bias",
@@ -235,52 +197,12 @@ fn what_is_out_of_range_or_not_supported_is_refused_by_its_name() {
         json!({"rope_type": "yarn"}),
         "supported: default, linear, llama3",
     );
-    check(
-        llama(),
-        "rope_scaling",
-        json!({"rope_type": "linear"}),
-        "factor: missing",
-    );
-    check(
-        llama(),
-        "rope_scaling",
-        json!("linear"),
-        "an object is needed",
-    );
-    check(
-        mistral(),
-        "sliding_window",
-        json!(4096),
-        "as long as the context",
-    );
-    check(
-        gpt2(),
-        "activation_function",
-        json!("relu"),
-        "supported: \"gelu_new\"",
-    );
-    check(
-        gpt2(),
-        "scale_attn_by_inverse_layer_idx",
-        json!(true),
-        "supported: false",
-    );
-    check(
-        gpt2(),
-        "scale_attn_weights",
-        json!(false),
-        "supported: true",
-    );
-    check(
-        gpt2(),
-        "add_cross_attention",
-        json!(true),
-        "supported: false",
-    );
-    check(
-        gpt2(),
-        "n_head",
-        json!(11),
-        "11 heads do not divide the width, 768",
-    );
+    check(llama(), "rope_scaling", json!({"rope_type": "linear"}), "factor: missing");
+    check(llama(), "rope_scaling", json!("linear"), "an object is needed");
+    check(mistral(), "sliding_window", json!(4096), "as long as the context");
+    check(gpt2(), "activation_function", json!("relu"), "supported: \"gelu_new\"");
+    check(gpt2(), "scale_attn_by_inverse_layer_idx", json!(true), "supported: false");
+    check(gpt2(), "scale_attn_weights", json!(false), "supported: true");
+    check(gpt2(), "add_cross_attention", json!(true), "supported: false");
+    check(gpt2(), "n_head", json!(11), "11 heads do not divide the width, 768");
 }

@@ -20,21 +20,12 @@ pub(super) struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     pub(super) fn new(source: &'a dyn ReadAt) -> Cursor<'a> {
         let end = source.size().min(MAX_HEADER_BYTES);
-        Cursor {
-            source,
-            window: Vec::new(),
-            start: 0,
-            position: 0,
-            end,
-        }
+        Cursor { source, window: Vec::new(), start: 0, position: 0, end }
     }
 
     /// The same header, at another position.
     pub(super) fn restart(&self, position: u64) -> Cursor<'a> {
-        Cursor {
-            position: position.min(self.end),
-            ..Cursor::new(self.source)
-        }
+        Cursor { position: position.min(self.end), ..Cursor::new(self.source) }
     }
 
     pub(super) fn position(&self) -> u64 {
@@ -59,10 +50,8 @@ impl<'a> Cursor<'a> {
             } else {
                 "before the 256 MiB that a header may have"
             };
-            let reason = format!(
-                "{what} needs {count} bytes, but {} remain {limit}",
-                self.remaining()
-            );
+            let reason =
+                format!("{what} needs {count} bytes, but {} remain {limit}", self.remaining());
             return Err(self.damaged(reason));
         }
         if self.position + count > self.start + self.window.len() as u64 {
@@ -94,19 +83,15 @@ impl<'a> Cursor<'a> {
     pub(super) fn string(&mut self, limit: u64, what: &str) -> Result<String, WeightsError> {
         let length = self.u64(what)?;
         if length > limit {
-            return Err(self.damaged(format!(
-                "{what} is {length} bytes long; at most {limit} are allowed"
-            )));
+            return Err(
+                self.damaged(format!("{what} is {length} bytes long; at most {limit} are allowed"))
+            );
         }
         let start = self.position;
         let text = std::str::from_utf8(self.take(length, what)?).map(str::to_owned);
         text.map_err(|error| {
             let reason = format!("{what} is not UTF-8");
-            WeightsError::damaged(
-                self.source.name(),
-                start + error.valid_up_to() as u64,
-                reason,
-            )
+            WeightsError::damaged(self.source.name(), start + error.valid_up_to() as u64, reason)
         })
     }
 

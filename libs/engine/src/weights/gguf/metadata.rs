@@ -129,10 +129,7 @@ impl Metadata {
             }
             values.insert(key, value);
         }
-        Ok(Metadata {
-            file: file.to_owned(),
-            values,
-        })
+        Ok(Metadata { file: file.to_owned(), values })
     }
 
     /// Whether the key is there, whatever its type.
@@ -245,9 +242,9 @@ fn read_array(cursor: &mut Cursor<'_>, key: &str) -> Result<Value, WeightsError>
     let id = cursor.u32("an array's element type")?;
     let length = cursor.u64("an array's length")?;
     match id {
-        ARRAY => Err(cursor.damaged(format!(
-            "{key} is an array of arrays, which is not supported"
-        ))),
+        ARRAY => {
+            Err(cursor.damaged(format!("{key} is an array of arrays, which is not supported")))
+        }
         STRING => {
             let length = cursor.check_count(length, 8, MAX_ARRAY_LENGTH, "strings of an array")?;
             let mut strings = Vec::with_capacity(length);
@@ -261,10 +258,7 @@ fn read_array(cursor: &mut Cursor<'_>, key: &str) -> Result<Value, WeightsError>
             let size = scalar.bytes() as u64;
             let length =
                 cursor.check_count(length, size, MAX_ARRAY_LENGTH, "numbers of an array")?;
-            Ok(Value::Numbers(
-                scalar,
-                cursor.take(length as u64 * size, key)?.to_vec(),
-            ))
+            Ok(Value::Numbers(scalar, cursor.take(length as u64 * size, key)?.to_vec()))
         }
     }
 }

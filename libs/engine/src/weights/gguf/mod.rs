@@ -42,12 +42,7 @@ impl Gguf {
         let metadata = Metadata::read(&mut cursor, &name, entry_count)?;
         let alignment = alignment(&metadata)?;
         let tensors = tensors::read(&mut cursor, &name, tensor_count, alignment, source.size())?;
-        Ok(Gguf {
-            source,
-            version,
-            metadata,
-            tensors,
-        })
+        Ok(Gguf { source, version, metadata, tensors })
     }
 
     /// Format version, 2 or 3.
@@ -72,10 +67,7 @@ impl Gguf {
 }
 
 fn read_version(cursor: &mut Cursor<'_>, name: &str) -> Result<u32, WeightsError> {
-    let not_a_model = |reason: String| WeightsError::NotAModel {
-        path: name.to_owned(),
-        reason,
-    };
+    let not_a_model = |reason: String| WeightsError::NotAModel { path: name.to_owned(), reason };
     let shown = cursor.remaining().min(magic::SHOWN_BYTES);
     let start = cursor.take(shown, "the file's start")?.to_vec();
     if !start.starts_with(b"GGUF") {
@@ -87,9 +79,9 @@ fn read_version(cursor: &mut Cursor<'_>, name: &str) -> Result<u32, WeightsError
     *cursor = cursor.restart(4);
     match cursor.u32("the version")? {
         version @ (2 | 3) => Ok(version),
-        version if matches!(version.swap_bytes(), 1..=3) => Err(not_a_model(
-            "it is a big-endian GGUF; only little-endian ones are read".to_owned(),
-        )),
+        version if matches!(version.swap_bytes(), 1..=3) => {
+            Err(not_a_model("it is a big-endian GGUF; only little-endian ones are read".to_owned()))
+        }
         version => Err(not_a_model(format!(
             "it is a GGUF of version {version}; versions 2 and 3 are read"
         ))),

@@ -30,10 +30,8 @@ fn ggml_type(id: u32) -> Option<GgmlType> {
         _ => None,
     };
     if let Some(encoding) = known {
-        let (block_elements, block_bytes) = (
-            encoding.block_elements() as u64,
-            encoding.block_bytes() as u64,
-        );
+        let (block_elements, block_bytes) =
+            (encoding.block_elements() as u64, encoding.block_bytes() as u64);
         return Some(GgmlType {
             element: ElementType::Known(encoding),
             block_elements,
@@ -71,11 +69,7 @@ fn ggml_type(id: u32) -> Option<GgmlType> {
         41 => ("Q1_0", 128, 18),
         _ => return None,
     };
-    Some(GgmlType {
-        element: ElementType::Other(name),
-        block_elements,
-        block_bytes,
-    })
+    Some(GgmlType { element: ElementType::Other(name), block_elements, block_bytes })
 }
 
 /// Reads `count` tensor entries; offsets in the result are those of the file.
@@ -98,11 +92,7 @@ pub(super) fn read(
         place(&mut tensor, file, data_start, alignment, file_bytes)?;
         let name = tensor.name.clone();
         if !table.insert(tensor) {
-            return Err(WeightsError::tensor(
-                file,
-                &name,
-                "appears twice in the file",
-            ));
+            return Err(WeightsError::tensor(file, &name, "appears twice in the file"));
         }
     }
     if let Some((first, second)) = table.overlapping() {
@@ -130,9 +120,7 @@ fn read_entry(cursor: &mut Cursor<'_>, file: &str) -> Result<TensorInfo, Weights
     let error = |reason: String| WeightsError::tensor(file, &name, reason);
     let Some(ggml) = ggml_type(id) else {
         let supported = Encoding::ALL.map(Encoding::name).join(", ");
-        return Err(error(format!(
-            "type {id} is unknown; supported are {supported}"
-        )));
+        return Err(error(format!("type {id} is unknown; supported are {supported}")));
     };
     if !row.is_multiple_of(ggml.block_elements) {
         let reason = format!(
@@ -141,24 +129,16 @@ fn read_entry(cursor: &mut Cursor<'_>, file: &str) -> Result<TensorInfo, Weights
         );
         return Err(error(reason));
     }
-    let elements = shape
-        .iter()
-        .try_fold(1u64, |product, &dimension| product.checked_mul(dimension));
+    let elements =
+        shape.iter().try_fold(1u64, |product, &dimension| product.checked_mul(dimension));
     let bytes = elements
         .and_then(|elements| (elements / ggml.block_elements).checked_mul(ggml.block_bytes));
     match (elements, bytes) {
         (Some(0), _) => Err(error(format!("shape {shape:?} has a dimension of 0"))),
-        (Some(elements), Some(bytes)) => Ok(TensorInfo {
-            name,
-            element: ggml.element,
-            shape,
-            elements,
-            offset,
-            bytes,
-        }),
-        _ => Err(error(format!(
-            "shape {shape:?} has more elements than can be counted"
-        ))),
+        (Some(elements), Some(bytes)) => {
+            Ok(TensorInfo { name, element: ggml.element, shape, elements, offset, bytes })
+        }
+        _ => Err(error(format!("shape {shape:?} has more elements than can be counted"))),
     }
 }
 
@@ -171,10 +151,8 @@ fn place(
     file_bytes: u64,
 ) -> Result<(), WeightsError> {
     if !tensor.offset.is_multiple_of(alignment) {
-        let reason = format!(
-            "offset {} is no multiple of the alignment, {alignment}",
-            tensor.offset
-        );
+        let reason =
+            format!("offset {} is no multiple of the alignment, {alignment}", tensor.offset);
         return Err(WeightsError::tensor(file, &tensor.name, reason));
     }
     let start = data_start.checked_add(tensor.offset);
@@ -192,10 +170,8 @@ fn place(
             Err(WeightsError::tensor(file, &tensor.name, reason))
         }
         _ => {
-            let reason = format!(
-                "offset {} lies far outside the file of {file_bytes} bytes",
-                tensor.offset
-            );
+            let reason =
+                format!("offset {} lies far outside the file of {file_bytes} bytes", tensor.offset);
             Err(WeightsError::tensor(file, &tensor.name, reason))
         }
     }
