@@ -107,15 +107,8 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 fn overrides(args: &RunArgs) -> Result<Vec<Override>, Failure> {
     let mut overrides = Vec::new();
     for set in &args.set {
-        let wrong = || {
-            Failure::usage(format!(
-                "--set {set:?}: expected PATH=VALUE, as in spec.sampling.seed=7"
-            ))
-        };
-        let (path, value) = set.split_once('=').ok_or_else(wrong)?;
-        let change = Override::new(path, value)
-            .map_err(|e| Failure::usage(format!("--set {set:?}: {e}")))?;
-        overrides.push(change);
+        let change = set.parse::<Override>();
+        overrides.push(change.map_err(|e| Failure::usage(format!("--set {e}")))?);
     }
     if let Some(limit) = args.limit {
         let change =

@@ -136,19 +136,14 @@ impl<'s> Tag<'s> {
     pub(super) fn uses(&self) -> Vec<(Use<'s>, usize)> {
         let mut uses = Vec::new();
         let mut previous = (0, "");
-        for (at, word) in words(self.text).filter(|(at, _)| !self.is_quoted(*at)) {
+        let quoted = self.quoted();
+        for (at, word) in words(self.text).filter(|(at, _)| !quoted[*at]) {
             let between = self.text[previous.0 + previous.1.len()..at].trim();
-            let first = previous.1.is_empty();
-            if between.ends_with('|')
-                || (previous.1 == "filter" && self.word() == "filter" && between.is_empty())
-            {
+            let follows = |word: &str| previous.1 == word && between.is_empty();
+            let negated = follows("not") && self.text[..previous.0].trim_end().ends_with(" is");
+            if between.ends_with('|') || (follows("filter") && self.word() == "filter") {
                 uses.push((Use::Filter(word), self.offset + at));
-            } else if !first && between.is_empty() && previous.1 == "is" && word != "not" {
-                uses.push((Use::Test(word), self.offset + at));
-            } else if between.is_empty()
-                && previous.1 == "not"
-                && self.text[..previous.0].trim_end().ends_with(" is")
-            {
+            } else if (follows("is") && word != "not") || negated {
                 uses.push((Use::Test(word), self.offset + at));
             }
             previous = (at, word);
@@ -156,20 +151,21 @@ impl<'s> Tag<'s> {
         uses
     }
 
-    /// Whether a place in the tag's text lies in a string.
-    fn is_quoted(&self, at: usize) -> bool {
+    /// For each byte of the tag's text, whether it lies in a string.
+    fn quoted(&self) -> Vec<bool> {
         let mut quote = None;
         let mut escaped = false;
-        for c in self.text[..at].chars() {
+        let inside = |byte: u8| {
             match quote {
                 _ if escaped => escaped = false,
-                Some(_) if c == '\\' => escaped = true,
-                Some(open) if c == open => quote = None,
-                None if matches!(c, '"' | '\'') => quote = Some(c),
+                Some(_) if byte == b'\\' => escaped = true,
+                Some(open) if byte == open => quote = None,
+                None if matches!(byte, b'"' | b'\'') => quote = Some(byte),
                 _ => {}
             }
-        }
-        quote.is_some()
+            quote.is_some()
+        };
+        self.text.bytes().map(inside).collect()
     }
 }
 
