@@ -142,7 +142,10 @@ fn a_chat_is_answered_and_ends_by_itself() {
     assert_eq!(answer.text, "The capital of France is Paris.");
     assert_eq!(answer.finish_reason, FinishReason::Stop);
     assert_eq!(answer.prompt_tokens, rendered.tokens.len());
-    assert_eq!(answer.completion_tokens, model.prompts().count_tokens(&answer.text).expect("short"));
+    assert_eq!(
+        answer.completion_tokens,
+        model.prompts().count_tokens(&answer.text).expect("short")
+    );
     let info = model.info();
     assert_eq!(info.name, "SmolLM2-135M-Instruct.Q4_1");
     assert_eq!((info.numerics.as_str(), info.context_tokens), ("cpu-1/f32", 8192));

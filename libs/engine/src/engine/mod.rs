@@ -18,7 +18,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 pub use self::language_model::{
-    LanguageModel, LanguageModelError, LanguageModelInfo, LoadOptions, OpenModel, Prompt, PromptEncoder, Rendered,
+    LanguageModel, LanguageModelError, LanguageModelInfo, LoadOptions, OpenModel, Prompt,
+    PromptEncoder, Rendered,
 };
 pub use self::request::{Completion, Event, FinishReason, Request, RowError, Sink};
 

@@ -172,8 +172,8 @@ fn configs() -> impl Strategy<Value = SchedulerConfig> {
     let max_rows = prop_oneof![Just(1usize), 1usize..40];
     // Few pages make preemptions.
     let more_pages = prop_oneof![3 => 0u32..4, 1 => 0u32..40];
-    (page_tokens, 1usize..10, max_rows, more_pages, any::<bool>())
-        .prop_map(|(page_tokens, max_sequences, max_rows, more_pages, reuse_prefixes)| {
+    (page_tokens, 1usize..10, max_rows, more_pages, any::<bool>()).prop_map(
+        |(page_tokens, max_sequences, max_rows, more_pages, reuse_prefixes)| {
             SchedulerConfig {
                 max_sequences,
                 max_rows,
@@ -183,7 +183,8 @@ fn configs() -> impl Strategy<Value = SchedulerConfig> {
                 reuse_prefixes,
                 ..config()
             }
-        })
+        },
+    )
 }
 
 fn wishes() -> impl Strategy<Value = Vec<Wish>> {
