@@ -296,19 +296,6 @@ fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
 mod tests {
     use super::*;
     use crate::engine::test_tokenizer;
-    use crate::models::{FakeConfig, FakeModel};
-
-    fn model(chat_template: Option<&str>) -> LanguageModel {
-        LanguageModel::new(Parts {
-            name: "fake".to_owned(),
-            digest: "sha256:0".to_owned(),
-            model: Box::new(FakeModel::new(FakeConfig::default())),
-            tokenizer: test_tokenizer(),
-            chat_template: chat_template.map(str::to_owned),
-            engine: EngineConfig::default(),
-        })
-        .expect("it starts")
-    }
 
     fn chat() -> Prompt {
         let (role, content) = ("user".to_owned(), "a<|end|>".to_owned());
@@ -317,25 +304,26 @@ mod tests {
 
     #[test]
     fn a_prompt_is_rendered_to_tokens_and_to_text() {
-        let model = model(Some("{% for m in messages %}{{ m.content }}<|end|>{% endfor %}>"));
-        let rendered = model.render(&chat()).expect("the template is simple");
+        let prompts = PromptEncoder::new(
+            test_tokenizer(),
+            Some("{% for m in messages %}{{ m.content }}<|end|>{% endfor %}>"),
+        );
+        let rendered = prompts.render(&chat()).expect("the template is simple");
         assert_eq!(rendered.text, "a<|end|><|end|>>");
         let written: Vec<u32> = "a<|end|>".bytes().map(u32::from).chain([256, 62]).collect();
         assert_eq!(rendered.tokens, written, "the user's end token is text, the template's is not");
-        let text = model.render(&Prompt::Text("ab".to_owned())).expect("a text");
+        let text = prompts.render(&Prompt::Text("ab".to_owned())).expect("a text");
         assert_eq!((text.tokens, text.text.as_str()), (vec![97, 98], "ab"));
-        assert_eq!(model.count_tokens("abc").expect("short"), 3);
-        assert!(model.info().chat);
+        assert_eq!(prompts.count_tokens("abc").expect("short"), 3);
     }
 
     #[test]
     fn without_a_template_that_works_only_texts_can_be_continued() {
         let check = |chat_template, expect: &str| {
-            let model = model(chat_template);
-            assert!(!model.info().chat);
-            let error = model.encode(&chat()).expect_err("a conversation").to_string();
+            let prompts = PromptEncoder::new(test_tokenizer(), chat_template);
+            let error = prompts.encode(&chat()).expect_err("a conversation").to_string();
             assert!(error.starts_with(expect), "{error}");
-            assert!(model.encode(&Prompt::Text("a".to_owned())).is_ok());
+            assert!(prompts.encode(&Prompt::Text("a".to_owned())).is_ok());
         };
         check(None, "the model has no chat template, so it cannot continue messages");
         check(Some("{% for %}"), "the model's chat template does not compile, so it cannot");

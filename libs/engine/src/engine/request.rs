@@ -94,9 +94,11 @@ pub enum RowError {
 }
 
 impl RowError {
-    /// Whether the request itself is at fault, so that it would fail again.
+    /// Whether the request itself is at fault, so that it would fail again wherever it runs. A KV cache that is too
+    /// small is this machine's fault: with more memory there would be a completion.
     pub fn is_of_request(&self) -> bool {
         match self {
+            RowError::Schedule(ScheduleError::KvCacheTooSmall { .. }) => false,
             RowError::Params(_) | RowError::Schedule(_) | RowError::Sampling(_) => true,
             RowError::Step(_) | RowError::Stopped(_) => false,
         }

@@ -390,3 +390,16 @@ fn memory_below_a_page_is_refused() {
         "{error}"
     );
 }
+
+#[test]
+fn a_request_beyond_the_kv_memory_fails_for_want_of_memory_and_not_for_its_own_fault() {
+    let model = fake(FakeLogits::Successor);
+    let page_bytes = FakeModel::new(model.clone()).info().page_bytes;
+    let engine = start(model, EngineConfig { kv_bytes: 2 * page_bytes, ..EngineConfig::default() });
+    let error = complete(&engine, greedy("a", 40)).expect_err("it must fail");
+    let expect = "prompt and completion may reach 41 tokens, the KV cache holds 32: lower maxTokens or give the KV \
+                  cache more memory";
+    assert_eq!(error.to_string(), expect);
+    assert!(!error.is_of_request());
+    assert_eq!(complete(&engine, greedy("a", 2)).expect("the engine goes on").text, "bc");
+}
