@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// The program, in an empty directory, without the user's environment.
-pub fn textnlp(directory: &Path) -> Command {
+pub(crate) fn textnlp(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_textnlp"));
     command.current_dir(directory).env_remove("TEXTNLP_LOG").env_remove("TEXTNLP_CPU");
     command
 }
 
 /// The model of the example. It is no dependency that a test may do without: a missing one is a failure.
-pub fn model() -> PathBuf {
+pub(crate) fn model() -> PathBuf {
     let cache = std::env::var_os("TEXTNLP_CACHE").map(PathBuf::from).unwrap_or_else(|| {
         let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).unwrap_or_else(|| {
             PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache")
@@ -26,20 +26,20 @@ pub fn model() -> PathBuf {
 }
 
 /// The repository's root.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
 }
 
-pub fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// A file in a directory.
-pub fn write(directory: &Path, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+pub(crate) fn write(directory: &Path, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
     let path = directory.join(name);
     std::fs::write(&path, contents).expect("a file can be written");
     path

@@ -106,7 +106,8 @@ pub enum ModelError {
 pub trait Model: Send {
     /// Static facts.
     fn info(&self) -> &ModelInfo;
-    /// Makes pages `0..pages` usable. Called before the first step; contents are undefined.
+    /// Makes pages `0..pages` usable. Called before the first step, and again with more pages: those that were there keep
+    /// their contents, new ones are undefined.
     fn reserve(&mut self, pages: u32) -> Result<(), ModelError>;
     /// Copies partial pages before the next [`Model::forward`].
     fn copy_pages(&mut self, copies: &[PageCopy]) -> Result<(), ModelError>;

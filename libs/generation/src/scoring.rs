@@ -137,7 +137,7 @@ impl Scoring {
         let measure = self.measure(target, spec.metric, spec.params.as_ref(), false)?;
         let located = |e: ParamError| param_error(&path, e);
         let range = Range::new(spec.min, spec.max).map_err(located)?;
-        let stat = spec.stat.map(|stat| stat_name(stat));
+        let stat = spec.stat.map(stat_name);
         let parsed = stat.as_deref().map(Stat::parse).transpose().map_err(located)?;
         let gate =
             Gate::new(self.measures[measure].metric.info(), range, parsed).map_err(located)?;
@@ -292,7 +292,7 @@ impl Scorer<'_> {
                 scores.push(line(measure, found.as_ref(), None));
             }
             scores.extend(gates.map(|gate| line(measure, found.as_ref(), Some(gate))));
-            if let Some(distribution) = found.as_ref().and_then(|f| f.distribution.clone()) {
+            if let Some(distribution) = found.as_ref().and_then(|f| f.distribution) {
                 distributions.push(NamedDistribution {
                     metric: measure.metric.info().name.to_owned(),
                     column: measure.target.column.clone(),

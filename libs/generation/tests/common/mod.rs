@@ -12,13 +12,13 @@ use textnlp_generation::{Completer, Job, Models};
 
 /// Answers with words that depend on the prompt and the seed only. A prompt with `refuse` in it fails its row; after
 /// `dies_after` answers the model is gone.
-pub struct Parrot {
-    pub answered: AtomicU64,
-    pub dies_after: u64,
+pub(crate) struct Parrot {
+    pub(crate) answered: AtomicU64,
+    pub(crate) dies_after: u64,
 }
 
 impl Parrot {
-    pub fn new(dies_after: u64) -> Arc<Self> {
+    pub(crate) fn new(dies_after: u64) -> Arc<Self> {
         Arc::new(Self { answered: AtomicU64::new(0), dies_after })
     }
 }
@@ -57,7 +57,7 @@ impl Completer for Parrot {
     }
 }
 
-pub fn facts(chat: bool) -> ModelFacts {
+pub(crate) fn facts(chat: bool) -> ModelFacts {
     ModelFacts {
         name: "parrot".into(),
         digest: "sha256:00".into(),
@@ -69,16 +69,16 @@ pub fn facts(chat: bool) -> ModelFacts {
     }
 }
 
-pub fn models() -> Models {
+pub(crate) fn models() -> Models {
     let mut models = Models::default();
     models.describe(facts(true));
     models
 }
 
-pub fn spec(value: Value) -> GenerationJobSpec {
+pub(crate) fn spec(value: Value) -> GenerationJobSpec {
     serde_json::from_value(value).expect("a spec")
 }
 
-pub fn job(spec: &GenerationJobSpec) -> Arc<Job> {
+pub(crate) fn job(spec: &GenerationJobSpec) -> Arc<Job> {
     Arc::new(Job::compile("test", spec, &models()).expect("a job that compiles"))
 }
