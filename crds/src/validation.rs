@@ -214,6 +214,20 @@ pub enum MetricName {
     AcceptanceRate,
 }
 
+impl Stat {
+    /// The name as manifests and reports write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mean => "mean",
+            Self::Min => "min",
+            Self::P05 => "p05",
+            Self::P50 => "p50",
+            Self::P95 => "p95",
+            Self::Max => "max",
+        }
+    }
+}
+
 impl MetricName {
     /// The name as manifests and reports write it.
     pub fn as_str(self) -> &'static str {

@@ -148,11 +148,6 @@ impl Models {
         self.facts.get(name)
     }
 
-    /// All models that are known.
-    pub fn all(&self) -> impl Iterator<Item = &ModelFacts> {
-        self.facts.values()
-    }
-
     /// The model, once it is connected.
     pub fn completer(&self, name: &str) -> Option<&Arc<dyn Completer>> {
         self.completers.get(name)

@@ -137,7 +137,7 @@ impl Scoring {
         let measure = self.measure(target, spec.metric, spec.params.as_ref(), false)?;
         let located = |e: ParamError| param_error(&path, e);
         let range = Range::new(spec.min, spec.max).map_err(located)?;
-        let stat = spec.stat.map(stat_name);
+        let stat = spec.stat.map(|stat| stat.as_str().to_owned());
         let parsed = stat.as_deref().map(Stat::parse).transpose().map_err(located)?;
         let gate =
             Gate::new(self.measures[measure].metric.info(), range, parsed).map_err(located)?;
@@ -419,17 +419,4 @@ fn with_sample<T>(row: &Row, target: &Target, read: impl FnOnce(Option<&Sample<'
         tokens: row.meta.tokens.get(column).map(|t| t.completion),
         finish_reason: row.meta.finish_reasons.get(column).map(String::as_str),
     }))
-}
-
-fn stat_name(stat: textnlp_crds::validation::Stat) -> String {
-    use textnlp_crds::validation::Stat as Spec;
-    let name = match stat {
-        Spec::Mean => "mean",
-        Spec::Min => "min",
-        Spec::P05 => "p05",
-        Spec::P50 => "p50",
-        Spec::P95 => "p95",
-        Spec::Max => "max",
-    };
-    name.to_owned()
 }
