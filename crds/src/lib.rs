@@ -30,6 +30,7 @@ mod rules;
 pub mod sampling;
 pub mod scaling;
 pub mod source;
+pub mod task;
 pub mod validation;
 
 pub use explain::explain;

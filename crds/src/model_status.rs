@@ -71,6 +71,9 @@ pub struct ModelInfo {
     /// The arithmetic, such as `cpu-1/int8`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub numerics: Option<String>,
+    /// SHA-256 of the tokenizer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer_digest: Option<String>,
     /// Whether the model has a chat template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chat_template: Option<bool>,
