@@ -45,7 +45,7 @@ async fn whole(args: &RunArgs, loaded: LoadedJob) -> Result<(), Failure> {
     let concurrency =
         loaded.job.spec.execution.concurrency.map_or(CONCURRENCY, |c| c.unsigned_abs() as usize);
     let progress = Arc::new(Progress::default());
-    let options = Options { concurrency, cancel };
+    let options = Options::new(concurrency, cancel);
     let engine = engine_options(args, concurrency);
     let job = Arc::new(loaded.job);
     let engines = loaded.engines;

@@ -65,7 +65,7 @@ pub(crate) fn facts(chat: bool) -> ModelFacts {
         reproducible: true,
         chat,
         tokenizer_digest: None,
-        context_tokens: 1000,
+        context_tokens: Some(1000),
     }
 }
 
