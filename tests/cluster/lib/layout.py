@@ -80,6 +80,11 @@ class Layout:
         return self.state / "volumes"
 
     @property
+    def images(self) -> Path:
+        """The archives that were loaded."""
+        return self.state / "images"
+
+    @property
     def environment(self) -> Path:
         return self.state / "env"
 
