@@ -1,5 +1,6 @@
 """Ends a cluster, whole or half started, from what the kernel knows of it: nothing here trusts the state directory."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -16,12 +17,11 @@ def down(layout: Layout) -> None:
     wait("the end of the cluster's processes", lambda: not _kill(layout), 30)
     for namespace in _namespaces(layout):
         network.remove(namespace)
-    for directory in _cgroups(layout):
-        for path, _, _ in os.walk(directory, topdown=False):
-            os.rmdir(path)
+    wait("the end of the cluster's cgroups", lambda: not _remove_cgroups(layout), 30)
     _restore_settings(layout)
     if layout.state.exists():
         shutil.rmtree(layout.state)
+    _unmount_names()
     for directory in [] if _others_run(layout) else HOST_DIRECTORIES:
         _remove_if_empty(Path(directory))
 
@@ -60,10 +60,8 @@ def _restore_settings(layout: Layout) -> None:
 def _kill(layout: Layout) -> list[int]:
     pids = _processes(layout)
     for pid in pids:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
     return pids
 
 
@@ -87,12 +85,27 @@ def _cgroups(layout: Layout) -> list[Path]:
     return sorted([*CGROUPS.glob(pattern), *CGROUPS.glob(f"*/{pattern}")])
 
 
+def _remove_cgroups(layout: Layout) -> list[Path]:
+    """Removes what can be removed; a cgroup stays busy for a moment after its last process. Returns what is left."""
+    for directory in _cgroups(layout):
+        for path, _, _ in os.walk(directory, topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(path)
+    return _cgroups(layout)
+
+
 def _others_run(layout: Layout) -> bool:
     return any(not path.name.startswith(layout.name) for path in Path("/run/netns").glob("textnlp-*"))
 
 
+def _unmount_names() -> None:
+    """`ip netns add` mounts the directory of names over itself, and leaves it so when the last name goes."""
+    names = Path("/run/netns")
+    if names.is_mount() and not any(names.iterdir()):
+        run("umount", names)
+        _remove_if_empty(names)
+
+
 def _remove_if_empty(directory: Path) -> None:
-    try:
+    with contextlib.suppress(OSError):  # A real kubelet's, or gone.
         directory.rmdir()
-    except OSError:
-        pass  # A real kubelet's, or gone.
