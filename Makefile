@@ -16,7 +16,7 @@ help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
 run: model build ## the main job: a real model, 64 airports, one validated dataset in ./airport-tickets
-	$(TARGET)/debug/textnlp run examples/airport-tickets --model "$(MODEL)" --output airport-tickets
+	$(TARGET)/debug/textnlp run examples/airport-tickets/base --model "$(MODEL)" --output airport-tickets
 
 test: lint deny unit ## format, lint, licences, unit, integration and end-to-end tests
 
