@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
@@ -33,7 +34,8 @@ func run(in io.Reader, out io.Writer) error {
 		if err != nil {
 			return fmt.Errorf("%s/%s: %w", object.GetKind(), object.GetName(), err)
 		}
-		fmt.Fprintf(out, "%s/%s\t%s\t%s\n", object.GetKind(), object.GetName(), result.Status, result.Message)
+		message := strings.ReplaceAll(result.Message, "\n", " ")
+		fmt.Fprintf(out, "%s/%s\t%s\t%s\n", object.GetKind(), object.GetName(), result.Status, message)
 	}
 	return nil
 }
