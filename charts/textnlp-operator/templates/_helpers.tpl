@@ -44,7 +44,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $tag := .image.tag | default .root.Chart.AppVersion }}
 {{- $name := .image.repository }}
 {{- if .image.registry }}
-{{- $name = printf "%s/%s" (trimSuffix "/" .image.registry) $name }}
+{{- $name = printf "%s/%s" .image.registry $name }}
 {{- end }}
 {{- if .image.digest }}
 {{- printf "%s@%s" $name .image.digest }}
