@@ -86,6 +86,11 @@ func TestTheOperatorMayDoExactlyWhatThePageSays(t *testing.T) {
 			t.Error("leases belong to the operator's own namespace alone")
 		}
 	}
+	for _, rule := range lease {
+		if !slices.Equal(rule.Verbs, []string{"create"}) && !slices.Equal(rule.ResourceNames, []string{"textnlp-operator"}) {
+			t.Errorf("%v reaches leases of others", rule)
+		}
+	}
 }
 
 func TestNoRuleHasAWildcardASecretOrAWayToMoreRights(t *testing.T) {

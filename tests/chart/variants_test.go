@@ -123,7 +123,7 @@ func TestTheContainerGetsWhatTheOperatorReads(t *testing.T) {
 	}
 	want := map[string]string{
 		"TEXTNLP_IMAGE": "textnlp.dev/textnlp:0.1.0", "TEXTNLP_IMAGE_PULL_POLICY": "IfNotPresent",
-		"TEXTNLP_WATCH_NAMESPACES": "", "TEXTNLP_LOG": "info",
+		"TEXTNLP_NAMESPACES": "", "TEXTNLP_LOG": "info", "TEXTNLP_LOG_FORMAT": "json", "TEXTNLP_LEASE_NAME": "textnlp-operator",
 		"POD_NAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace",
 	}
 	if got := environment(`{}`); !maps.Equal(got, want) {
@@ -142,7 +142,7 @@ func TestTheContainerGetsWhatTheOperatorReads(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", values, got, images)
 		}
 	}
-	if got := environment(variants["two namespaces"])["TEXTNLP_WATCH_NAMESPACES"]; got != "team-a,team-b" {
+	if got := environment(variants["two namespaces"])["TEXTNLP_NAMESPACES"]; got != "team-a,team-b" {
 		t.Errorf("%q", got)
 	}
 	if got := environment(variants["environment"])["HTTPS_PROXY"]; got != "http://proxy:3128" {

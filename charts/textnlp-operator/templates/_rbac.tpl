@@ -43,9 +43,13 @@ No wildcard, and nothing about Secrets: pods mount them, the operator never read
   verbs: [create, patch]
 {{- end }}
 
-{{/* In the operator's own namespace: the lease that makes one replica the leader. */}}
+{{/* In the operator's own namespace: the lease that makes one replica the leader. No rule can name what is yet to be created. */}}
 {{- define "textnlp-operator.leaseRules" -}}
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
-  verbs: [get, create, update, patch]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [{{ include "textnlp-operator.fullname" . }}]
+  verbs: [get, update]
 {{- end }}
