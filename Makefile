@@ -18,7 +18,7 @@ help: ## lists the targets
 run: model build ## the main job: a real model, 64 airports, one validated dataset in ./airport-tickets
 	$(TARGET)/debug/textnlp run examples/airport-tickets/base --model "$(MODEL)" --output airport-tickets
 
-test: lint deny unit ## format, lint, licences, unit, integration and end-to-end tests
+test: lint deny unit manifests ## format, lint, licences, unit, integration and end-to-end tests
 
 model: ## fetches the example's model into $TEXTNLP_CACHE and checks its digest
 	@scripts/fetch-model.sh
@@ -42,8 +42,13 @@ unit: model ## all tests of the workspace
 bench: model ## decode and prefill rates, and the whole example job, beside what the processor can do
 	scripts/bench.sh
 
-generate: ## writes the generated files again: the CRDs
+.PHONY: manifests
+manifests: ## tests of the chart, plain YAML, Argo CD's health scripts and kstatus (needs Go)
+	scripts/test-manifests.sh
+
+generate: ## writes the generated files again: the CRDs, then what is made from them and from the chart
 	$(CARGO) run --package textnlp-crds --bin crdgen
+	scripts/generate-manifests.sh
 
 goldens: ## writes the golden values again from their oracles (a Python environment with torch: large)
 	scripts/make-goldens.sh
