@@ -3,6 +3,7 @@ package chart
 import (
 	"fmt"
 	"maps"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
@@ -107,10 +110,92 @@ func TestTheExampleOnAClusterDiffersFromTheLocalOneOnlyInModelAndExecution(t *te
 	}
 }
 
-// build is `kubectl kustomize`.
+func TestWhatTheExampleNeedsIsThereAndMeetsTheStandardOfItsNamespace(t *testing.T) {
+	needed := build(t, "examples/airport-tickets/claim")
+	cluster := build(t, "examples/airport-tickets/cluster")
+	source := cluster["ModelDeployment/smollm2"]["spec"].(map[string]any)["source"].(map[string]any)
+	claim := source["persistentVolumeClaim"].(map[string]any)["claimName"].(string)
+	volume := as[corev1.PersistentVolumeClaim](t, needed, "PersistentVolumeClaim/"+claim)
+	namespace := as[corev1.Namespace](t, needed, "Namespace/"+volume.Namespace)
+	if namespace.Labels["pod-security.kubernetes.io/enforce"] != "restricted" {
+		t.Errorf("%v", namespace.Labels)
+	}
+	pod := as[corev1.Pod](t, needed, "Pod/copy")
+	for _, violation := range violations(t, pod.ObjectMeta, pod.Spec) {
+		t.Error(violation)
+	}
+	if len(needed) != 3 {
+		t.Errorf("%v", needed.keys())
+	}
+}
+
+func TestTheComponentAddsTheHealthScriptsToArgoCDsOwnConfiguration(t *testing.T) {
+	own := t.TempDir()
+	component, err := filepath.Abs(filepath.Join(root, "deploy/argocd"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	relative, err := filepath.Rel(own, component)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"argocd-cm.yaml":     "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: argocd-cm}\ndata: {url: https://argocd.example.com}\n",
+		"kustomization.yaml": "resources: [argocd-cm.yaml]\ncomponents: [" + relative + "]\n",
+	} {
+		if err := os.WriteFile(filepath.Join(own, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := as[corev1.ConfigMap](t, kustomize(t, own), "ConfigMap/argocd-cm").Data
+	want := map[string]string{
+		"url": "https://argocd.example.com",
+		"resource.customizations.health.textnlp.dev_GenerationJob":   readFile(t, "deploy/argocd/textnlp.dev/GenerationJob/health.lua"),
+		"resource.customizations.health.textnlp.dev_ModelDeployment": readFile(t, "deploy/argocd/textnlp.dev/ModelDeployment/health.lua"),
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+func TestTheKustomizationOfTheInstallPageChangesBothImages(t *testing.T) {
+	_, rest, _ := strings.Cut(readFile(t, "docs/install.md"), "Changes belong in a kustomization")
+	_, rest, found := strings.Cut(rest, "```yaml\n")
+	text, _, closed := strings.Cut(rest, "```")
+	if !found || !closed {
+		t.Fatal("docs/install.md has no such example")
+	}
+	own := t.TempDir()
+	deploy, err := filepath.Abs(filepath.Join(root, "deploy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	relative, err := filepath.Rel(own, deploy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = strings.Replace(text, "- deploy ", "- "+relative+" ", 1)
+	if err := os.WriteFile(filepath.Join(own, "kustomization.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	container := as[appsv1.Deployment](t, kustomize(t, own), operator).Spec.Template.Spec.Containers[0]
+	if container.Image != "mirror.example.com/textnlp-operator:0.1.0" {
+		t.Error(container.Image)
+	}
+	if image := container.Env[0]; image.Name != "TEXTNLP_IMAGE" || image.Value != "mirror.example.com/textnlp:0.1.0" {
+		t.Errorf("%+v", image)
+	}
+}
+
+// build is `kubectl kustomize` of a directory of the repository.
 func build(t *testing.T, directory string) objects {
 	t.Helper()
-	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), filepath.Join(root, directory))
+	return kustomize(t, filepath.Join(root, directory))
+}
+
+func kustomize(t *testing.T, directory string) objects {
+	t.Helper()
+	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), directory)
 	if err != nil {
 		t.Fatal(err)
 	}

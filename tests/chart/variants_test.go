@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/pod-security-admission/api"
 	"k8s.io/pod-security-admission/policy"
 )
@@ -56,23 +57,58 @@ func TestEveryVariantRendersLintsAndHasOnlyKnownFields(t *testing.T) {
 }
 
 func TestEveryVariantMeetsTheRestrictedPodSecurityStandard(t *testing.T) {
+	for name, values := range variants {
+		all := render(t, values)
+		for key := range all {
+			if !strings.HasPrefix(key, "Deployment/") {
+				continue
+			}
+			pod := as[appsv1.Deployment](t, all, key).Spec.Template
+			for _, violation := range violations(t, pod.ObjectMeta, pod.Spec) {
+				t.Errorf("%s: %s", name, violation)
+			}
+		}
+	}
+}
+
+func TestAValueThatBreaksTheRestrictedStandardIsSeen(t *testing.T) {
+	pod := as[appsv1.Deployment](t, render(t, `securityContext: {allowPrivilegeEscalation: true}`), operator).Spec.Template
+	if got := violations(t, pod.ObjectMeta, pod.Spec); len(got) != 1 || !strings.Contains(got[0], "allowPrivilegeEscalation") {
+		t.Errorf("%q", got)
+	}
+}
+
+// violations are what an API server says against a pod in a restricted namespace.
+func violations(t *testing.T, metadata metav1.ObjectMeta, pod corev1.PodSpec) []string {
+	t.Helper()
 	evaluator, err := policy.NewEvaluator(policy.DefaultChecks())
 	if err != nil {
 		t.Fatal(err)
 	}
+	var found []string
 	restricted := api.LevelVersion{Level: api.LevelRestricted, Version: api.LatestVersion()}
-	for name, values := range variants {
-		for key := range render(t, values) {
-			if !strings.HasPrefix(key, "Deployment/") {
-				continue
-			}
-			pod := as[appsv1.Deployment](t, render(t, values), key).Spec.Template
-			for _, result := range evaluator.EvaluatePod(restricted, &pod.ObjectMeta, &pod.Spec) {
-				if !result.Allowed {
-					t.Errorf("%s: %s: %s", name, result.ForbiddenReason, result.ForbiddenDetail)
-				}
-			}
+	for _, result := range evaluator.EvaluatePod(restricted, &metadata, &pod) {
+		if !result.Allowed {
+			found = append(found, result.ForbiddenReason+": "+result.ForbiddenDetail)
 		}
+	}
+	return found
+}
+
+func TestTheExamplesOfTheReadmeAreValues(t *testing.T) {
+	text, _, _ := strings.Cut(readFile(t, "charts/textnlp-operator/README.md.in"), "## Values")
+	_, text, _ = strings.Cut(text, "## Examples")
+	var examples []string
+	for block := range strings.SplitSeq(text, "\n\n") {
+		if strings.HasPrefix(block, "    ") {
+			examples = append(examples, strings.ReplaceAll(block, "\n    ", "\n")[4:])
+		}
+	}
+	if len(examples) < 4 {
+		t.Fatalf("%q", examples)
+	}
+	for _, values := range examples {
+		render(t, values).check(t)
 	}
 }
 
