@@ -26,8 +26,16 @@ fn cases() -> Vec<(&'static str, Value, &'static str)> {
         ("source/inline/records", json!(vec![json!({"a": 1}); 1001]), "spec.source.inline.records"),
         ("colums", json!([]), "colums"),
         ("columns", Value::Null, "spec.columns"),
-        ("output/destination", json!({"directory": {"path": "../x"}}), "spec.output.destination.directory.path"),
-        ("output/destination", json!({"directory": {"path": "/x"}}), "spec.output.destination.directory.path"),
+        (
+            "output/destination",
+            json!({"directory": {"path": "../x"}}),
+            "spec.output.destination.directory.path",
+        ),
+        (
+            "output/destination",
+            json!({"directory": {"path": "/x"}}),
+            "spec.output.destination.directory.path",
+        ),
         (
             "output/destination",
             json!({"persistentVolumeClaim": {"claimName": "c", "path": "a/../../b"}}),
@@ -44,7 +52,15 @@ fn the_api_server_refuses_what_can_never_work_and_names_the_field() {
         let job = Job::small("refused").with(pointer, value.clone());
         let answer = textnlp_tests::run_with_input(
             "kubectl",
-            &["--namespace", space.name(), "create", "--dry-run=server", "--validate=strict", "-f", "-"],
+            &[
+                "--namespace",
+                space.name(),
+                "create",
+                "--dry-run=server",
+                "--validate=strict",
+                "-f",
+                "-",
+            ],
             &job.0.to_string(),
         );
         assert!(!answer.ok(), "{pointer} = {value} was accepted");
@@ -68,7 +84,8 @@ fn a_fresh_object_does_not_look_finished() {
 fn the_definitions_are_small_enough_for_a_plain_apply() {
     let _undisturbed = together();
     for name in ["generationjobs.textnlp.dev", "modeldeployments.textnlp.dev"] {
-        let definition = kubectl(&["get", "crd", name, "--output", "json"]).expect("the definition");
+        let definition =
+            kubectl(&["get", "crd", name, "--output", "json"]).expect("the definition");
         let object: Value = serde_json::from_str(&definition).expect("JSON");
         assert!(object["spec"].to_string().len() < 200_000, "{name}");
     }

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use serde_json::json;
-use textnlp_tests::disturb::{OPERATOR, alone, cluster, kill_pod, operator_pods, together, until_operator_is_ready};
+use textnlp_tests::disturb::{
+    OPERATOR, alone, cluster, kill_pod, operator_pods, together, until_operator_is_ready,
+};
 use textnlp_tests::{Job, Model, Space};
 
 fn running(space: &str, parallelism: i64) -> (Space, Job) {
     let space = Space::new(space);
-    let job = Job::small("tickets").with("execution", json!({"parallelism": parallelism, "concurrency": 2}));
+    let job = Job::small("tickets")
+        .with("execution", json!({"parallelism": parallelism, "concurrency": 2}));
     space.start(&Model::small("smollm2").with("replicas", json!(2)), &job);
     space.until_half_done(&job);
     (space, job)

@@ -24,8 +24,12 @@ fn kubectl_wait_sees_success() {
     let space = Space::new("wait");
     let job = Job::small("tickets").with("source/limit", json!(2));
     space.start(&Model::small("smollm2"), &job);
-    space.kubectl(&["wait", "--for=condition=Succeeded", "gj/tickets", "--timeout=240s"]).expect(&space.picture());
-    space.kubectl(&["wait", "--for=condition=Ready", "mdl/smollm2", "--timeout=10s"]).expect(&space.picture());
+    space
+        .kubectl(&["wait", "--for=condition=Succeeded", "gj/tickets", "--timeout=240s"])
+        .expect(&space.picture());
+    space
+        .kubectl(&["wait", "--for=condition=Ready", "mdl/smollm2", "--timeout=10s"])
+        .expect(&space.picture());
 }
 
 #[test]
@@ -38,7 +42,9 @@ fn a_job_wakes_a_model_from_zero_and_an_idle_model_goes_back() {
     space.until_condition("mdl/smollm2", "Ready", "True", "ScaledToZero");
     let job = Job::small("tickets").with("execution", json!({"concurrency": 16}));
     space.apply(&job.0);
-    space.until("mdl/smollm2", "a replica is ready", |o| o["status"]["readyReplicas"].as_i64() > Some(0));
+    space.until("mdl/smollm2", "a replica is ready", |o| {
+        o["status"]["readyReplicas"].as_i64() > Some(0)
+    });
     space.expect_local_digest(&job);
     space.until_condition("mdl/smollm2", "Ready", "True", "ScaledToZero");
     space.until("mdl/smollm2", "no server runs", |_| space.running("server").is_empty());
@@ -90,13 +96,17 @@ fn a_converged_operator_writes_nothing_but_its_lease_for_a_minute() {
     let lines: Vec<Value> =
         text.lines().skip(before).filter_map(|line| serde_json::from_str(line).ok()).collect();
     let ours = |line: &&Value| {
-        line["user"]["username"].as_str().is_some_and(|user| user.contains("serviceaccount:textnlp-system"))
+        line["user"]["username"]
+            .as_str()
+            .is_some_and(|user| user.contains("serviceaccount:textnlp-system"))
     };
     assert!(lines.iter().any(|line| ours(&line)), "the audit log shows the operator at all");
     let writes: Vec<&Value> = lines
         .iter()
         .filter(ours)
-        .filter(|line| !["get", "list", "watch"].contains(&line["verb"].as_str().unwrap_or_default()))
+        .filter(|line| {
+            !["get", "list", "watch"].contains(&line["verb"].as_str().unwrap_or_default())
+        })
         .filter(|line| line["objectRef"]["resource"] != "leases")
         .collect();
     assert!(writes.is_empty(), "{writes:#?}");
@@ -106,13 +116,13 @@ fn a_converged_operator_writes_nothing_but_its_lease_for_a_minute() {
 fn conditions_never_say_reconciling_and_stalled_at_once() {
     let _undisturbed = together();
     let space = Space::new("kstatus");
-    let job = Job::small("tickets").with("source/limit", json!(2)).with(
-        "validation/gates/0",
-        json!({"metric": "acceptedRows", "min": 1000}),
-    );
+    let job = Job::small("tickets")
+        .with("source/limit", json!(2))
+        .with("validation/gates/0", json!({"metric": "acceptedRows", "min": 1000}));
     space.start(&Model::small("smollm2"), &job);
     let failed = space.until("gj/tickets", "the gate fails", |o| {
-        let both = ["Reconciling", "Stalled"].iter().all(|kind| condition(o, kind)["status"] == "True");
+        let both =
+            ["Reconciling", "Stalled"].iter().all(|kind| condition(o, kind)["status"] == "True");
         assert!(!both, "{o}");
         o["status"]["phase"] == "Failed"
     });

@@ -10,7 +10,8 @@ fn one_two_and_three_workers_and_two_servers_give_the_dataset_of_a_local_run() {
     let space = Space::new("same-digest");
     space.apply(&Model::small("smollm2").with("replicas", json!(2)).0);
     for parallelism in 1..=3 {
-        let job = Job::small(&format!("with-{parallelism}")).with("execution", json!({"parallelism": parallelism}));
+        let job = Job::small(&format!("with-{parallelism}"))
+            .with("execution", json!({"parallelism": parallelism}));
         space.apply(&job.0);
         space.expect_local_digest(&job);
     }
@@ -38,5 +39,8 @@ fn a_larger_limit_extends_the_dataset_and_other_filters_only_finalize_again() {
     });
     let third = space.expect_local_digest(&strict);
     assert_eq!(third["status"]["usage"], second["status"]["usage"], "no token was generated again");
-    assert!(third["status"]["rows"]["rejected"].as_i64() > second["status"]["rows"]["rejected"].as_i64());
+    assert!(
+        third["status"]["rows"]["rejected"].as_i64()
+            > second["status"]["rows"]["rejected"].as_i64()
+    );
 }

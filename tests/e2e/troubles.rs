@@ -20,7 +20,8 @@ fn a_missing_image_is_named_in_the_models_condition_and_another_image_mends_it()
 fn a_gpu_that_no_node_has_is_waited_for_with_the_schedulers_words() {
     let _undisturbed = together();
     let space = Space::new("no-gpu");
-    let gpu = json!({"requests": {"cpu": "100m", "memory": "700Mi"}, "limits": {"nvidia.com/gpu": 1}});
+    let gpu =
+        json!({"requests": {"cpu": "100m", "memory": "700Mi"}, "limits": {"nvidia.com/gpu": 1}});
     space.apply(&Model::small("smollm2").with("resources", gpu).0);
     let message = space.until_condition("mdl/smollm2", "Ready", "False", "Unschedulable");
     assert!(message.contains("nvidia.com/gpu"), "{message}");
@@ -100,8 +101,10 @@ fn a_missing_config_map_key_is_waited_for() {
 fn a_missing_secret_is_named() {
     let _undisturbed = together();
     let space = Space::new("secret");
-    let job = Job::small("tickets")
-        .with("output/destination", json!({"objectStore": {"uri": "s3://bucket/p/", "secretRef": {"name": "keys"}}}));
+    let job = Job::small("tickets").with(
+        "output/destination",
+        json!({"objectStore": {"uri": "s3://bucket/p/", "secretRef": {"name": "keys"}}}),
+    );
     space.start(&Model::small("smollm2"), &job);
     let message = space.until_condition("gj/tickets", "Reconciling", "True", "SecretMissing");
     assert!(message.contains("keys"), "{message}");
@@ -130,7 +133,8 @@ fn a_file_of_a_laptop_is_refused_in_a_cluster() {
 fn a_server_that_runs_out_of_memory_says_so() {
     let _undisturbed = together();
     let space = Space::new("memory");
-    let little = json!({"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "64Mi"}});
+    let little =
+        json!({"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "64Mi"}});
     space.apply(&Model::small("smollm2").with("resources", little).0);
     space.until_condition("mdl/smollm2", "Ready", "False", "OutOfMemory");
     space.patch("mdl/smollm2", json!({"spec": {"resources": {"limits": {"memory": "2Gi"}}}}));
@@ -141,9 +145,7 @@ fn a_server_that_runs_out_of_memory_says_so() {
 fn a_quota_that_is_used_up_is_named() {
     let _undisturbed = together();
     let space = Space::new("quota");
-    let quota = |pods: &str| {
-        json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": {"hard": {"pods": pods}}})
-    };
+    let quota = |pods: &str| json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": {"hard": {"pods": pods}}});
     space.apply(&quota("0"));
     space.apply(&Model::small("smollm2").0);
     let message = space.until_condition("mdl/smollm2", "Ready", "False", "QuotaExceeded");

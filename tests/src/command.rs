@@ -43,7 +43,9 @@ pub fn run_with_input(program: &str, arguments: &[&str], input: &str) -> Answer 
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|error| panic!("{program} cannot be started: {error}; `make cluster` says how"));
+        .unwrap_or_else(|error| {
+            panic!("{program} cannot be started: {error}; `make cluster` says how")
+        });
     let mut stdin = child.stdin.take().expect("the input is a pipe");
     let input = input.to_owned();
     // A thread of its own: a program that answers before it has read everything must not lock both.

@@ -31,8 +31,16 @@ pub const OPERATOR: &str = "textnlp-system";
 /// Names of the operator's pods.
 pub fn operator_pods() -> Vec<String> {
     let answer = kubectl(&[
-        "--namespace", OPERATOR, "get", "pods", "--selector", "app.kubernetes.io/name=textnlp-operator",
-        "--field-selector", "status.phase=Running", "--output", "jsonpath={.items[*].metadata.name}",
+        "--namespace",
+        OPERATOR,
+        "get",
+        "pods",
+        "--selector",
+        "app.kubernetes.io/name=textnlp-operator",
+        "--field-selector",
+        "status.phase=Running",
+        "--output",
+        "jsonpath={.items[*].metadata.name}",
     ]);
     answer.stdout.split_whitespace().map(str::to_owned).collect()
 }
@@ -40,7 +48,8 @@ pub fn operator_pods() -> Vec<String> {
 /// Kills a pod without any grace.
 #[track_caller]
 pub fn kill_pod(namespace: &str, pod: &str) {
-    kubectl(&["--namespace", namespace, "delete", "pod", pod, "--grace-period=0", "--force"]).expect("the pod is killed");
+    kubectl(&["--namespace", namespace, "delete", "pod", pod, "--grace-period=0", "--force"])
+        .expect("the pod is killed");
 }
 
 /// Waits until the operator is there again.
@@ -48,8 +57,14 @@ pub fn kill_pod(namespace: &str, pod: &str) {
 pub fn until_operator_is_ready() {
     eventually("the operator is ready", || {
         let answer = kubectl(&[
-            "--namespace", OPERATOR, "rollout", "status", "deployment",
-            "--selector", "app.kubernetes.io/name=textnlp-operator", "--timeout=5s",
+            "--namespace",
+            OPERATOR,
+            "rollout",
+            "status",
+            "deployment",
+            "--selector",
+            "app.kubernetes.io/name=textnlp-operator",
+            "--timeout=5s",
         ]);
         if answer.ok() { Ok(()) } else { Err(answer.stderr) }
     });

@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 
 const PRODUCTS: [&str; 16] = [
-    "kettle", "lamp", "bicycle", "tent", "guitar", "printer", "blender", "sofa", "drone", "camera", "keyboard",
-    "toaster", "backpack", "watch", "heater", "ladder",
+    "kettle", "lamp", "bicycle", "tent", "guitar", "printer", "blender", "sofa", "drone", "camera",
+    "keyboard", "toaster", "backpack", "watch", "heater", "ladder",
 ];
 
 /// A GenerationJob. [`Job::small`] is 32 rows of 24 tokens.
@@ -15,7 +15,8 @@ pub struct Job(pub Value);
 impl Job {
     /// 16 records with two samples each.
     pub fn small(name: &str) -> Self {
-        let records: Vec<Value> = PRODUCTS.iter().map(|product| json!({"product": product})).collect();
+        let records: Vec<Value> =
+            PRODUCTS.iter().map(|product| json!({"product": product})).collect();
         Self(json!({
             "apiVersion": "textnlp.dev/v1alpha1",
             "kind": "GenerationJob",

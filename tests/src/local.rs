@@ -11,8 +11,10 @@ use crate::job::Job;
 /// A program of this workspace that the build has made.
 #[track_caller]
 pub fn binary(name: &str) -> String {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target")), PathBuf::from);
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target")),
+        PathBuf::from,
+    );
     let path = target.join("debug").join(name);
     assert!(path.exists(), "{} is missing: run `make build`", path.display());
     path.display().to_string()
@@ -46,7 +48,8 @@ pub fn local_report(job: &Job) -> Value {
     if let Some((_, report)) = made.iter().find(|(key, _)| *key == manifest) {
         return report.clone();
     }
-    let directory = std::env::temp_dir().join(format!("textnlp-e2e-{}-{}", std::process::id(), made.len()));
+    let directory =
+        std::env::temp_dir().join(format!("textnlp-e2e-{}-{}", std::process::id(), made.len()));
     std::fs::create_dir_all(&directory).expect("a temporary directory");
     let file = directory.join("job.yaml");
     std::fs::write(&file, &manifest).expect("the manifest is written");

@@ -31,7 +31,8 @@ impl Space {
             "apiVersion": "v1", "kind": "Namespace",
             "metadata": {"name": space.name, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}
         });
-        run_with_input("kubectl", &["create", "-f", "-"], &namespace.to_string()).expect("the namespace");
+        run_with_input("kubectl", &["create", "-f", "-"], &namespace.to_string())
+            .expect("the namespace");
         space
     }
 
@@ -75,7 +76,11 @@ impl Space {
     /// `kubectl apply`, whatever comes of it.
     #[track_caller]
     pub fn try_apply(&self, object: &Value) -> Answer {
-        run_with_input("kubectl", &["--namespace", &self.name, "apply", "-f", "-"], &object.to_string())
+        run_with_input(
+            "kubectl",
+            &["--namespace", &self.name, "apply", "-f", "-"],
+            &object.to_string(),
+        )
     }
 
     /// `kubectl apply` that must succeed.
@@ -94,7 +99,8 @@ impl Space {
     /// Merges a patch into an object.
     #[track_caller]
     pub fn patch(&self, object: &str, patch: Value) {
-        self.kubectl(&["patch", object, "--type", "merge", "--patch", &patch.to_string()]).expect("kubectl patch");
+        self.kubectl(&["patch", object, "--type", "merge", "--patch", &patch.to_string()])
+            .expect("kubectl patch");
     }
 
     /// An object, such as `gj/tickets`; null where it is not there or the API server does not answer.
@@ -114,7 +120,10 @@ impl Space {
     pub fn running(&self, component: &str) -> Vec<String> {
         self.list("pods", &format!("app.kubernetes.io/component={component}"))
             .iter()
-            .filter(|pod| pod["status"]["phase"] == "Running" && pod["metadata"]["deletionTimestamp"].is_null())
+            .filter(|pod| {
+                pod["status"]["phase"] == "Running"
+                    && pod["metadata"]["deletionTimestamp"].is_null()
+            })
             .filter_map(|pod| pod["metadata"]["name"].as_str().map(str::to_owned))
             .collect()
     }
@@ -132,7 +141,8 @@ impl Space {
     #[track_caller]
     pub fn until_condition(&self, object: &str, kind: &str, status: &str, reason: &str) -> String {
         let is = |c: &Value| c["status"] == status && (reason.is_empty() || c["reason"] == reason);
-        let found = self.until(object, &format!("{kind}={status} {reason}"), |o| is(&condition(o, kind)));
+        let found =
+            self.until(object, &format!("{kind}={status} {reason}"), |o| is(&condition(o, kind)));
         condition(&found, kind)["message"].as_str().unwrap_or_default().to_owned()
     }
 
@@ -140,7 +150,10 @@ impl Space {
     #[track_caller]
     pub fn until_half_done(&self, job: &Job) {
         self.until(&format!("gj/{}", job.name()), "some rows are finished", |o| {
-            assert_ne!(o["status"]["phase"], "Succeeded", "the job was done before it could be disturbed");
+            assert_ne!(
+                o["status"]["phase"], "Succeeded",
+                "the job was done before it could be disturbed"
+            );
             o["status"]["progress"]["percent"].as_i64().is_some_and(|percent| percent > 0)
         });
     }
@@ -164,8 +177,18 @@ impl Space {
         format!(
             "{}{}{}{}",
             look(&["get", "gj,mdl,jobs,deployments,pods,pvc", "--output", "wide"]),
-            look(&["get", "gj", "--output", "jsonpath={range .items[*]}{.metadata.name}{\" \"}{.status}{\"\\n\"}{end}"]),
-            look(&["get", "mdl", "--output", "jsonpath={range .items[*]}{.metadata.name}{\" \"}{.status}{\"\\n\"}{end}"]),
+            look(&[
+                "get",
+                "gj",
+                "--output",
+                "jsonpath={range .items[*]}{.metadata.name}{\" \"}{.status}{\"\\n\"}{end}"
+            ]),
+            look(&[
+                "get",
+                "mdl",
+                "--output",
+                "jsonpath={range .items[*]}{.metadata.name}{\" \"}{.status}{\"\\n\"}{end}"
+            ]),
             look(&["get", "events", "--sort-by", ".lastTimestamp"]),
         )
     }
@@ -175,7 +198,13 @@ impl Drop for Space {
     fn drop(&mut self) {
         kubectl(&["delete", "namespace", &self.name, "--wait=false"]);
         for claim in ["models", "broken"] {
-            kubectl(&["delete", "pv", &format!("{}-{claim}", self.name), "--wait=false", "--ignore-not-found"]);
+            kubectl(&[
+                "delete",
+                "pv",
+                &format!("{}-{claim}", self.name),
+                "--wait=false",
+                "--ignore-not-found",
+            ]);
         }
     }
 }
