@@ -10,7 +10,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 MODEL = $(TEXTNLP_CACHE)/models/SmolLM2-135M-Instruct.Q4_1.gguf
 FUZZ_SECONDS ?= 600
 
-.PHONY: help run test check fmt lint deny unit model build bench goldens generate fuzz check-cuda miri
+.PHONY: help run test check fmt lint deny unit model build bench goldens generate fuzz check-cuda miri cluster cluster-down
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -25,6 +25,13 @@ model: ## fetches the example's model into $TEXTNLP_CACHE and checks its digest
 
 build: ## builds the command line
 	$(CARGO) build --package textnlp
+
+cluster: model ## a Kubernetes cluster on this machine (root), the operator on it; says what to source
+	$(CARGO) build --package textnlp --package textnlp-operator
+	tests/cluster/deploy
+
+cluster-down: ## ends the cluster and leaves nothing behind
+	tests/cluster/cluster down
 
 fmt: ## formats the code
 	$(CARGO) fmt --all

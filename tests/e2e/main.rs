@@ -1,0 +1,7 @@
+//! End to end on a real Kubernetes: `make test` as root, or `make cluster` and then `make e2e`.
+
+mod admission;
+mod faults;
+mod lifecycle;
+mod same_digest;
+mod troubles;
