@@ -3,6 +3,7 @@ module textnlp.dev/tests/chart
 go 1.26
 
 require (
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.2
 	k8s.io/api v0.34.4
 	k8s.io/apimachinery v0.34.4
 	k8s.io/pod-security-admission v0.34.4
