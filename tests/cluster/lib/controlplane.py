@@ -97,7 +97,8 @@ def wait_for_controllers(layout: Layout) -> None:
 
 
 def apply(layout: Layout, manifest: Path) -> None:
-    run(*kubectl(layout), "apply", "-f", manifest)
+    # As input: kubectl takes a comma in a path for two paths.
+    run(*kubectl(layout), "apply", "-f", "-", stdin=manifest.read_text())
 
 
 def kubectl(layout: Layout) -> list[object]:

@@ -24,8 +24,10 @@ def create(layout: Layout) -> Network:
     run("ip", "-n", space, "route", "add", f"{network.host}/32", "dev", "host", "src", network.node(1))
     # connect() wants a route before it meets kube-proxy's rules.
     run("ip", "-n", space, "route", "add", network.services, "dev", "node")
+    here = ["dev", network.host_link, "src", network.host]
+    run("ip", "route", "add", network.node(1), *here)
     for range_ in (network.pods, network.services):
-        run("ip", "route", "add", range_, "dev", network.host_link, "src", network.host)
+        run("ip", "route", "add", range_, "via", network.node(1), "onlink", *here)
     return network
 
 

@@ -101,7 +101,7 @@ def _others_run(layout: Layout) -> bool:
 def _unmount_names() -> None:
     """`ip netns add` mounts the directory of names over itself, and leaves it so when the last name goes."""
     names = Path("/run/netns")
-    if names.is_mount() and not any(names.iterdir()):
+    if f" {names} " in Path("/proc/self/mountinfo").read_text() and not any(names.iterdir()):
         run("umount", names)
         _remove_if_empty(names)
 
