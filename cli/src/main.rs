@@ -6,6 +6,7 @@ mod args;
 mod commands;
 mod failure;
 mod load;
+mod models;
 mod progress;
 mod table;
 
@@ -20,14 +21,13 @@ use failure::Failure;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("TEXTNLP_LOG")
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
-        )
-        .with_writer(std::io::stderr)
-        .with_ansi(std::env::var_os("NO_COLOR").is_none())
-        .init();
+    match &cli.command {
+        Command::Fetch(args) => commands::pods::init_log(&args.pod),
+        Command::Prepare(args) => commands::pods::init_log(&args.pod),
+        Command::Worker(args) => commands::pods::init_log(&args.job.pod),
+        Command::Finalize(args) => commands::pods::init_log(&args.job.pod),
+        _ => init_log(),
+    }
     match dispatch(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { code, message }) => {
@@ -39,6 +39,17 @@ fn main() -> ExitCode {
     }
 }
 
+fn init_log() {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("TEXTNLP_LOG")
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
+        )
+        .with_writer(std::io::stderr)
+        .with_ansi(std::env::var_os("NO_COLOR").is_none())
+        .init();
+}
+
 fn dispatch(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Run(args) => commands::run::run(args),
@@ -48,6 +59,10 @@ fn dispatch(command: &Command) -> Result<(), Failure> {
         Command::Explain(args) => commands::explain::run(args.field.as_deref()),
         Command::Model(ModelCommand::Inspect { path, json }) => commands::inspect::run(path, *json),
         Command::Bench(args) => commands::bench::run(args),
+        Command::Fetch(args) => commands::fetch::run(args),
+        Command::Prepare(args) => commands::pods::prepare(args),
+        Command::Worker(args) => commands::pods::worker(args),
+        Command::Finalize(args) => commands::pods::finalize(args),
     }
 }
 

@@ -18,6 +18,8 @@ pub const ALLOW_LOOPBACK: &str = "TEXTNLP_ALLOW_LOOPBACK";
 /// Redirects that are followed at most.
 const MAX_REDIRECTS: usize = 5;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a server of files may be silent.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The name under which Google's metadata service is found. Only the store's own client asks it, for the pod's identity.
 const GOOGLE_METADATA: &str = "metadata.google.internal";
@@ -231,10 +233,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that follows redirects to allowed addresses.
+    /// A client for files: it follows redirects to allowed addresses.
     pub fn new(access: Access) -> Result<Self, AddressError> {
         let redirects = Policy::custom(move |attempt| redirect(attempt, access));
-        Self::build(access, |builder| builder.redirect(redirects))
+        Self::build(access, |builder| builder.redirect(redirects).read_timeout(READ_TIMEOUT))
     }
 
     /// A client with settings of the caller's: timeouts, no redirects.

@@ -24,6 +24,7 @@ pub mod row;
 pub mod rows;
 pub mod scoring;
 pub mod shards;
+pub mod status;
 pub mod steps;
 pub mod task;
 

@@ -224,7 +224,11 @@ impl HttpCompleter {
         match pod {
             Some(pod) => format!("http://{pod}/{path}"),
             // Without a pod that can be asked: the Service, which may know better by then.
-            None => format!("{}/{path}", self.endpoint.url.trim_end_matches('/')),
+            None => {
+                // Many write OpenAI's own base address, which ends so.
+                let base = self.endpoint.url.trim_end_matches('/');
+                format!("{}/{path}", base.strip_suffix("/v1").unwrap_or(base))
+            }
         }
     }
 
