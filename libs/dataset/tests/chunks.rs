@@ -202,6 +202,19 @@ proptest! {
         prop_assert_eq!(missing(&target, &chunks, 32), Ok(vec![]));
     }
 
+    #[test]
+    fn a_cover_holds_exactly_the_rows_it_was_asked_for(ids in proptest::collection::btree_set((0u64..6, 0u32..6), 0..20)) {
+        let ids: BTreeSet<RowId> = ids.into_iter().map(|(record, sample)| RowId { record, sample }).collect();
+        let covered: Vec<RowId> = cover(&ids.iter().copied().collect::<Vec<_>>()).iter().flat_map(RowRange::ids).collect();
+        prop_assert_eq!(covered.len(), ids.len());
+        prop_assert_eq!(covered.into_iter().collect::<BTreeSet<_>>(), ids);
+    }
+}
+
+proptest! {
+    // Each case writes files.
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
     /// Pods of one shard that know nothing of each other: chunks of any place and size.
     #[test]
     fn chunks_that_overlap_in_any_way_give_each_row_once(
@@ -223,14 +236,6 @@ proptest! {
         let rest: Vec<RowId> = missing(&target, &chunks, 7).unwrap().iter().flat_map(RowRange::ids).collect();
         prop_assert_eq!(rest.len() + held.len(), target.rows() as usize);
         prop_assert!(rest.iter().all(|id| !held.contains(id)));
-    }
-
-    #[test]
-    fn a_cover_holds_exactly_the_rows_it_was_asked_for(ids in proptest::collection::btree_set((0u64..6, 0u32..6), 0..20)) {
-        let ids: BTreeSet<RowId> = ids.into_iter().map(|(record, sample)| RowId { record, sample }).collect();
-        let covered: Vec<RowId> = cover(&ids.iter().copied().collect::<Vec<_>>()).iter().flat_map(RowRange::ids).collect();
-        prop_assert_eq!(covered.len(), ids.len());
-        prop_assert_eq!(covered.into_iter().collect::<BTreeSet<_>>(), ids);
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use textnlp_dataset::plan::RowRange;
-use textnlp_dataset::store::Store;
+use textnlp_dataset::store::{Store, StoreError};
 
 use crate::completer::Models;
 use crate::error::Error;
@@ -63,11 +63,14 @@ pub fn prepare(
     let _lock = store.lock()?;
     claim(store, owner)?;
     let prepared = prepare::prepare(job, models, source, store)?;
-    let plan = Plan::fix(&prepared, sharding.attempt, sharding.shards, store)?;
+    let mut plan = Plan::fix(&prepared, sharding.attempt, sharding.shards, store)?;
     let missing: u64 = rows::missing(&prepared, store)?.iter().map(RowRange::rows).sum();
     let finished = prepared.rows() - missing;
-    let shards = if missing == 0 { Vec::new() } else { plan.shards.clone() };
-    Ok(Split { prepared, plan: Plan { shards, ..plan }, finished })
+    if missing == 0 {
+        // The plan of this attempt was worked off: there is nothing to start workers for.
+        plan.shards.clear();
+    }
+    Ok(Split { prepared, plan, finished })
 }
 
 /// A shard, and what is needed to make it.
@@ -88,8 +91,7 @@ pub fn part(
     attempt: i32,
     index: u32,
 ) -> Result<Part, Error> {
-    // Also a worker looks: a target may have been cleared for another job since.
-    store.claim(owner)?;
+    check_owner(store, owner)?;
     let prepared = prepare::load(job, models, store)?;
     let plan = Plan::load(&prepared, attempt.unsigned_abs(), store)?
         .ok_or_else(|| Error::NotPrepared(format!("attempt {attempt} of {}", store.place())))?;
@@ -99,6 +101,15 @@ pub fn part(
             "there is no shard {index}: attempt {attempt} has {} shards, counted from 0",
             plan.shards.len()
         ))),
+    }
+}
+
+/// A target may have been cleared, or given to another job, since it was claimed.
+fn check_owner(store: &dyn Store, owner: &str) -> Result<(), Error> {
+    match store.owner()? {
+        Some(found) if found == owner => Ok(()),
+        Some(found) => Err(StoreError::Owned { path: store.place(), owner: found }.into()),
+        None => Err(Error::NotPrepared(store.place())),
     }
 }
 
@@ -125,7 +136,7 @@ pub fn finalize(
     closing: Closing<'_>,
 ) -> Result<Finished, Error> {
     let _lock = store.lock()?;
-    store.claim(owner)?;
+    check_owner(store, owner)?;
     let prepared = prepare::load(job, models, store)?;
     if let Some(report) = finalize::finished(job, &prepared, store)? {
         return Ok(Finished { verdict: Verdict::of(job, &report), report, was_finished: true });

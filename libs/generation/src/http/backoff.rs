@@ -7,7 +7,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 
 /// The wait before round `round` (from 1), between half and all of a bound that doubles up to 5 s; `random` is in 0..1.
 /// What the server asked for is waited for at least.
-pub fn delay(round: u32, random: f64, asked: Option<Duration>) -> Duration {
+pub(super) fn delay(round: u32, random: f64, asked: Option<Duration>) -> Duration {
     let doublings = round.saturating_sub(1).min(16);
     let bound = FIRST.saturating_mul(1 << doublings).min(LONGEST);
     let wait = bound.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0);
@@ -19,7 +19,7 @@ pub fn delay(round: u32, random: f64, asked: Option<Duration>) -> Duration {
 }
 
 /// A number in 0..1 that differs from call to call and from process to process.
-pub fn random() -> f64 {
+pub(super) fn random() -> f64 {
     use std::hash::{BuildHasher, RandomState};
     (RandomState::new().hash_one(0) >> 11) as f64 / (1_u64 << 53) as f64
 }

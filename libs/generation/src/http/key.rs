@@ -13,19 +13,19 @@ const FRESH: Duration = Duration::from_secs(10);
 
 /// A bearer token in a file. It is never shown: the header is marked as sensitive, and errors name the file.
 #[derive(Debug)]
-pub struct ApiKey {
+pub(super) struct ApiKey {
     path: PathBuf,
     read: Mutex<Option<(Instant, HeaderValue)>>,
 }
 
 impl ApiKey {
     /// The key in this file.
-    pub fn in_file(path: PathBuf) -> Self {
+    pub(super) fn in_file(path: PathBuf) -> Self {
         Self { path, read: Mutex::new(None) }
     }
 
     /// Value of the header `Authorization`.
-    pub fn header(&self, now: Instant) -> Result<HeaderValue, CompletionError> {
+    pub(super) fn header(&self, now: Instant) -> Result<HeaderValue, CompletionError> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, value)) = &*read
             && now.saturating_duration_since(*at) < FRESH
@@ -38,7 +38,7 @@ impl ApiKey {
     }
 
     /// Reads the file again at the next request.
-    pub fn forget(&self) {
+    pub(super) fn forget(&self) {
         *self.read.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 

@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// A bucket that gives out at most so much in any minute.
 #[derive(Debug, Clone)]
-pub struct Bucket {
+pub(super) struct Bucket {
     capacity: f64,
     per_second: f64,
     level: f64,
@@ -20,7 +20,7 @@ pub struct Bucket {
 impl Bucket {
     /// For a limit in a minute. A tenth of it may come at once, and the rest over the minute: together no more than the
     /// limit in any 60 seconds. A limit below 2 gives one at a time, so many minutes apart.
-    pub fn per_minute(limit: f64) -> Self {
+    pub(super) fn per_minute(limit: f64) -> Self {
         let capacity = (limit / 10.0).max(1.0);
         let per_minute = if limit < 2.0 { limit.min(1.0) } else { limit - capacity };
         Self { capacity, per_second: per_minute / 60.0, level: capacity, at: Duration::ZERO }
@@ -28,7 +28,7 @@ impl Bucket {
 
     /// Takes so much, or says how long to wait. What is more than the bucket holds is given out when it is full, and
     /// leaves a debt that is paid before the next.
-    pub fn take(&mut self, now: Duration, amount: f64) -> Result<(), Duration> {
+    pub(super) fn take(&mut self, now: Duration, amount: f64) -> Result<(), Duration> {
         self.fill(now);
         let needed = amount.min(self.capacity);
         // A billionth less is enough: levels are sums of many small numbers.
@@ -41,7 +41,7 @@ impl Bucket {
     }
 
     /// Corrects what was taken when it is known better: `used` in place of `taken`.
-    pub fn correct(&mut self, now: Duration, taken: f64, used: f64) {
+    pub(super) fn correct(&mut self, now: Duration, taken: f64, used: f64) {
         self.fill(now);
         self.level = (self.level + taken - used).min(self.capacity);
     }
@@ -55,7 +55,7 @@ impl Bucket {
 
 /// The limits of one worker.
 #[derive(Debug)]
-pub struct Limiter {
+pub(super) struct Limiter {
     concurrent: Semaphore,
     buckets: Mutex<Buckets>,
     begun: Instant,
@@ -69,13 +69,13 @@ struct Buckets {
 
 /// A request that may be sent; its place among those in flight is free again when this is dropped.
 #[derive(Debug)]
-pub struct Permit<'a> {
+pub(super) struct Permit<'a> {
     _place: SemaphorePermit<'a>,
 }
 
 impl Limiter {
     /// A worker's share of what a server allows over all workers that run at once.
-    pub fn share(limits: &ExternalLimits, workers: u32) -> Self {
+    pub(super) fn share(limits: &ExternalLimits, workers: u32) -> Self {
         let workers = f64::from(workers.max(1));
         let concurrent = limits.concurrency.map_or(Semaphore::MAX_PERMITS, |all| {
             ((f64::from(all) / workers) as usize).max(1)
@@ -91,7 +91,7 @@ impl Limiter {
     }
 
     /// Waits until a request of about so many tokens may be sent. Dropping the future gives up the place.
-    pub async fn acquire(&self, tokens: u64) -> Option<Permit<'_>> {
+    pub(super) async fn acquire(&self, tokens: u64) -> Option<Permit<'_>> {
         let place = self.concurrent.acquire().await.ok()?;
         loop {
             let wait = self.take(tokens as f64);
@@ -119,7 +119,7 @@ impl Limiter {
     }
 
     /// Tells how many tokens a request really took.
-    pub fn used(&self, reserved: u64, used: u64) {
+    pub(super) fn used(&self, reserved: u64, used: u64) {
         let now = self.begun.elapsed();
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bucket) = &mut buckets.tokens {

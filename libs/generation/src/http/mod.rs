@@ -160,7 +160,7 @@ impl HttpCompleter {
         let body = wire::body(&self.endpoint.model, request, self.dialect()).to_string();
         let path = wire::path(&request.prompt);
         let timeout = timeout(request);
-        let mut round = 0;
+        let mut round: u32 = 0;
         // Pods that were asked in this round.
         let mut asked: Vec<SocketAddr> = Vec::new();
         let mut doubted = false;

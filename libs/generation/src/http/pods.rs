@@ -17,7 +17,7 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The pods of a model, kept up to date in the background.
 #[derive(Debug)]
-pub struct Pods {
+pub(super) struct Pods {
     shared: Arc<Shared>,
     refresher: JoinHandle<()>,
 }
@@ -33,7 +33,7 @@ struct Shared {
 
 impl Pods {
     /// Looks the Service up, and goes on doing so until this is dropped. A Service without ready pods is no error.
-    pub async fn follow(service: &str) -> Self {
+    pub(super) async fn follow(service: &str) -> Self {
         let shared = Arc::new(Shared {
             service: service.to_owned(),
             known: watch::Sender::new(Vec::new()),
@@ -51,24 +51,24 @@ impl Pods {
     }
 
     /// Looks the Service up now.
-    pub async fn refresh(&self) {
+    pub(super) async fn refresh(&self) {
         self.shared.refresh().await;
     }
 
     /// The addresses as they change.
-    pub fn changes(&self) -> watch::Receiver<Vec<SocketAddr>> {
+    pub(super) fn changes(&self) -> watch::Receiver<Vec<SocketAddr>> {
         self.shared.known.subscribe()
     }
 
     /// The addresses that a record's requests try, the best first.
-    pub fn ranked(&self, record: u64) -> Vec<SocketAddr> {
+    pub(super) fn ranked(&self, record: u64) -> Vec<SocketAddr> {
         let down = self.shared.down.lock().unwrap_or_else(PoisonError::into_inner);
         let known = self.shared.known.borrow();
         rank(record, known.iter().copied().filter(|address| !down.contains(address)))
     }
 
     /// Leaves an address out until the next lookup.
-    pub fn is_down(&self, address: SocketAddr) {
+    pub(super) fn is_down(&self, address: SocketAddr) {
         self.shared.down.lock().unwrap_or_else(PoisonError::into_inner).insert(address);
     }
 }

@@ -15,7 +15,7 @@ const MAX_MESSAGE: usize = 300;
 
 /// Which parameters a server knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dialect {
+pub(super) enum Dialect {
     /// Ours: every parameter.
     Textnlp,
     /// Only what OpenAI's API defines.
@@ -23,7 +23,7 @@ pub enum Dialect {
 }
 
 /// The path of a prompt's kind, below the base address.
-pub fn path(prompt: &Prompt) -> &'static str {
+pub(super) fn path(prompt: &Prompt) -> &'static str {
     match prompt {
         Prompt::Text(_) => "v1/completions",
         Prompt::Chat(_) => "v1/chat/completions",
@@ -31,7 +31,7 @@ pub fn path(prompt: &Prompt) -> &'static str {
 }
 
 /// The body of a request. Messages are sent as they are: the server's chat template renders them.
-pub fn body(model: &str, request: &Request, dialect: Dialect) -> Value {
+pub(super) fn body(model: &str, request: &Request, dialect: Dialect) -> Value {
     let sampling = &request.sampling;
     let mut body = Map::new();
     body.insert("model".into(), json!(model));
@@ -57,22 +57,22 @@ pub fn body(model: &str, request: &Request, dialect: Dialect) -> Value {
 
 /// A server's answer.
 #[derive(Debug, Clone, Copy)]
-pub struct Answer<'a> {
+pub(super) struct Answer<'a> {
     /// HTTP status.
-    pub status: u16,
+    pub(super) status: u16,
     /// Header `Retry-After`.
-    pub retry_after: Option<&'a str>,
+    pub(super) retry_after: Option<&'a str>,
     /// Header `Location`.
-    pub location: Option<&'a str>,
+    pub(super) location: Option<&'a str>,
     /// The model digest that the server has, where it says so.
-    pub digest: Option<&'a str>,
+    pub(super) digest: Option<&'a str>,
     /// Body.
-    pub body: &'a [u8],
+    pub(super) body: &'a [u8],
 }
 
 /// What an answer means.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Meaning {
+pub(super) enum Meaning {
     /// The completion.
     Done(Completion),
     /// This request fails however often it is tried.
@@ -84,7 +84,7 @@ pub enum Meaning {
 }
 
 /// Judges an answer of a server for the model `model`, whose digest must be `digest` where there is one.
-pub fn judge(answer: &Answer<'_>, model: &str, digest: Option<&str>) -> Meaning {
+pub(super) fn judge(answer: &Answer<'_>, model: &str, digest: Option<&str>) -> Meaning {
     let said = || message(answer.body);
     match answer.status {
         200..=299 => match (digest, answer.digest) {
