@@ -123,7 +123,7 @@ async fn file(
         return "GGUF".into_response();
     }
     let range = headers.get(header::RANGE).and_then(|v| v.to_str().ok());
-    let from = range.and_then(|r| r.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
+    let from: Option<usize> = range.and_then(|r| r.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
     if state.files.fetch_add(1, Ordering::Relaxed) == 0 {
         // The first answer breaks off in the middle.
         let half = MODEL.slice(..MODEL.len() / 2);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use textnlp_dataset::snapshot::SnapshotReader;
 use textnlp_dataset::store::Store;
 use textnlp_dataset::{Outcome, Row, RowId, SourceRecord};
 use tokio::task::JoinSet;
+use tokio::time::Sleep;
 
 use crate::completer::Models;
 use crate::error::Error;
@@ -89,6 +91,14 @@ pub async fn generate(
     ended
 }
 
+/// Waits for a moment; for ever where there is none.
+async fn passed(deadline: Option<&mut Pin<Box<Sleep>>>) {
+    match deadline {
+        Some(deadline) => deadline.await,
+        None => std::future::pending().await,
+    }
+}
+
 /// A chunk that is being filled.
 struct Open {
     range: RowRange,
@@ -109,16 +119,13 @@ impl Run<'_> {
     async fn drive(&mut self, options: &Options) -> Result<(), Error> {
         let mut failed = None;
         let mut limit = options.concurrency.changes();
-        // Far away until the run is asked to stop.
-        let deadline = tokio::time::sleep(Duration::MAX);
-        tokio::pin!(deadline);
+        // When running rows are given up; known once the run is asked to stop.
+        let mut deadline: Option<Pin<Box<Sleep>>> = None;
         let mut stopping = false;
         loop {
             if !stopping && (failed.is_some() || options.cancel.is_cancelled()) {
                 stopping = true;
-                if let Some(grace) = options.grace {
-                    deadline.as_mut().reset(tokio::time::Instant::now() + grace);
-                }
+                deadline = options.grace.map(|grace| Box::pin(tokio::time::sleep(grace)));
             }
             let rows = *limit.borrow_and_update();
             while !stopping && self.running.len() < rows {
@@ -137,7 +144,7 @@ impl Run<'_> {
                 }
                 _ = limit.changed(), if !stopping => {}
                 () = options.cancel.cancelled(), if !stopping => {}
-                () = &mut deadline, if stopping => {
+                () = passed(deadline.as_mut()) => {
                     self.running.shutdown().await;
                     break;
                 }

@@ -1,6 +1,8 @@
 //! A job in the steps of a cluster, over real HTTP: the same bytes as in one process, whatever happens to the workers.
 
 mod common;
+#[path = "../../dataset/tests/s3/mod.rs"]
+mod s3;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -45,22 +47,27 @@ fn value(records: u64, samples: u32) -> Value {
 struct Place {
     job: Arc<Job>,
     source: Source,
-    store: LocalStore,
+    store: Box<dyn Store>,
     _directory: tempfile::TempDir,
 }
 
 impl Place {
     fn new(value: Value) -> Self {
         let directory = tempfile::tempdir().unwrap();
+        let store = Box::new(LocalStore::open(directory.path().join("out")).unwrap());
+        Self { _directory: directory, ..Self::at(value, store) }
+    }
+
+    fn at(value: Value, store: Box<dyn Store>) -> Self {
         let spec = spec(value);
         let records = spec.source.inline.as_ref().unwrap().records.clone();
-        let store = LocalStore::open(directory.path().join("out")).unwrap();
-        Self { job: job(&spec), source: Source::Inline(records), store, _directory: directory }
+        let _directory = tempfile::tempdir().unwrap();
+        Self { job: job(&spec), source: Source::Inline(records), store, _directory }
     }
 
     fn prepare(&self, attempt: u32, shards: u64) -> Split {
         let sharding = Sharding { attempt, shards };
-        steps::prepare(&self.job, &models(), &self.source, &self.store, OWNER, sharding).unwrap()
+        steps::prepare(&self.job, &models(), &self.source, &*self.store, OWNER, sharding).unwrap()
     }
 
     async fn work(
@@ -71,16 +78,16 @@ impl Place {
         options: &Options,
     ) -> (Result<(), Error>, Arc<Progress>) {
         let progress = Arc::new(Progress::default());
-        let part = steps::part(&self.job, &models(), &self.store, OWNER, attempt, index).unwrap();
+        let part = steps::part(&self.job, &models(), &*self.store, OWNER, attempt, index).unwrap();
         let models = connected(server, options.cancel.clone()).await;
         let run =
-            steps::work(self.job.clone(), models, &self.store, &part, progress.clone(), options);
+            steps::work(self.job.clone(), models, &*self.store, &part, progress.clone(), options);
         (run.await, progress)
     }
 
     fn finalize(&self, missing: Missing) -> Result<Finished, Error> {
         let closing = Closing { missing, place: "pvc://claim/out", begun: Instant::now() };
-        steps::finalize(&self.job, &models(), &self.store, OWNER, closing)
+        steps::finalize(&self.job, &models(), &*self.store, OWNER, closing)
     }
 
     fn lines(&self, file: &str) -> Vec<Value> {
@@ -169,7 +176,7 @@ async fn three_workers_in_any_order_one_of_them_killed_make_what_one_process_mak
     assert_eq!(finished.report.usage, expected.report.usage);
     assert_eq!(finished.report.output.directory, "pvc://claim/out");
     let read = |store: &dyn Store| store.get("dataset.jsonl").unwrap();
-    assert_eq!(read(&place.store), read(&LocalStore::open(directory.path()).unwrap()));
+    assert_eq!(read(&*place.store), read(&LocalStore::open(directory.path()).unwrap()));
     // Again: the report that is there.
     let again = place.finalize(Missing::Refuse).unwrap();
     assert!(again.was_finished && again.report == finished.report);
@@ -177,6 +184,31 @@ async fn three_workers_in_any_order_one_of_them_killed_make_what_one_process_mak
     let asked = server.parrots.asked.load(Ordering::Relaxed);
     place.work(&server.url(), 0, 1, &options()).await.0.unwrap();
     assert_eq!(server.parrots.asked.load(Ordering::Relaxed), asked);
+}
+
+#[tokio::test]
+async fn an_object_store_gets_the_same_dataset() {
+    let directory = tempfile::tempdir().unwrap();
+    let expected = whole(value(20, 2), directory.path()).await;
+    let s3 = s3::S3::start();
+    let place = Place::at(value(20, 2), Box::new(s3.store("jobs/one")));
+    let server = Server::start(Behaviour::default()).await;
+    assert_eq!(place.prepare(0, 2).plan.shards.len(), 2);
+    for index in [1, 0] {
+        place.work(&server.url(), 0, index, &options()).await.0.unwrap();
+    }
+    let finished = place.finalize(Missing::Refuse).unwrap();
+    assert_eq!(finished.report.digest, expected.report.digest);
+    let files = |store: &dyn Store| {
+        let mut files = store.list("").unwrap();
+        files.retain(|file| !file.starts_with("chunks/"));
+        files
+    };
+    assert_eq!(files(&*place.store), files(&LocalStore::open(directory.path()).unwrap()));
+    // Another job does not get the prefix.
+    let sharding = Sharding { attempt: 0, shards: 1 };
+    let other = steps::prepare(&place.job, &models(), &place.source, &*place.store, "b", sharding);
+    assert_eq!(other.unwrap_err().reason(), "TargetInUse");
 }
 
 #[tokio::test]
@@ -200,7 +232,7 @@ async fn two_pods_of_one_shard_harm_nothing() {
         tokio::join!(place.work(&url, 0, 0, &stopped), place.work(&url, 0, 0, &other), stop);
     assert_eq!(first.unwrap_err().exit_code(), 130);
     second.unwrap();
-    let chunks = textnlp_dataset::chunk::list(&place.store).unwrap();
+    let chunks = textnlp_dataset::chunk::list(&*place.store).unwrap();
     let rows: u64 = chunks.iter().map(|chunk| chunk.rows()).sum();
     assert!(rows > 80, "no row was made twice: {chunks:?}");
     let finished = place.finalize(Missing::Refuse).unwrap();
@@ -224,9 +256,9 @@ async fn an_attempt_keeps_its_plan_and_the_next_plans_what_is_missing() {
     }
     let done = place.prepare(2, 4);
     assert_eq!((done.finished, done.plan.shards.len()), (80, 0));
-    let error = steps::part(&place.job, &models(), &place.store, OWNER, 1, 4).unwrap_err();
+    let error = steps::part(&place.job, &models(), &*place.store, OWNER, 1, 4).unwrap_err();
     assert_eq!((error.reason(), error.exit_code()), ("ShardUnknown", 2));
-    let error = steps::part(&place.job, &models(), &place.store, OWNER, 7, 0).unwrap_err();
+    let error = steps::part(&place.job, &models(), &*place.store, OWNER, 7, 0).unwrap_err();
     assert_eq!(error.reason(), "NotPrepared");
 }
 
@@ -270,11 +302,11 @@ async fn a_target_belongs_to_one_job() {
     let sharding = Sharding { attempt: 0, shards: 1 };
     let other = "GenerationJob default/test (2)";
     let prepared =
-        steps::prepare(&place.job, &models(), &place.source, &place.store, other, sharding);
+        steps::prepare(&place.job, &models(), &place.source, &*place.store, other, sharding);
     let error = prepared.unwrap_err();
     assert_eq!((error.reason(), error.exit_code()), ("TargetInUse", 2));
     assert!(error.to_string().contains(OWNER), "{error}");
-    let error = steps::part(&place.job, &models(), &place.store, other, 0, 0).unwrap_err();
+    let error = steps::part(&place.job, &models(), &*place.store, other, 0, 0).unwrap_err();
     assert_eq!(error.reason(), "TargetInUse");
 }
 

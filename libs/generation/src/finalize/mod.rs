@@ -59,7 +59,9 @@ pub fn finished(
 ) -> Result<Option<Report>, Error> {
     let Some(manifest) = Manifest::load(store)? else { return Ok(None) };
     let same = manifest.generation_hash == prepared.generation_hash
-        && manifest.validation_hash == validation_hash(job);
+        && manifest.validation_hash == validation_hash(job)
+        // Rows of lost shards were made since.
+        && manifest.chunks == chunk_paths(store)?;
     if !same || !rows::missing(prepared, store)?.is_empty() {
         return Ok(None);
     }
@@ -124,6 +126,10 @@ pub fn finalize(
     let manifest = describe(job, models, prepared, store, &result)?;
     conclude(job, store, &report, &manifest)?;
     Ok(report)
+}
+
+fn chunk_paths(store: &dyn Store) -> Result<Vec<String>, Error> {
+    Ok(chunk::list(store)?.iter().map(chunk::path).collect())
 }
 
 fn stored<'a>(prepared: &Prepared, store: &'a dyn Store) -> Result<Rows<'a>, Error> {
@@ -385,7 +391,7 @@ fn describe(
         rows: result.counts,
         seed: job.seed,
         versions: BTreeMap::from([("textnlp".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
-        chunks: chunk::list(store)?.iter().map(chunk::path).collect(),
+        chunks: chunk_paths(store)?,
         files: result.files.clone(),
     })
 }
