@@ -39,9 +39,9 @@ pub enum ServeError {
     /// There is no model to serve.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// The operating system gives no thread.
-    #[error("cannot start the thread that loads the model: {0}")]
-    Thread(#[from] std::io::Error),
+    /// The listener has no address, or the operating system gives no thread for loading.
+    #[error("cannot start the server: {0}")]
+    Start(#[from] std::io::Error),
 }
 
 /// Serves until `shutdown` says to stop, and the running requests have finished.
@@ -59,6 +59,7 @@ pub async fn run<L>(
 where
     L: FnOnce(&Loading) -> Result<LanguageModel, LoadError> + Send + 'static,
 {
+    tracing::info!("listening on http://{}", listener.local_addr()?);
     let config = Arc::new(config);
     let readiness = Arc::new(Readiness::default());
     let now = Instant::now();

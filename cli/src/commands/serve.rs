@@ -1,7 +1,7 @@
 //! `textnlp serve`: the inference server in this process, until SIGTERM or Ctrl-C.
 
 use std::future::Future;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(crate) fn init_log(args: &ServeArgs) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::env::var_os("NO_COLOR").is_none());
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
     match args.log_format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
@@ -58,9 +58,7 @@ fn serve(args: &ServeArgs) -> Result<(), Failed> {
             let message = format!("cannot listen on {}: {error}", args.listen);
             ("AddressUnavailable", Failure::failed(message))
         })?;
-        let address = listener.local_addr().map_err(failed)?;
         let shutdown = stop_signal(Duration::from_secs(args.drain_grace.into())).map_err(failed)?;
-        crate::note(&format!("listening on http://{address}"));
         let settings = settings(args);
         let load = move |loading: &_| settings.load(loading);
         textnlp_inference_server::run(listener, config(args), load, shutdown).await.map_err(refused)
@@ -134,7 +132,7 @@ fn refused(error: ServeError) -> Failed {
     match &error {
         ServeError::Load(load) if load.is_permanent() => (load.reason(), Failure::usage(&error)),
         ServeError::Load(load) => (load.reason(), Failure::failed(&error)),
-        ServeError::Thread(_) => ("ServerFailed", Failure::failed(&error)),
+        ServeError::Start(_) => ("ServerFailed", Failure::failed(&error)),
     }
 }
 

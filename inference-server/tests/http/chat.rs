@@ -3,6 +3,7 @@
 use reqwest::StatusCode;
 use serde_json::json;
 
+use crate::model::Kind;
 use crate::server::{config, json_of, ready, ready_with, with};
 
 fn request() -> serde_json::Value {
@@ -57,7 +58,7 @@ async fn logprobs_name_tokens_and_their_bytes() {
 
 #[tokio::test]
 async fn a_model_without_a_chat_template_says_so() {
-    let server = ready_with(config(), false).await;
+    let server = ready_with(config(), Kind::WithoutTemplate).await;
     let response = server.post("/v1/chat/completions", &request()).await;
     let body = json_of(response, StatusCode::BAD_REQUEST).await;
     assert_eq!(

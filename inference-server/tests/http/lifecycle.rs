@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use textnlp_engine::engine::EngineConfig;
 use textnlp_inference_server::{LoadError, LoadPhase, ServeError};
 
-use crate::model::{Gate, fake};
+use crate::model::{Gate, Kind, fake};
 use crate::server::{config, events, greedy, json_of, ready, ready_with, start, with};
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -22,7 +22,7 @@ async fn probes_answer_while_the_model_loads() {
     let (go, wait) = mpsc::channel::<()>();
     let server = start(config(), gate, move |loading| {
         loading.phase(LoadPhase::Weights, || wait.recv()).expect("the test goes on");
-        Ok(fake(&model_gate, true, EngineConfig::default()))
+        Ok(fake(&model_gate, Kind::Successor, EngineConfig::default()))
     })
     .await;
     server.until_phase("weights").await;
@@ -77,7 +77,7 @@ async fn a_stop_while_the_model_loads_ends_the_server_at_once() {
 async fn a_full_server_refuses_at_once_and_takes_requests_again_later() {
     let mut limited = config();
     limited.capacity = 2;
-    let server = ready_with(limited, true).await;
+    let server = ready_with(limited, Kind::Successor).await;
     server.gate.close();
     let (first, second, third) = (greedy("a", 2), greedy("b", 2), greedy("c", 2));
     let mut pending: FuturesUnordered<_> = [&first, &second, &third]
@@ -146,7 +146,7 @@ async fn a_draining_server_finishes_what_runs_and_refuses_the_rest() {
 async fn what_takes_longer_than_the_limit_is_cut() {
     let mut impatient = config();
     impatient.drain_limit = Duration::ZERO;
-    let mut server = ready_with(impatient, true).await;
+    let mut server = ready_with(impatient, Kind::Successor).await;
     server.gate.slow(Duration::from_millis(50));
     let body = with(greedy("a", 400), json!({"stream": true}));
     let running = server.post("/v1/completions", &body).await;

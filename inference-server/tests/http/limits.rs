@@ -7,6 +7,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use serde_json::json;
 
+use crate::model::Kind;
 use crate::server::{Server, config, greedy, json_of, ready, ready_with};
 
 /// Everything that the server sends before it closes the connection.
@@ -31,7 +32,7 @@ async fn raw(server: &Server, request: impl Into<Vec<u8>>) -> String {
 async fn a_body_over_the_limit_is_refused() {
     let mut small = config();
     small.body_limit = 1024;
-    let server = ready_with(small, true).await;
+    let server = ready_with(small, Kind::Successor).await;
     for bytes in [1100, 3_000_000] {
         let response = server.post("/v1/completions", &greedy("x".repeat(bytes), 1)).await;
         let body = json_of(response, StatusCode::PAYLOAD_TOO_LARGE).await;
@@ -57,7 +58,7 @@ async fn a_head_over_the_limit_is_refused() {
 async fn a_head_that_comes_too_slowly_is_cut_off() {
     let mut impatient = config();
     impatient.header_timeout = Duration::from_millis(100);
-    let server = ready_with(impatient, true).await;
+    let server = ready_with(impatient, Kind::Successor).await;
     let answer = raw(&server, *b"POST /v1/completions HTTP/1.1\r\nhost: x\r\n").await;
     assert!(!answer.contains("200"), "{answer}");
 }
@@ -66,7 +67,7 @@ async fn a_head_that_comes_too_slowly_is_cut_off() {
 async fn a_body_that_comes_too_slowly_is_refused() {
     let mut impatient = config();
     impatient.body_timeout = Duration::from_millis(100);
-    let server = ready_with(impatient, true).await;
+    let server = ready_with(impatient, Kind::Successor).await;
     let request = *b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{";
     let answer = raw(&server, request).await;
     assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("body_timeout"), "{answer}");

@@ -129,12 +129,26 @@ fn tokenizer() -> Tokenizer {
     Tokenizer::new(&source, &special).expect("a valid tokenizer")
 }
 
-/// A model whose likeliest token is the last one plus 1; with or without a chat template.
-pub(crate) fn fake(gate: &Gate, chat: bool, engine: EngineConfig) -> LanguageModel {
+/// What kind of fake it is.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    /// Its likeliest token is the last one plus 1.
+    Successor,
+    /// The same, without a chat template.
+    WithoutTemplate,
+    /// Its text is noise.
+    Noise,
+}
+
+/// A model of that kind.
+pub(crate) fn fake(gate: &Gate, kind: Kind, engine: EngineConfig) -> LanguageModel {
     let config = FakeConfig {
         vocab_size: 257,
         context_tokens: CONTEXT,
-        logits: FakeLogits::Successor,
+        logits: match kind {
+            Kind::Successor | Kind::WithoutTemplate => FakeLogits::Successor,
+            Kind::Noise => FakeLogits::History,
+        },
         error_token: Some(ERROR_BYTE.into()),
         nan_token: Some(NAN_BYTE.into()),
         panic_token: Some(PANIC_BYTE.into()),
@@ -142,6 +156,7 @@ pub(crate) fn fake(gate: &Gate, chat: bool, engine: EngineConfig) -> LanguageMod
     };
     let model = Gated { model: FakeModel::new(config), gate: gate.clone() };
     let tokenizer = tokenizer();
+    let chat = !matches!(kind, Kind::WithoutTemplate);
     let info = LanguageModelInfo {
         name: "fake".to_owned(),
         architecture: "fake".to_owned(),

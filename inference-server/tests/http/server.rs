@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::model::{Gate, fake};
+use crate::model::{Gate, Kind, fake};
 
 /// How long a test waits for something that must come.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -38,14 +38,14 @@ pub(crate) fn config() -> ServerConfig {
 
 /// A server with a chat model, once it is ready.
 pub(crate) async fn ready() -> Server {
-    ready_with(config(), true).await
+    ready_with(config(), Kind::Successor).await
 }
 
-pub(crate) async fn ready_with(config: ServerConfig, chat: bool) -> Server {
+pub(crate) async fn ready_with(config: ServerConfig, kind: Kind) -> Server {
     let gate = Gate::default();
     let model_gate = gate.clone();
     let engine = EngineConfig { queue: config.capacity, ..EngineConfig::default() };
-    let server = start(config, gate, move |_| Ok(fake(&model_gate, chat, engine))).await;
+    let server = start(config, gate, move |_| Ok(fake(&model_gate, kind, engine))).await;
     server.until_ready().await;
     server
 }

@@ -4,8 +4,8 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-use crate::model::ERROR_BYTE;
-use crate::server::{Server, events, greedy, ready, with};
+use crate::model::{ERROR_BYTE, Kind};
+use crate::server::{Server, config, events, greedy, ready, ready_with, with};
 
 /// All chunks of a streamed answer but `[DONE]`, which must be the last.
 async fn chunks(server: &Server, path: &str, body: &Value) -> Vec<Value> {
@@ -30,10 +30,10 @@ fn text_of(chunks: &[Value], index: u64, text: impl Fn(&Value) -> &Value) -> (St
 
 #[tokio::test]
 async fn a_streamed_completion_is_the_same_as_a_whole_one() {
-    let server = ready().await;
+    let server = ready_with(config(), Kind::Noise).await;
     let body = json!({
-        "model": "fake", "prompt": "a", "max_tokens": 40, "n": 4, "seed": 3, "temperature": 2,
-        "stop": ["qr", "\u{7f}"], "logit_bias": {"98": -100},
+        "model": "fake", "prompt": "a", "max_tokens": 60, "n": 8, "seed": 3,
+        "stop": ["q", "\u{fffd}\u{fffd}\u{fffd}\u{fffd}"],
     });
     let whole = server.complete(&body).await;
     let streamed = chunks(&server, "/v1/completions", &body).await;
@@ -41,6 +41,9 @@ async fn a_streamed_completion_is_the_same_as_a_whole_one() {
         let (text, reason) = text_of(&streamed, index, |choice| &choice["text"]);
         assert_eq!((&json!(text), &reason), (&choice["text"], &choice["finish_reason"]));
     }
+    let reasons = whole["choices"].as_array().expect("choices").iter();
+    let stopped = reasons.filter(|choice| choice["finish_reason"] == "stop").count();
+    assert!(stopped > 0, "some texts are cut at a stop text");
     assert!(streamed.iter().all(|chunk| chunk.get("usage").is_none()));
     assert!(streamed.iter().all(|chunk| chunk["id"] == streamed[0]["id"]));
 }
