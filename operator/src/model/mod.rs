@@ -12,6 +12,8 @@ use crate::watch;
 
 /// Runs the controller until its watches end; `models` is the writing end of [`Context::models`].
 pub async fn controller(context: Arc<Context>, models: Writer<ModelDeployment>) {
-    let cached = watch::guarded::<ModelDeployment>(context.clone(), "modeldeployment").default_backoff().reflect(models);
+    let cached = watch::guarded::<ModelDeployment>(context.clone(), "modeldeployment")
+        .default_backoff()
+        .reflect(models);
     cached.for_each(|_| std::future::ready(())).await;
 }
