@@ -1,0 +1,181 @@
+//! What shall be there for a model. Pure.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{
+    PersistentVolumeClaim, PersistentVolumeClaimSpec, Service, ServiceAccount,
+    VolumeResourceRequirements,
+};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use jiff::Timestamp;
+use textnlp_crds::output::AccessMode;
+use textnlp_crds::task::Fetched;
+
+use super::fetch::{self, Fetch};
+use super::validate::{Source, Validated};
+use super::{network, pods};
+use crate::config::Config;
+use crate::meta;
+
+/// Space of the cache where the manifest names none.
+const CACHE_SIZE: &str = "20Gi";
+/// Component of the cache claim.
+const CACHE: &str = "cache";
+
+/// What shall become of a child.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Wish<T> {
+    /// It shall be there, like this.
+    Have(Box<T>),
+    /// It stays as it is, if it is there.
+    Keep,
+    /// It shall not be there.
+    Gone,
+}
+
+impl<T> From<Option<T>> for Wish<T> {
+    fn from(wanted: Option<T>) -> Self {
+        wanted.map_or(Self::Gone, |object| Self::Have(Box::new(object)))
+    }
+}
+
+/// What shall become of the fetch Job.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FetchStep {
+    /// Nothing.
+    Keep,
+    /// It is created.
+    Create(Box<Job>),
+    /// The one that is there is deleted, and this one created.
+    Replace(Box<Job>),
+    /// Its answer is written down in it.
+    Record {
+        /// The annotation.
+        key: &'static str,
+        /// What it holds.
+        value: String,
+    },
+    /// It shall not be there.
+    Gone,
+}
+
+/// All children of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The account of the pods.
+    pub service_account: Wish<ServiceAccount>,
+    /// The cache.
+    pub cache: Wish<PersistentVolumeClaim>,
+    /// Who may talk to the servers.
+    pub network_policy: Wish<NetworkPolicy>,
+    /// The address that spreads requests.
+    pub service: Wish<Service>,
+    /// The name of the pods' addresses.
+    pub headless_service: Wish<Service>,
+    /// How many servers a drain may take.
+    pub disruption_budget: Wish<PodDisruptionBudget>,
+    /// The fetch Job of the present source. Those of other sources go.
+    pub fetch: FetchStep,
+    /// The servers.
+    pub deployment: Wish<Deployment>,
+}
+
+/// Plans for `model`, whose fetch Job is `job` and stands at `fetch`.
+pub fn plan(model: &Validated, config: &Config, job: Option<&Job>, fetch: &Fetch, now: Timestamp) -> Plan {
+    if matches!(model.source, Source::External(_)) {
+        return nothing();
+    }
+    let fetched = match fetch {
+        Fetch::Done { fetched, .. } => Some(&**fetched),
+        _ => None,
+    };
+    let operator_namespace = config.election.as_ref().map(|election| election.namespace.as_str());
+    Plan {
+        service_account: network::service_account(model).into(),
+        cache: cache(model, fetched),
+        network_policy: Wish::Have(Box::new(network::network_policy(model, operator_namespace))),
+        service: Wish::Have(Box::new(network::service(model))),
+        headless_service: Wish::Have(Box::new(network::headless_service(model))),
+        disruption_budget: Wish::Have(Box::new(network::disruption_budget(model))),
+        fetch: fetch_step(meta::with_hash(pods::fetch_job(model, config)), job, fetch, now),
+        // Servers of the source before go on until the new one can be served.
+        deployment: match fetched {
+            Some(fetched) => Wish::Have(Box::new(pods::deployment(model, fetched, config))),
+            None => Wish::Keep,
+        },
+    }
+}
+
+/// An external model has no children; those of a source before it go.
+fn nothing() -> Plan {
+    Plan {
+        service_account: Wish::Gone,
+        cache: Wish::Gone,
+        network_policy: Wish::Gone,
+        service: Wish::Gone,
+        headless_service: Wish::Gone,
+        disruption_budget: Wish::Gone,
+        fetch: FetchStep::Gone,
+        deployment: Wish::Gone,
+    }
+}
+
+/// The cache claim. That of a source before stays until the servers no longer need it.
+fn cache(model: &Validated, fetched: Option<&Fetched>) -> Wish<PersistentVolumeClaim> {
+    match (&model.source, fetched) {
+        (Source::Remote { .. }, _) => Wish::Have(Box::new(cache_claim(model))),
+        (_, Some(_)) => Wish::Gone,
+        (_, None) => Wish::Keep,
+    }
+}
+
+/// The claim that the fetch Job fills and the servers read.
+fn cache_claim(model: &Validated) -> PersistentVolumeClaim {
+    let cache = model.spec.cache.clone().unwrap_or_default();
+    let mode = match cache.access_mode {
+        AccessMode::ReadWriteOnce => "ReadWriteOnce",
+        AccessMode::ReadWriteMany => "ReadWriteMany",
+    };
+    let size = cache.size.unwrap_or_else(|| Quantity(CACHE_SIZE.into()));
+    PersistentVolumeClaim {
+        metadata: model.owner.object_meta(&model.cache_name(), CACHE),
+        spec: Some(PersistentVolumeClaimSpec {
+            access_modes: Some(vec![mode.into()]),
+            resources: Some(VolumeResourceRequirements {
+                requests: Some([("storage".into(), size)].into()),
+                limits: None,
+            }),
+            storage_class_name: cache.storage_class_name,
+            ..PersistentVolumeClaimSpec::default()
+        }),
+        status: None,
+    }
+}
+
+fn fetch_step(wanted: Job, job: Option<&Job>, fetch: &Fetch, now: Timestamp) -> FetchStep {
+    let Some(job) = job else { return FetchStep::Create(Box::new(wanted)) };
+    let current = fetch::is_current(job, &wanted);
+    match fetch {
+        Fetch::Missing => FetchStep::Create(Box::new(wanted)),
+        Fetch::Leaving => FetchStep::Keep,
+        Fetch::Done { fetched, record: true } => record(fetch::FETCHED, fetched),
+        // A model that is there stays, whatever fetched it.
+        Fetch::Done { record: false, .. } => FetchStep::Keep,
+        Fetch::Lost => FetchStep::Replace(Box::new(wanted)),
+        Fetch::Running { .. } if current => FetchStep::Keep,
+        Fetch::Running { .. } => FetchStep::Replace(Box::new(wanted)),
+        Fetch::Failed { .. } if !current => FetchStep::Replace(Box::new(wanted)),
+        Fetch::Failed { failure, again, .. } if *again <= now => {
+            let next = fetch::after(wanted, fetch::attempt(job).saturating_add(1), failure);
+            FetchStep::Replace(Box::new(next))
+        }
+        Fetch::Failed { failure, record: true, .. } => record(fetch::FAILURE, failure),
+        Fetch::Failed { .. } => FetchStep::Keep,
+    }
+}
+
+fn record(key: &'static str, answer: &impl serde::Serialize) -> FetchStep {
+    FetchStep::Record { key, value: serde_json::to_string(answer).unwrap_or_default() }
+}

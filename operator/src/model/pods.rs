@@ -1,0 +1,320 @@
+//! The pods of a model: the Deployment of its servers, and the fetch Job. Pure builders.
+//!
+//! Both come from the same `spec.pod`, so that a fetch pod, the first that mounts the cache, puts its volume where the servers
+//! can run.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
+use k8s_openapi::api::batch::v1::{
+    Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
+    PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
+};
+use k8s_openapi::api::core::v1::{
+    Container, ContainerPort, EnvVar, HTTPGetAction, Lifecycle, LifecycleHandler,
+    PersistentVolumeClaimVolumeSource, PodSpec, Probe, ResourceRequirements, SecretVolumeSource, SleepAction,
+    Toleration, Volume, VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use textnlp_crds::engine::{Dtype, Engine, KvCache, Quantization};
+use textnlp_crds::scaling::Rollout;
+use textnlp_crds::task::{Fetched, MODEL_SECRET_MOUNT, MODEL_SOURCE_VARIABLE, MODELS_MOUNT, SERVER_PORT};
+
+use super::fetch::FETCH;
+use super::network::{PORT_NAME, SERVER, label_selector, selector};
+use super::validate::{Source, Validated};
+use crate::config::Config;
+use crate::pod_template::{CONTAINER, Template};
+
+/// Name of the volume with the model.
+const MODELS: &str = "models";
+/// Name of the volume with the source's Secret.
+const SECRET: &str = "secret";
+/// Seconds that a server keeps serving after its end is known, while Services and clients stop sending to it.
+const PRE_STOP_SECONDS: i64 = 5;
+/// Seconds beyond the draining, for what a server still has to close.
+const GRACE_MARGIN_SECONDS: i64 = 10;
+/// Seconds after which a rollout without progress is marked in the Deployment: pulling an image and loading weights take long.
+const PROGRESS_DEADLINE_SECONDS: i32 = 1_800;
+/// Pods of a fetch Job that may fail before it does.
+const FETCH_BACKOFF_LIMIT: i32 = 2;
+
+/// The Deployment, without replicas: they are the scaler's.
+pub fn deployment(model: &Validated, fetched: &Fetched, config: &Config) -> Deployment {
+    let rollout = model.spec.rollout.clone().unwrap_or_default();
+    let template = Template {
+        component: SERVER,
+        args: server_args(model, fetched, &rollout),
+        container: server(model),
+        pod: PodSpec {
+            termination_grace_period_seconds: Some(
+                i64::from(rollout.drain_seconds) + PRE_STOP_SECONDS + GRACE_MARGIN_SECONDS,
+            ),
+            volumes: Some(vec![models_volume(model)]),
+            ..pod_spec(model)
+        },
+        user: model.spec.pod.as_ref(),
+    };
+    Deployment {
+        metadata: model.owner.object_meta(&model.child_name(), SERVER),
+        spec: Some(DeploymentSpec {
+            progress_deadline_seconds: Some(PROGRESS_DEADLINE_SECONDS),
+            revision_history_limit: Some(2),
+            selector: label_selector(selector(model)),
+            strategy: Some(DeploymentStrategy {
+                type_: Some("RollingUpdate".into()),
+                rolling_update: Some(RollingUpdateDeployment {
+                    max_surge: Some(IntOrString::Int(rollout.max_surge)),
+                    max_unavailable: Some(IntOrString::Int(rollout.max_unavailable)),
+                }),
+            }),
+            template: template.build(&model.owner, config),
+            ..DeploymentSpec::default()
+        }),
+        status: None,
+    }
+}
+
+fn server_args(model: &Validated, fetched: &Fetched, rollout: &Rollout) -> Vec<String> {
+    let mut args: Vec<String> = ["serve", "--model", &model_path(&fetched.path), "--name", model.owner.name()]
+        .map(Into::into)
+        .into();
+    args.extend(["--listen".into(), format!("0.0.0.0:{SERVER_PORT}")]);
+    if let Some(digest) = &fetched.model.digest {
+        args.extend(["--expect-digest".into(), digest.clone()]);
+    }
+    args.extend(["--drain-seconds".into(), rollout.drain_seconds.to_string()]);
+    args.extend(engine_flags(model.spec.engine.as_ref()));
+    args
+}
+
+fn server(model: &Validated) -> Container {
+    Container {
+        ports: Some(vec![ContainerPort {
+            name: Some(PORT_NAME.into()),
+            container_port: SERVER_PORT.into(),
+            protocol: Some("TCP".into()),
+            ..ContainerPort::default()
+        }]),
+        resources: model.spec.resources.clone(),
+        volume_mounts: Some(vec![mount(MODELS, MODELS_MOUNT, true)]),
+        // It answers `/healthz` while it loads: the start is not what liveness has to wait for.
+        startup_probe: Some(probe("/healthz", 2, 60)),
+        readiness_probe: Some(probe("/readyz", 2, 3)),
+        liveness_probe: Some(probe("/healthz", 10, 6)),
+        lifecycle: Some(Lifecycle {
+            pre_stop: Some(LifecycleHandler {
+                sleep: Some(SleepAction { seconds: PRE_STOP_SECONDS }),
+                ..LifecycleHandler::default()
+            }),
+            ..Lifecycle::default()
+        }),
+        ..Container::default()
+    }
+}
+
+fn probe(path: &str, period_seconds: i32, failure_threshold: i32) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some(path.into()),
+            port: IntOrString::String(PORT_NAME.into()),
+            ..HTTPGetAction::default()
+        }),
+        period_seconds: Some(period_seconds),
+        timeout_seconds: Some(5),
+        failure_threshold: Some(failure_threshold),
+        ..Probe::default()
+    }
+}
+
+/// The engine's flags: only what the manifest sets, so that a server's own defaults stay its own.
+fn engine_flags(engine: Option<&Engine>) -> Vec<String> {
+    let Some(engine) = engine else { return Vec::new() };
+    let dtype = match engine.dtype {
+        Dtype::Auto => None,
+        Dtype::F32 => Some("f32"),
+        Dtype::BF16 => Some("bf16"),
+        Dtype::F16 => Some("f16"),
+    };
+    let quantization = match engine.quantization {
+        Quantization::Auto => None,
+        Quantization::None => Some("none"),
+        Quantization::Int8 => Some("int8"),
+        Quantization::Int4 => Some("int4"),
+    };
+    let kv_cache = match engine.kv_cache {
+        KvCache::Auto => None,
+        KvCache::BF16 => Some("bf16"),
+        KvCache::Int8 => Some("int8"),
+    };
+    let number = |value: Option<i32>| value.map(|value| value.to_string());
+    let flags = [
+        ("--dtype", dtype.map(Into::into)),
+        ("--quantization", quantization.map(Into::into)),
+        ("--kv-cache", kv_cache.map(Into::into)),
+        ("--max-context-tokens", number(engine.max_context_tokens)),
+        ("--max-batch-tokens", number(engine.max_batch_tokens)),
+        ("--max-sequences", number(engine.max_sequences)),
+    ];
+    flags.into_iter().filter_map(|(flag, value)| Some([flag.to_owned(), value?])).flatten().collect()
+}
+
+/// The fetch Job. It brings the model into the cache, or, with a claim of the user's own, only looks at it.
+pub fn fetch_job(model: &Validated, config: &Config) -> Job {
+    let volumes = [models_volume(model)].into_iter().chain(secret(model).map(secret_volume)).collect();
+    let template = Template {
+        component: FETCH,
+        args: fetch_args(model),
+        container: fetcher(model),
+        pod: PodSpec {
+            restart_policy: Some("Never".into()),
+            volumes: Some(volumes),
+            ..pod_spec(model)
+        },
+        user: model.spec.pod.as_ref(),
+    };
+    Job {
+        metadata: model.owner.object_meta(&model.fetch_name(), FETCH),
+        spec: Some(JobSpec {
+            backoff_limit: Some(FETCH_BACKOFF_LIMIT),
+            pod_failure_policy: Some(failure_policy()),
+            template: template.build(&model.owner, config),
+            ..JobSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// A disruption does not count; exit code 2 says that trying again cannot help.
+fn failure_policy() -> PodFailurePolicy {
+    let disrupted = PodFailurePolicyOnPodConditionsPattern {
+        type_: "DisruptionTarget".into(),
+        status: Some("True".into()),
+    };
+    let hopeless = PodFailurePolicyOnExitCodesRequirement {
+        container_name: Some(CONTAINER.into()),
+        operator: "In".into(),
+        values: vec![2],
+    };
+    let rule = |action: &str| PodFailurePolicyRule { action: action.into(), ..PodFailurePolicyRule::default() };
+    PodFailurePolicy {
+        rules: vec![
+            PodFailurePolicyRule { on_pod_conditions: Some(vec![disrupted]), ..rule("Ignore") },
+            PodFailurePolicyRule { on_exit_codes: Some(hopeless), ..rule("FailJob") },
+        ],
+    }
+}
+
+fn fetch_args(model: &Validated) -> Vec<String> {
+    match &model.source {
+        Source::Claim { path, .. } => {
+            let path = if path.is_empty() { "." } else { path };
+            vec![FETCH.into(), "--offline".into(), path.into()]
+        }
+        Source::Remote { .. } | Source::External(_) => vec![FETCH.into()],
+    }
+}
+
+fn fetcher(model: &Validated) -> Container {
+    let mut mounts = vec![mount(MODELS, MODELS_MOUNT, matches!(model.source, Source::Claim { .. }))];
+    if secret(model).is_some() {
+        mounts.push(mount(SECRET, MODEL_SECRET_MOUNT, true));
+    }
+    let quantities = |pairs: &[(&str, &str)]| {
+        Some(pairs.iter().map(|(name, value)| ((*name).to_owned(), Quantity((*value).to_owned()))).collect())
+    };
+    Container {
+        env: Some(vec![EnvVar {
+            name: MODEL_SOURCE_VARIABLE.into(),
+            value: Some(model.source_json()),
+            value_from: None,
+        }]),
+        resources: Some(ResourceRequirements {
+            requests: quantities(&[("cpu", "100m"), ("memory", "256Mi")]),
+            limits: quantities(&[("memory", "2Gi")]),
+            claims: None,
+        }),
+        volume_mounts: Some(mounts),
+        ..Container::default()
+    }
+}
+
+/// What servers and fetch pods have in common: account, volumes, tolerations.
+fn pod_spec(model: &Validated) -> PodSpec {
+    let user = model.spec.pod.as_ref();
+    PodSpec {
+        service_account_name: Some(model.child_name()),
+        tolerations: tolerations(user.and_then(|pod| pod.tolerations.as_deref()), model.spec.resources.as_ref()),
+        ..PodSpec::default()
+    }
+}
+
+/// The user's tolerations, and one for each device that is asked for: nodes with accelerators are often tainted with their
+/// resource's name, and not every cluster adds the toleration by itself.
+fn tolerations(user: Option<&[Toleration]>, resources: Option<&ResourceRequirements>) -> Option<Vec<Toleration>> {
+    let mut tolerations = user.unwrap_or_default().to_vec();
+    let limits = resources.and_then(|resources| resources.limits.as_ref());
+    for device in limits.into_iter().flat_map(BTreeMap::keys).filter(|name| is_device(name)) {
+        if !tolerations.iter().any(|toleration| toleration.key.as_ref() == Some(device)) {
+            tolerations.push(Toleration {
+                key: Some(device.clone()),
+                operator: Some("Exists".into()),
+                effect: Some("NoSchedule".into()),
+                ..Toleration::default()
+            });
+        }
+    }
+    (!tolerations.is_empty()).then_some(tolerations)
+}
+
+/// An extended resource, such as `nvidia.com/gpu`: those of Kubernetes itself have no domain, or its own.
+fn is_device(resource: &str) -> bool {
+    resource.split_once('/').is_some_and(|(domain, _)| !domain.ends_with("kubernetes.io"))
+}
+
+/// The claim with the model. A user's own is attached read-only too: that is all that some volumes allow.
+fn models_volume(model: &Validated) -> Volume {
+    let (claim_name, read_only) = match &model.source {
+        Source::Claim { name, .. } => (name.clone(), Some(true)),
+        Source::Remote { .. } | Source::External(_) => (model.cache_name(), None),
+    };
+    Volume {
+        name: MODELS.into(),
+        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource { claim_name, read_only }),
+        ..Volume::default()
+    }
+}
+
+fn secret_volume(secret: &str) -> Volume {
+    Volume {
+        name: SECRET.into(),
+        secret: Some(SecretVolumeSource { secret_name: Some(secret.into()), ..SecretVolumeSource::default() }),
+        ..Volume::default()
+    }
+}
+
+/// The Secret that opens the source.
+fn secret(model: &Validated) -> Option<&str> {
+    match &model.source {
+        Source::Remote { secret } => secret.as_deref(),
+        Source::Claim { .. } | Source::External(_) => None,
+    }
+}
+
+fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
+    VolumeMount {
+        name: name.into(),
+        mount_path: path.into(),
+        read_only: read_only.then_some(true),
+        ..VolumeMount::default()
+    }
+}
+
+/// Where a server finds the model whose path in the claim is `path`.
+fn model_path(path: &str) -> String {
+    match path.trim_matches('/') {
+        "" | "." => MODELS_MOUNT.into(),
+        path => format!("{MODELS_MOUNT}/{path}"),
+    }
+}

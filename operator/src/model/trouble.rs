@@ -1,0 +1,86 @@
+//! Why a model's pods do not run, of all that the cluster says about them: the first cause. Pure.
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Event, Pod};
+use kube::ResourceExt;
+
+use super::fetch::FetchFailure;
+use crate::error::Error;
+use crate::pods;
+
+/// Why something does not go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// One word, as a condition's reason.
+    pub reason: String,
+    /// A sentence, with the cluster's own words.
+    pub message: String,
+    /// The pod, if it is one.
+    pub pod: Option<String>,
+    /// The exit code of its container, if it ended.
+    pub exit_code: Option<i32>,
+    /// Whether nothing more will happen until the spec, or what it names, changes.
+    pub stalled: bool,
+}
+
+/// Pods, with the Events about each where only those can say why it waits.
+pub type Pods<'a> = &'a [(&'a Pod, &'a [Event])];
+
+/// Why servers do not run: what the oldest pod in trouble says, else why the Deployment cannot make pods.
+pub fn of_servers(deployment: Option<&Deployment>, pods: Pods<'_>, now: Timestamp) -> Option<Trouble> {
+    of_pods(pods, now).or_else(|| refused_pods(deployment?))
+}
+
+/// Why a fetch Job does not run: what its pod says, else what Events say about a Job that has none.
+pub fn of_fetch(pods: Pods<'_>, about_job: &[Event], now: Timestamp) -> Option<Trouble> {
+    of_pods(pods, now).or_else(|| {
+        let refused = about_job.iter().rev().find(|event| event.reason.as_deref() == Some("FailedCreate"))?;
+        Some(Trouble::named("FailedCreate", refused.message.clone().unwrap_or_default()))
+    })
+}
+
+fn of_pods(pods: Pods<'_>, now: Timestamp) -> Option<Trouble> {
+    let mut troubled: Vec<_> =
+        pods.iter().filter_map(|(pod, events)| Some((*pod, pods::why(pod, events, now)?))).collect();
+    troubled.sort_by_key(|(pod, _)| (pod.creation_timestamp(), pod.name_any()));
+    let (pod, why) = troubled.into_iter().next()?;
+    Some(Trouble { pod: Some(why.pod), exit_code: exit_code(pod), ..Trouble::named(&why.reason, why.message) })
+}
+
+/// The exit code of a container that ended and is started again.
+fn exit_code(pod: &Pod) -> Option<i32> {
+    let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
+    statuses.iter().find_map(|status| Some(status.last_state.as_ref()?.terminated.as_ref()?.exit_code))
+}
+
+/// Why the Deployment's ReplicaSet cannot make pods: a quota, or an admission rule.
+fn refused_pods(deployment: &Deployment) -> Option<Trouble> {
+    let mut conditions = deployment.status.as_ref()?.conditions.iter().flatten();
+    let failed = conditions.find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")?;
+    Some(Trouble::named(failed.reason.as_deref().unwrap_or("FailedCreate"), failed.message.clone().unwrap_or_default()))
+}
+
+impl Trouble {
+    /// A trouble that can still be mended, under the name that this project gives it.
+    fn named(reason: &str, message: String) -> Self {
+        Self { reason: pods::reason(reason, &message), message, pod: None, exit_code: None, stalled: false }
+    }
+
+    /// The API server does not take a child as it is.
+    pub fn refused(error: &Error) -> Self {
+        let stalled = matches!(error.code(), Some(400 | 422));
+        Self { stalled, ..Self::named(error.reason(), error.to_string()) }
+    }
+
+    /// The model could not be fetched.
+    pub fn not_fetched(failure: &FetchFailure) -> Self {
+        Self {
+            reason: failure.reason.clone(),
+            message: failure.message.clone(),
+            pod: failure.pod.clone(),
+            exit_code: failure.exit_code,
+            stalled: failure.permanent,
+        }
+    }
+}
