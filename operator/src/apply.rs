@@ -115,8 +115,8 @@ pub async fn merge<K: Object>(
 ) -> Result<Option<K>, Error> {
     let api = Api::<K>::namespaced(client.clone(), namespace);
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-    let patched = call(|| what::<K>("patch", namespace, name), api.patch(name, &params, &Patch::Merge(patch)));
-    optional(patched.await)
+    let patch = Patch::Merge(patch);
+    optional(call(|| what::<K>("patch", namespace, name), api.patch(name, &params, &patch)).await)
 }
 
 /// Deletes an object, if it still is the one that was observed (same UID), and in the background what it owns.

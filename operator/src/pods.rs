@@ -117,6 +117,25 @@ pub fn end(pod: &Pod) -> Option<End> {
     })
 }
 
+/// The one name of a trouble that the cluster names in several ways, or not at all: `reason` and `message` are its own.
+pub fn reason(reason: &str, message: &str) -> String {
+    let says = |words: &str| message.to_ascii_lowercase().contains(words);
+    let named = match reason {
+        _ if says("exceeded quota") => "QuotaExceeded",
+        // A pod waits for its claim in the scheduler, in the attacher and in the kubelet.
+        _ if says("persistentvolumeclaim") || reason == "FailedAttachVolume" => "ClaimNotBound",
+        "FailedMount" | "CreateContainerConfigError" if says("secret") && says("not found") => "SecretMissing",
+        "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName" | "ImageInspectError"
+        | "RegistryUnavailable" => "ImagePullFailed",
+        "CrashLoopBackOff" => "CrashLoop",
+        "OOMKilled" => "OutOfMemory",
+        "FailedScheduling" => "Unschedulable",
+        "" => "Unknown",
+        reason => reason,
+    };
+    named.to_owned()
+}
+
 /// A sentence on how a container ended.
 fn ended(pod: &Pod, terminated: &ContainerStateTerminated) -> String {
     if terminated.reason.as_deref() == Some("OOMKilled") {
@@ -263,6 +282,24 @@ mod tests {
             "lastTimestamp": at(second).to_string(),
         }))
         .expect("an event")
+    }
+
+    #[test]
+    fn a_trouble_has_one_name_however_the_cluster_words_it() {
+        let check = |of: &str, message: &str, expect: &str| assert_eq!(reason(of, message), expect, "{of}: {message}");
+        check("FailedCreate", "pods \"a\" is forbidden: exceeded quota: q, requested: pods=1", "QuotaExceeded");
+        check("Unschedulable", "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.", "ClaimNotBound");
+        check("Unschedulable", "persistentvolumeclaim \"models\" not found", "ClaimNotBound");
+        check("FailedAttachVolume", "Multi-Attach error for volume", "ClaimNotBound");
+        check("FailedMount", "MountVolume.SetUp failed: secret \"s3\" not found", "SecretMissing");
+        check("FailedMount", "timed out", "FailedMount");
+        check("ImagePullBackOff", "not found", "ImagePullFailed");
+        check("ErrImageNeverPull", "", "ImagePullFailed");
+        check("CrashLoopBackOff", "", "CrashLoop");
+        check("OOMKilled", "", "OutOfMemory");
+        check("Unschedulable", "1 Insufficient nvidia.com/gpu", "Unschedulable");
+        check("DigestMismatch", "the file is truncated", "DigestMismatch");
+        check("", "", "Unknown");
     }
 
     fn check(status: Value, events: &[Event], second: i64, expected: Option<(&str, &str)>) {

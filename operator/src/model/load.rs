@@ -77,6 +77,20 @@ impl Track {
         })
     }
 
+    /// Whether a server worked when it was asked last.
+    pub fn is_busy(&self) -> bool {
+        let busy = |sample: &Sample| sample.running > 0.0 || sample.waiting > 0.0;
+        let working = self.rate(|sample| sample.tokens).is_some_and(|rate| rate > 0.0);
+        working || self.pods.values().filter_map(|pair| pair.last.as_ref()).any(busy)
+    }
+
+    /// Whether the servers that were asked last are exactly these.
+    pub fn knows(&self, pods: impl Iterator<Item = String>) -> bool {
+        let mut number = 0;
+        let all = pods.inspect(|_| number += 1).all(|uid| self.pods.contains_key(&uid));
+        all && number == self.pods.len()
+    }
+
     /// Seconds that the server of pod `uid` took to load the model.
     pub fn load_seconds(&self, uid: &str) -> Option<f64> {
         self.pods.get(uid)?.last?.load_seconds

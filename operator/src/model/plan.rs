@@ -1,5 +1,6 @@
 //! What shall be there for a model. Pure.
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{
@@ -9,11 +10,12 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use jiff::Timestamp;
 use textnlp_crds::output::AccessMode;
 use textnlp_crds::task::Fetched;
 
 use super::fetch::{self, Fetch};
+use super::observe::Observed;
+use super::scaling::{self, Decision, Why};
 use super::validate::{Source, Validated};
 use super::{network, pods};
 use crate::config::Config;
@@ -80,13 +82,16 @@ pub struct Plan {
     pub fetch: FetchStep,
     /// The servers.
     pub deployment: Wish<Deployment>,
+    /// How many there shall be.
+    pub decision: Decision,
 }
 
-/// Plans for `model`, whose fetch Job is `job` and stands at `fetch`.
-pub fn plan(model: &Validated, config: &Config, job: Option<&Job>, fetch: &Fetch, now: Timestamp) -> Plan {
+/// Plans for `model`, whose fetch Job stands at `fetch`.
+pub fn plan(model: &Validated, config: &Config, observed: &Observed, fetch: &Fetch, now: Timestamp) -> Plan {
     if matches!(model.source, Source::External(_)) {
         return nothing();
     }
+    let job = observed.fetch_job(model).map(|job| &**job);
     let fetched = match fetch {
         Fetch::Done { fetched, .. } => Some(&**fetched),
         _ => None,
@@ -105,6 +110,15 @@ pub fn plan(model: &Validated, config: &Config, job: Option<&Job>, fetch: &Fetch
             Some(fetched) => Wish::Have(Box::new(pods::deployment(model, fetched, config))),
             None => Wish::Keep,
         },
+        decision: decision(model, observed, now),
+    }
+}
+
+/// How many servers there shall be: what `scaling` decides, or else what the spec says.
+fn decision(model: &Validated, observed: &Observed, now: Timestamp) -> Decision {
+    match &model.spec.scaling {
+        Some(scaling) => scaling::decide(scaling, &observed.demand, &observed.history, observed.replicas(), now),
+        None => Decision { replicas: model.spec.replicas, why: Why::Fixed },
     }
 }
 
@@ -119,6 +133,7 @@ fn nothing() -> Plan {
         disruption_budget: Wish::Gone,
         fetch: FetchStep::Gone,
         deployment: Wish::Gone,
+        decision: Decision { replicas: 0, why: Why::Fixed },
     }
 }
 

@@ -190,7 +190,7 @@ pub fn fetch_job(model: &Validated, config: &Config) -> Job {
 fn failure_policy() -> PodFailurePolicy {
     let disrupted = PodFailurePolicyOnPodConditionsPattern {
         type_: "DisruptionTarget".into(),
-        status: Some("True".into()),
+        status: "True".into(),
     };
     let hopeless = PodFailurePolicyOnExitCodesRequirement {
         container_name: Some(CONTAINER.into()),

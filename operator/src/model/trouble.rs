@@ -1,7 +1,11 @@
 //! Why a model's pods do not run, of all that the cluster says about them: the first cause. Pure.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::ResourceExt;
 
@@ -24,28 +28,35 @@ pub struct Trouble {
     pub stalled: bool,
 }
 
-/// Pods, with the Events about each where only those can say why it waits.
-pub type Pods<'a> = &'a [(&'a Pod, &'a [Event])];
+/// Events about what waits, by its UID.
+pub type Events = HashMap<String, Vec<Event>>;
 
 /// Why servers do not run: what the oldest pod in trouble says, else why the Deployment cannot make pods.
-pub fn of_servers(deployment: Option<&Deployment>, pods: Pods<'_>, now: Timestamp) -> Option<Trouble> {
-    of_pods(pods, now).or_else(|| refused_pods(deployment?))
+pub fn of_servers(
+    deployment: Option<&Deployment>,
+    pods: &[Arc<Pod>],
+    events: &Events,
+    now: Timestamp,
+) -> Option<Trouble> {
+    of_pods(pods, events, now).or_else(|| refused_pods(deployment?))
 }
 
 /// Why a fetch Job does not run: what its pod says, else what Events say about a Job that has none.
-pub fn of_fetch(pods: Pods<'_>, about_job: &[Event], now: Timestamp) -> Option<Trouble> {
-    of_pods(pods, now).or_else(|| {
+pub fn of_fetch(job: Option<&Job>, pods: &[Arc<Pod>], events: &Events, now: Timestamp) -> Option<Trouble> {
+    of_pods(pods, events, now).or_else(|| {
+        let about_job = events.get(job?.metadata.uid.as_ref()?)?;
         let refused = about_job.iter().rev().find(|event| event.reason.as_deref() == Some("FailedCreate"))?;
         Some(Trouble::named("FailedCreate", refused.message.clone().unwrap_or_default()))
     })
 }
 
-fn of_pods(pods: Pods<'_>, now: Timestamp) -> Option<Trouble> {
-    let mut troubled: Vec<_> =
-        pods.iter().filter_map(|(pod, events)| Some((*pod, pods::why(pod, events, now)?))).collect();
+fn of_pods(pods: &[Arc<Pod>], events: &Events, now: Timestamp) -> Option<Trouble> {
+    let about = |pod: &Pod| pod.metadata.uid.as_ref().and_then(|uid| events.get(uid)).map_or(&[][..], Vec::as_slice);
+    let why = |pod: &Arc<Pod>| Some((pod.clone(), pods::why(pod, about(pod), now)?));
+    let mut troubled: Vec<_> = pods.iter().filter_map(why).collect();
     troubled.sort_by_key(|(pod, _)| (pod.creation_timestamp(), pod.name_any()));
     let (pod, why) = troubled.into_iter().next()?;
-    Some(Trouble { pod: Some(why.pod), exit_code: exit_code(pod), ..Trouble::named(&why.reason, why.message) })
+    Some(Trouble { pod: Some(why.pod), exit_code: exit_code(&pod), ..Trouble::named(&why.reason, why.message) })
 }
 
 /// The exit code of a container that ended and is started again.
