@@ -48,7 +48,9 @@ pub fn why(pod: &Pod, events: &[Event], now: Timestamp) -> Option<Trouble> {
     if has_ended(pod) || pod.metadata.deletion_timestamp.is_some() {
         return None;
     }
-    let trouble = |(reason, message): (String, String)| Trouble { reason, message, pod: pod.name_any() };
+    let trouble = |(word, message): (String, String)| {
+        Trouble { reason: reason(&word, &message), message, pod: pod.name_any() }
+    };
     if let Some(crash) = statuses(pod).find_map(crashed) {
         return Some(trouble(crash));
     }
@@ -328,7 +330,7 @@ mod tests {
     #[test]
     fn an_image_that_cannot_be_had_has_one_name() {
         for reason in ["ErrImagePull", "ImagePullBackOff"] {
-            check(waiting_for(reason, "not found"), &[], 15, Some(("ImagePullBackOff", "image i:1: not found")));
+            check(waiting_for(reason, "not found"), &[], 15, Some(("ImagePullFailed", "image i:1: not found")));
         }
         check(waiting_for("CreateContainerConfigError", ""), &[], 15,
             Some(("CreateContainerConfigError", "image i:1: the kubelet gives no details")));
@@ -343,7 +345,7 @@ mod tests {
         ];
         let creating = waiting_for("ContainerCreating", "");
         assert!(needs_events(&pod(creating.clone()), at(15)) && !needs_events(&pod(creating.clone()), at(14)));
-        check(creating.clone(), &events, 15, Some(("FailedMount", "secret \"s3\" not found")));
+        check(creating.clone(), &events, 15, Some(("SecretMissing", "secret \"s3\" not found")));
         let pulling = [event("Normal", "Pulling", "Pulling image \"i:1\"", 3)];
         check(creating.clone(), &pulling, 15, Some(("PullingImage", "Pulling image \"i:1\"")));
         check(creating, &[], 15, Some(("ContainerCreating", "the container is being created")));
@@ -354,12 +356,12 @@ mod tests {
     fn a_crash_is_told_at_once_in_the_program_s_own_words() {
         let state = |last: Value| container(json!({"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": last}}));
         check(state(json!({"exitCode": 1, "message": "boom\n"})), &[], 1,
-            Some(("CrashLoopBackOff", "the container ended with exit code 1, 3 time(s) so far: boom")));
+            Some(("CrashLoop", "the container ended with exit code 1, 3 time(s) so far: boom")));
         let message = r#"{"failed":{"reason":"DigestMismatch","message":"the file is truncated"}}"#;
         check(state(json!({"exitCode": 2, "message": message})), &[], 1,
             Some(("DigestMismatch", "the container ended with exit code 2, 3 time(s) so far: the file is truncated")));
         check(state(json!({"exitCode": 137, "reason": "OOMKilled"})), &[], 1,
-            Some(("OOMKilled", "the container used more memory than its limit, 3 time(s) so far: raise resources.limits.memory")));
+            Some(("OutOfMemory", "the container used more memory than its limit, 3 time(s) so far: raise resources.limits.memory")));
     }
 
     #[test]
