@@ -5,6 +5,8 @@ pub mod apply;
 pub mod caches;
 pub mod demand;
 pub mod fetch;
+#[cfg(test)]
+mod fixture;
 pub mod load;
 pub mod memory;
 pub mod network;
@@ -142,7 +144,7 @@ fn trouble(
     if let Some(refused) = &applied.refused {
         return Some(refused.clone());
     }
-    match fetch {
+    let trouble = match fetch {
         Fetch::Done { .. } => {
             trouble::of_servers(applied.deployment.as_ref(), &observed.servers, &observed.events, now)
         }
@@ -153,7 +155,8 @@ fn trouble(
             let job = observed.fetch_job(model).map(|job| &**job);
             trouble::of_fetch(job, &observed.fetchers, &observed.events, now)
         }
-    }
+    };
+    trouble.map(|trouble| trouble.with_claim(&model.claim_name()))
 }
 
 /// When to look again, if nothing changes before.

@@ -123,3 +123,88 @@ pub fn service_account(model: &Validated) -> Option<ServiceAccount> {
 pub fn label_selector(match_labels: BTreeMap<String, String>) -> LabelSelector {
     LabelSelector { match_labels: Some(match_labels), match_expressions: None }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{NAME, in_claim, metadata, model};
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn check(object: impl serde::Serialize, expect: Value) {
+        assert_eq!(serde_json::to_value(object).expect("JSON"), expect);
+    }
+
+    fn selected() -> Value {
+        json!({"app.kubernetes.io/component": "server", "textnlp.dev/model-uid": "uid-1"})
+    }
+
+    #[test]
+    fn the_services_select_the_servers_and_only_them() {
+        let ports = json!([{"name": "http", "port": 8000, "targetPort": "http", "protocol": "TCP", "appProtocol": "http"}]);
+        check(service(&in_claim()), json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": metadata(NAME, "server"),
+            "spec": {"type": "ClusterIP", "selector": selected(), "ports": ports.clone()},
+        }));
+        check(headless_service(&in_claim()), json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": metadata(&format!("{NAME}-pods"), "server"),
+            "spec": {
+                "clusterIP": "None",
+                "publishNotReadyAddresses": false,
+                "selector": selected(),
+                "ports": ports,
+            },
+        }));
+    }
+
+    #[test]
+    fn only_neighbours_and_the_operator_reach_the_servers_and_they_reach_nobody() {
+        check(network_policy(&in_claim(), Some("textnlp-system")), json!({
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": metadata(NAME, "server"),
+            "spec": {
+                "podSelector": {"matchLabels": selected()},
+                "policyTypes": ["Ingress", "Egress"],
+                "ingress": [{
+                    "from": [
+                        {"podSelector": {}},
+                        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "textnlp-system"}}},
+                    ],
+                    "ports": [{"port": 8000, "protocol": "TCP"}],
+                }],
+            },
+        }));
+        let alone = network_policy(&in_claim(), None).spec.and_then(|spec| spec.ingress);
+        check(alone, json!([{"from": [{"podSelector": {}}], "ports": [{"port": 8000, "protocol": "TCP"}]}]));
+    }
+
+    #[test]
+    fn a_drain_takes_one_server_at_a_time() {
+        check(disruption_budget(&in_claim()), json!({
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": metadata(NAME, "server"),
+            "spec": {
+                "maxUnavailable": 1,
+                "selector": {"matchLabels": selected()},
+                "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            },
+        }));
+    }
+
+    #[test]
+    fn the_account_has_no_token_and_gives_way_to_the_user_s_own() {
+        check(service_account(&in_claim()), json!({
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": metadata(NAME, "server"),
+            "automountServiceAccountToken": false,
+        }));
+        let own = json!({"source": {"huggingFace": {"repo": "a/b"}}, "pod": {"serviceAccountName": "reader"}});
+        assert_eq!(service_account(&model(own)), None);
+    }
+}

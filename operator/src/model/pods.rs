@@ -33,7 +33,8 @@ const MODELS: &str = "models";
 const SECRET: &str = "secret";
 /// Seconds that a server keeps serving after its end is known, while Services and clients stop sending to it.
 const PRE_STOP_SECONDS: i64 = 5;
-/// Seconds beyond the draining, for what a server still has to close.
+/// Seconds beyond the draining: the five for which a server itself still takes requests after SIGTERM, and as many again for
+/// what it has to close.
 const GRACE_MARGIN_SECONDS: i64 = 10;
 /// Seconds after which a rollout without progress is marked in the Deployment: pulling an image and loading weights take long.
 const PROGRESS_DEADLINE_SECONDS: i32 = 1_800;
@@ -133,20 +134,20 @@ fn engine_flags(engine: Option<&Engine>) -> Vec<String> {
     let Some(engine) = engine else { return Vec::new() };
     let dtype = match engine.dtype {
         Dtype::Auto => None,
-        Dtype::F32 => Some("f32"),
-        Dtype::BF16 => Some("bf16"),
-        Dtype::F16 => Some("f16"),
+        Dtype::F32 => Some("F32"),
+        Dtype::BF16 => Some("BF16"),
+        Dtype::F16 => Some("F16"),
     };
     let quantization = match engine.quantization {
         Quantization::Auto => None,
-        Quantization::None => Some("none"),
-        Quantization::Int8 => Some("int8"),
-        Quantization::Int4 => Some("int4"),
+        Quantization::None => Some("None"),
+        Quantization::Int8 => Some("Int8"),
+        Quantization::Int4 => Some("Int4"),
     };
     let kv_cache = match engine.kv_cache {
         KvCache::Auto => None,
-        KvCache::BF16 => Some("bf16"),
-        KvCache::Int8 => Some("int8"),
+        KvCache::BF16 => Some("BF16"),
+        KvCache::Int8 => Some("Int8"),
     };
     let number = |value: Option<i32>| value.map(|value| value.to_string());
     let flags = [
@@ -275,13 +276,10 @@ fn is_device(resource: &str) -> bool {
 
 /// The claim with the model. A user's own is attached read-only too: that is all that some volumes allow.
 fn models_volume(model: &Validated) -> Volume {
-    let (claim_name, read_only) = match &model.source {
-        Source::Claim { name, .. } => (name.clone(), Some(true)),
-        Source::Remote { .. } | Source::External(_) => (model.cache_name(), None),
-    };
+    let read_only = matches!(model.source, Source::Claim { .. }).then_some(true);
     Volume {
         name: MODELS.into(),
-        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource { claim_name, read_only }),
+        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource { claim_name: model.claim_name(), read_only }),
         ..Volume::default()
     }
 }
@@ -316,5 +314,217 @@ fn model_path(path: &str) -> String {
     match path.trim_matches('/') {
         "" | "." => MODELS_MOUNT.into(),
         path => format!("{MODELS_MOUNT}/{path}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{NAME, config, fetched, in_claim, labels, metadata, model};
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn value(object: impl serde::Serialize) -> Value {
+        serde_json::to_value(object).expect("JSON")
+    }
+
+    fn pod_security() -> Value {
+        json!({
+            "runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532,
+            "fsGroupChangePolicy": "OnRootMismatch", "seccompProfile": {"type": "RuntimeDefault"},
+        })
+    }
+
+    fn container_security() -> Value {
+        json!({
+            "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": true,
+        })
+    }
+
+    #[test]
+    fn the_servers_of_a_model_in_a_claim() {
+        let probe = |path: &str, period: i32, failures: i32| {
+            json!({
+                "httpGet": {"path": path, "port": "http"},
+                "periodSeconds": period, "timeoutSeconds": 5, "failureThreshold": failures,
+            })
+        };
+        let expect = json!({
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": metadata(NAME, "server"),
+            "spec": {
+                "progressDeadlineSeconds": 1800,
+                "revisionHistoryLimit": 2,
+                "selector": {"matchLabels": {"app.kubernetes.io/component": "server", "textnlp.dev/model-uid": "uid-1"}},
+                "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
+                "template": {
+                    "metadata": {"labels": labels("server"), "annotations": {"textnlp.dev/owner-name": "smollm2"}},
+                    "spec": {
+                        "serviceAccountName": NAME,
+                        "automountServiceAccountToken": false,
+                        "enableServiceLinks": false,
+                        "terminationGracePeriodSeconds": 75,
+                        "securityContext": pod_security(),
+                        "volumes": [
+                            {"name": "models", "persistentVolumeClaim": {"claimName": "models", "readOnly": true}},
+                            {"name": "tmp", "emptyDir": {}},
+                        ],
+                        "containers": [{
+                            "name": "textnlp",
+                            "image": "textnlp:0.1.0",
+                            "imagePullPolicy": "IfNotPresent",
+                            "args": [
+                                "serve", "--model", "/var/lib/textnlp/models/smollm2.gguf", "--name", "smollm2",
+                                "--listen", "0.0.0.0:8000", "--expect-digest", "sha256:d1", "--drain-seconds", "60",
+                            ],
+                            "ports": [{"name": "http", "containerPort": 8000, "protocol": "TCP"}],
+                            "startupProbe": probe("/healthz", 2, 60),
+                            "readinessProbe": probe("/readyz", 2, 3),
+                            "livenessProbe": probe("/healthz", 10, 6),
+                            "lifecycle": {"preStop": {"sleep": {"seconds": 5}}},
+                            "securityContext": container_security(),
+                            "terminationMessagePolicy": "File",
+                            "volumeMounts": [
+                                {"name": "models", "mountPath": "/var/lib/textnlp/models", "readOnly": true},
+                                {"name": "tmp", "mountPath": "/tmp"},
+                            ],
+                        }],
+                    },
+                },
+            },
+        });
+        assert_eq!(value(deployment(&in_claim(), &fetched(), &config())), expect);
+    }
+
+    #[test]
+    fn a_server_with_a_gpu_and_engine_settings() {
+        let model = model(json!({
+            "source": {"huggingFace": {"repo": "a/b"}},
+            "engine": {"dtype": "BF16", "quantization": "None", "kvCache": "Int8", "maxContextTokens": 4096, "maxSequences": 8},
+            "resources": {"requests": {"cpu": "4"}, "limits": {"memory": "8Gi", "nvidia.com/gpu": "1", "hugepages-2Mi": "1Gi"}},
+            "rollout": {"maxSurge": 1, "maxUnavailable": 0, "drainSeconds": 300},
+            "pod": {
+                "nodeSelector": {"gpu": "l4"},
+                "tolerations": [{"key": "spot", "operator": "Exists"}],
+                "labels": {"team": "nlp", "textnlp.dev/model-uid": "forged"},
+            },
+        }));
+        let deployment = value(deployment(&model, &fetched(), &config()));
+        let spec = &deployment["spec"];
+        let pod = &spec["template"]["spec"];
+        assert_eq!(spec["strategy"]["rollingUpdate"], json!({"maxSurge": 1, "maxUnavailable": 0}));
+        assert_eq!(spec["template"]["metadata"]["labels"]["team"], "nlp");
+        assert_eq!(spec["template"]["metadata"]["labels"]["textnlp.dev/model-uid"], "uid-1");
+        assert_eq!(pod["terminationGracePeriodSeconds"], 315);
+        assert_eq!(pod["nodeSelector"], json!({"gpu": "l4"}));
+        assert_eq!(pod["tolerations"], json!([
+            {"key": "spot", "operator": "Exists"},
+            {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
+        ]));
+        assert_eq!(pod["volumes"][0], json!({"name": "models", "persistentVolumeClaim": {"claimName": format!("{NAME}-cache")}}));
+        assert_eq!(pod["containers"][0]["resources"], value(&model.spec.resources));
+        let args = pod["containers"][0]["args"].as_array().expect("arguments");
+        let engine = ["--dtype", "BF16", "--quantization", "None", "--kv-cache", "Int8", "--max-context-tokens", "4096", "--max-sequences", "8"];
+        assert_eq!(args[args.len() - engine.len()..], engine.map(Value::from));
+    }
+
+    #[test]
+    fn the_user_s_own_toleration_of_a_device_is_enough() {
+        let resources = ResourceRequirements {
+            limits: Some([("nvidia.com/gpu".to_owned(), Quantity("1".into()))].into()),
+            ..ResourceRequirements::default()
+        };
+        let own: Vec<Toleration> =
+            serde_json::from_value(json!([{"key": "nvidia.com/gpu", "value": "present"}])).expect("tolerations");
+        assert_eq!(tolerations(Some(&own), Some(&resources)), Some(own.clone()));
+        assert_eq!(tolerations(None, None), None);
+    }
+
+    #[test]
+    fn the_fetch_job_of_a_claim_only_looks() {
+        let model = in_claim();
+        let source = r#"{"persistentVolumeClaim":{"claimName":"models","path":"smollm2.gguf"}}"#;
+        let expect = json!({
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": metadata(&model.fetch_name(), "fetch"),
+            "spec": {
+                "backoffLimit": 2,
+                "podFailurePolicy": {"rules": [
+                    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+                    {"action": "FailJob", "onExitCodes": {"containerName": "textnlp", "operator": "In", "values": [2]}},
+                ]},
+                "template": {
+                    "metadata": {"labels": labels("fetch"), "annotations": {"textnlp.dev/owner-name": "smollm2"}},
+                    "spec": {
+                        "serviceAccountName": NAME,
+                        "automountServiceAccountToken": false,
+                        "enableServiceLinks": false,
+                        "restartPolicy": "Never",
+                        "terminationGracePeriodSeconds": 60,
+                        "securityContext": pod_security(),
+                        "volumes": [
+                            {"name": "models", "persistentVolumeClaim": {"claimName": "models", "readOnly": true}},
+                            {"name": "tmp", "emptyDir": {}},
+                        ],
+                        "containers": [{
+                            "name": "textnlp",
+                            "image": "textnlp:0.1.0",
+                            "imagePullPolicy": "IfNotPresent",
+                            "args": ["fetch", "--offline", "smollm2.gguf"],
+                            "env": [{"name": "TEXTNLP_MODEL_SOURCE", "value": source}],
+                            "resources": {
+                                "requests": {"cpu": "100m", "memory": "256Mi"},
+                                "limits": {"memory": "2Gi"},
+                            },
+                            "securityContext": container_security(),
+                            "terminationMessagePolicy": "File",
+                            "volumeMounts": [
+                                {"name": "models", "mountPath": "/var/lib/textnlp/models", "readOnly": true},
+                                {"name": "tmp", "mountPath": "/tmp"},
+                            ],
+                        }],
+                    },
+                },
+            },
+        });
+        assert_eq!(value(fetch_job(&model, &config())), expect);
+    }
+
+    #[test]
+    fn the_fetch_job_of_a_hub_fills_the_cache_and_reads_its_secret_from_files() {
+        let model = model(json!({"source": {"huggingFace": {"repo": "a/b", "secretRef": {"name": "hub"}}}}));
+        let job = value(fetch_job(&model, &config()));
+        let pod = &job["spec"]["template"]["spec"];
+        assert_eq!(pod["volumes"], json!([
+            {"name": "models", "persistentVolumeClaim": {"claimName": format!("{NAME}-cache")}},
+            {"name": "secret", "secret": {"secretName": "hub"}},
+            {"name": "tmp", "emptyDir": {}},
+        ]));
+        assert_eq!(pod["containers"][0]["args"], json!(["fetch"]));
+        assert_eq!(pod["containers"][0]["volumeMounts"], json!([
+            {"name": "models", "mountPath": "/var/lib/textnlp/models"},
+            {"name": "secret", "mountPath": "/etc/textnlp/secrets/model", "readOnly": true},
+            {"name": "tmp", "mountPath": "/tmp"},
+        ]));
+    }
+
+    #[test]
+    fn another_source_has_another_fetch_job() {
+        let named = |spec: Value| model(spec).fetch_name();
+        let first = named(json!({"source": {"huggingFace": {"repo": "a/b", "revision": "1"}}}));
+        assert_ne!(first, named(json!({"source": {"huggingFace": {"repo": "a/b", "revision": "2"}}})));
+        let more = json!({"source": {"huggingFace": {"repo": "a/b", "revision": "1"}}, "replicas": 3});
+        assert_eq!(first, named(more));
+        assert!(first.len() <= 50, "{first}");
+    }
+
+    #[test]
+    fn the_path_of_a_model_lies_below_the_mount() {
+        let check = |path: &str, expect: &str| assert_eq!(model_path(path), expect);
+        check("a/b.gguf", "/var/lib/textnlp/models/a/b.gguf");
+        check("", "/var/lib/textnlp/models");
+        check(".", "/var/lib/textnlp/models");
+        check("a/", "/var/lib/textnlp/models/a");
     }
 }

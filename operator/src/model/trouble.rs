@@ -78,6 +78,14 @@ impl Trouble {
         Self { reason: pods::reason(reason, &message), message, pod: None, exit_code: None, stalled: false }
     }
 
+    /// Names the claim that a pod waits for: the scheduler does not always.
+    pub fn with_claim(self, claim: &str) -> Self {
+        match self.reason == "ClaimNotBound" && !self.message.contains(claim) {
+            true => Self { message: format!("the claim {claim}: {}", self.message), ..self },
+            false => self,
+        }
+    }
+
     /// The API server does not take a child as it is.
     pub fn refused(error: &Error) -> Self {
         let stalled = matches!(error.code(), Some(400 | 422));
@@ -93,5 +101,87 @@ impl Trouble {
             exit_code: failure.exit_code,
             stalled: failure.permanent,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_800_000_000).expect("a time")
+    }
+
+    /// A pod that has waited for a minute; `created` orders pods.
+    fn pod(uid: &str, created: i64, waiting: Value) -> Arc<Pod> {
+        let created = Timestamp::from_second(1_800_000_000 - created).expect("a time").to_string();
+        let pod = json!({
+            "metadata": {"name": uid, "uid": uid, "creationTimestamp": created},
+            "status": {
+                "phase": "Pending",
+                "containerStatuses": [{
+                    "name": "textnlp", "image": "i:1", "imageID": "", "ready": false, "restartCount": 1,
+                    "state": {"waiting": waiting},
+                    "lastState": {"terminated": {"exitCode": 3}},
+                }],
+            },
+        });
+        Arc::new(serde_json::from_value(pod).expect("a pod"))
+    }
+
+    fn creating(uid: &str) -> Arc<Pod> {
+        pod(uid, 60, json!({"reason": "ContainerCreating"}))
+    }
+
+    fn events(uid: &str, reason: &str, message: &str) -> Events {
+        let event = json!({"metadata": {}, "involvedObject": {}, "type": "Warning", "reason": reason, "message": message});
+        Events::from([(uid.to_owned(), vec![serde_json::from_value(event).expect("an event")])])
+    }
+
+    #[test]
+    fn the_oldest_pod_tells_the_first_cause() {
+        let pods = [
+            pod("b", 60, json!({"reason": "ImagePullBackOff", "message": "not found"})),
+            pod("a", 90, json!({"reason": "CrashLoopBackOff"})),
+        ];
+        let trouble = of_servers(None, &pods, &Events::new(), now()).expect("a trouble");
+        assert_eq!((trouble.reason.as_str(), trouble.pod.as_deref(), trouble.exit_code), ("CrashLoop", Some("a"), Some(3)));
+    }
+
+    #[test]
+    fn events_explain_a_pod_that_says_nothing() {
+        let mount = events("a", "FailedMount", "MountVolume.SetUp failed for volume \"secret\": secret \"hub\" not found");
+        let trouble = of_fetch(None, &[creating("a")], &mount, now()).expect("a trouble");
+        assert_eq!(trouble.reason, "SecretMissing");
+    }
+
+    #[test]
+    fn a_claim_that_is_waited_for_is_named() {
+        let trouble = Trouble::named("Unschedulable", "pod has unbound immediate PersistentVolumeClaims".into());
+        let expect = "the claim models: pod has unbound immediate PersistentVolumeClaims";
+        assert_eq!(trouble.with_claim("models").message, expect);
+        let named = Trouble::named("Unschedulable", "persistentvolumeclaim \"models\" not found".into());
+        assert_eq!(named.clone().with_claim("models"), named);
+    }
+
+    #[test]
+    fn a_quota_shows_at_the_deployment_and_in_the_events_of_a_job() {
+        let deployment: Deployment = serde_json::from_value(json!({
+            "metadata": {},
+            "status": {"conditions": [{
+                "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
+                "message": "pods \"a\" is forbidden: exceeded quota: small",
+            }]},
+        }))
+        .expect("a Deployment");
+        let trouble = of_servers(Some(&deployment), &[], &Events::new(), now()).expect("a trouble");
+        assert_eq!(trouble.reason, "QuotaExceeded");
+
+        let job: Job = serde_json::from_value(json!({"metadata": {"uid": "j"}})).expect("a Job");
+        let refused = events("j", "FailedCreate", "Error creating: pods \"a\" is forbidden: exceeded quota: small");
+        let trouble = of_fetch(Some(&job), &[], &refused, now()).expect("a trouble");
+        assert_eq!(trouble.reason, "QuotaExceeded");
+        assert_eq!(of_fetch(Some(&job), &[], &Events::new(), now()), None);
     }
 }

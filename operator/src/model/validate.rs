@@ -87,6 +87,14 @@ impl Validated {
         names::child(names::MODEL_PREFIX, self.owner.name(), self.owner.uid(), "cache")
     }
 
+    /// The name of the claim that pods mount.
+    pub fn claim_name(&self) -> String {
+        match &self.source {
+            Source::Claim { name, .. } => name.clone(),
+            Source::Remote { .. } | Source::External(_) => self.cache_name(),
+        }
+    }
+
     /// The name of the fetch Job of this source.
     pub fn fetch_name(&self) -> String {
         let suffix = format!("fetch-{}", names::short_hash(self.source_json().as_bytes()));

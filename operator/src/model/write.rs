@@ -13,12 +13,12 @@ use crate::error::Error;
 use crate::{apply, watch};
 
 /// The status as it was observed.
-pub fn before(model: &ModelDeployment) -> ModelDeploymentStatus {
+pub(super) fn before(model: &ModelDeployment) -> ModelDeploymentStatus {
     model.status.clone().unwrap_or_default()
 }
 
 /// Writes `status`, if it differs from what `model` has.
-pub async fn status(
+pub(super) async fn status(
     context: &Context,
     caches: &Caches,
     model: &ModelDeployment,
