@@ -11,7 +11,6 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::runtime::controller::ReconcileRequest;
 use kube::runtime::reflector::store::WriterDropped;
 use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::{WatchStreamExt, watcher};
@@ -21,6 +20,7 @@ use textnlp_crds::ModelDeployment;
 use textnlp_crds::task::labels;
 
 use super::memory::Memory;
+use super::triggers::Triggers;
 use crate::context::Context;
 use crate::watch;
 
@@ -45,9 +45,6 @@ pub struct Caches {
     /// What is remembered between two reconciliations, by the model's UID.
     memories: Mutex<HashMap<String, Memory>>,
 }
-
-/// Reconciliations that a watch asks for.
-pub type Triggers = stream::BoxStream<'static, Result<ReconcileRequest<ModelDeployment>, watcher::Error>>;
 
 impl Caches {
     /// Empty caches, and the watches that fill them: what they yield are the models to reconcile.

@@ -10,6 +10,7 @@ mod fixture;
 pub mod load;
 pub mod memory;
 pub mod network;
+pub mod notices;
 pub mod observe;
 pub mod plan;
 pub mod pods;
@@ -17,6 +18,7 @@ pub mod scale;
 pub mod scaling;
 pub mod start;
 pub mod status;
+pub mod triggers;
 pub mod trouble;
 pub mod validate;
 mod write;
@@ -24,15 +26,11 @@ mod write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::stream::select;
-use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
-use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::store::Writer;
-use kube::runtime::reflector::ObjectRef;
 use textnlp_crds::ModelDeployment;
 
 use self::apply::Applied;
@@ -44,7 +42,7 @@ use self::trouble::Trouble;
 use self::validate::{Source, Validated};
 use crate::context::Context;
 use crate::error::Error;
-use crate::{controller, watch};
+use crate::controller;
 
 /// Name of the controller, in metrics and logs.
 const NAME: &str = "modeldeployment";
@@ -55,18 +53,9 @@ const REFUSED: Duration = Duration::from_secs(60);
 
 /// Runs the controller until its watches end; `models` is the writing end of [`Context::models`].
 pub async fn controller(context: Arc<Context>, models: Writer<ModelDeployment>) {
-    let (caches, children) = Caches::new(&context);
-    let caches = Arc::new(caches);
-    let watched = watch::guarded::<ModelDeployment>(context.clone(), NAME).default_backoff();
-    let seen = context.clone();
-    let cached = watched.reflect(models).inspect(move |event| {
-        if let Ok(event) = event {
-            watch::caught_up(&seen.written_models, event);
-        }
-    });
-    let own = watch::touched(cached).map_ok(|model| ObjectRef::from_obj(&model).into());
+    let (caches, triggers) = triggers::triggers(&context, models);
     let store = context.models.clone();
-    controller::run(NAME, context, store, select(own, children), move |model, context| {
+    controller::run(NAME, context, store, triggers, move |model, context| {
         let caches = caches.clone();
         async move { reconcile(model, &context, &caches).await }
     })
@@ -75,12 +64,12 @@ pub async fn controller(context: Arc<Context>, models: Writer<ModelDeployment>) 
 
 /// Brings one model a step nearer to its spec, and says how it stands.
 async fn reconcile(model: Arc<ModelDeployment>, context: &Context, caches: &Caches) -> Result<Action, Error> {
-    let _ = caches.are_filled().await;
+    context.caches_are_filled().await?;
+    caches.are_filled().await.map_err(|_| Error::Incomplete("cache: its watch has ended"))?;
     let now = Timestamp::now();
     let model = context.written_models.newest(model);
     if model.metadata.deletion_timestamp.is_some() {
         // Its children go when it is gone: they name it as their owner.
-        caches.forget(&model.uid().unwrap_or_default());
         return Ok(Action::await_change());
     }
     let validated = match validate::validate(&model) {

@@ -11,15 +11,18 @@ use k8s_openapi::api::batch::v1::{
     PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
 };
 use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, EnvVar, HTTPGetAction, Lifecycle, LifecycleHandler,
-    PersistentVolumeClaimVolumeSource, PodSpec, Probe, ResourceRequirements, SecretVolumeSource, SleepAction,
+    Affinity, Container, ContainerPort, EnvVar, HTTPGetAction, Lifecycle, LifecycleHandler,
+    PersistentVolumeClaimVolumeSource, PodAffinity, PodAffinityTerm, PodSpec, Probe, ResourceRequirements, SecretVolumeSource, SleepAction,
     Toleration, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use textnlp_crds::engine::{Dtype, Engine, KvCache, Quantization};
+use textnlp_crds::output::AccessMode;
 use textnlp_crds::scaling::Rollout;
-use textnlp_crds::task::{Fetched, MODEL_SECRET_MOUNT, MODEL_SOURCE_VARIABLE, MODELS_MOUNT, SERVER_PORT};
+use textnlp_crds::task::{
+    Fetched, MODEL_SECRET_MOUNT, MODEL_SOURCE_VARIABLE, MODELS_MOUNT, SERVER_PORT, labels,
+};
 
 use super::fetch::FETCH;
 use super::network::{PORT_NAME, SERVER, label_selector, selector};
@@ -241,14 +244,34 @@ fn fetcher(model: &Validated) -> Container {
     }
 }
 
-/// What servers and fetch pods have in common: account, volumes, tolerations.
+/// What servers and fetch pods have in common: account, place, tolerations.
 fn pod_spec(model: &Validated) -> PodSpec {
     let user = model.spec.pod.as_ref();
     PodSpec {
+        affinity: affinity(model),
         service_account_name: Some(model.child_name()),
         tolerations: tolerations(user.and_then(|pod| pod.tolerations.as_deref()), model.spec.resources.as_ref()),
         ..PodSpec::default()
     }
+}
+
+/// A cache that one node at a time can attach keeps all pods of the model on one node: elsewhere they would wait for the volume
+/// without a word. A user's own rules about other pods go before it.
+fn affinity(model: &Validated) -> Option<Affinity> {
+    let mode = model.spec.cache.as_ref().map(|cache| cache.access_mode).unwrap_or_default();
+    if !matches!(model.source, Source::Remote { .. }) || mode != AccessMode::ReadWriteOnce {
+        return None;
+    }
+    let mut affinity = model.spec.pod.as_ref().and_then(|pod| pod.affinity.clone()).unwrap_or_default();
+    affinity.pod_affinity.get_or_insert_with(|| PodAffinity {
+        required_during_scheduling_ignored_during_execution: Some(vec![PodAffinityTerm {
+            label_selector: Some(label_selector([(labels::MODEL_UID.into(), model.owner.uid().into())].into())),
+            topology_key: "kubernetes.io/hostname".into(),
+            ..PodAffinityTerm::default()
+        }]),
+        ..PodAffinity::default()
+    });
+    Some(affinity)
 }
 
 /// The user's tolerations, and one for each device that is asked for: nodes with accelerators are often tainted with their
@@ -319,7 +342,7 @@ fn model_path(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{NAME, config, fetched, in_claim, labels, metadata, model};
+    use super::super::fixture::{self, NAME, config, fetched, in_claim, metadata, model};
     use super::*;
     use serde_json::{Value, json};
 
@@ -358,7 +381,7 @@ mod tests {
                 "selector": {"matchLabels": {"app.kubernetes.io/component": "server", "textnlp.dev/model-uid": "uid-1"}},
                 "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
                 "template": {
-                    "metadata": {"labels": labels("server"), "annotations": {"textnlp.dev/owner-name": "smollm2"}},
+                    "metadata": {"labels": fixture::labels("server"), "annotations": {"textnlp.dev/owner-name": "smollm2"}},
                     "spec": {
                         "serviceAccountName": NAME,
                         "automountServiceAccountToken": false,
@@ -455,7 +478,7 @@ mod tests {
                     {"action": "FailJob", "onExitCodes": {"containerName": "textnlp", "operator": "In", "values": [2]}},
                 ]},
                 "template": {
-                    "metadata": {"labels": labels("fetch"), "annotations": {"textnlp.dev/owner-name": "smollm2"}},
+                    "metadata": {"labels": fixture::labels("fetch"), "annotations": {"textnlp.dev/owner-name": "smollm2"}},
                     "spec": {
                         "serviceAccountName": NAME,
                         "automountServiceAccountToken": false,
@@ -507,6 +530,23 @@ mod tests {
             {"name": "secret", "mountPath": "/etc/textnlp/secrets/model", "readOnly": true},
             {"name": "tmp", "mountPath": "/tmp"},
         ]));
+    }
+
+    #[test]
+    fn a_cache_of_one_node_keeps_its_pods_together() {
+        let check = |spec: Value, expect: Value| assert_eq!(value(affinity(&model(spec))), expect);
+        let hub = json!({"huggingFace": {"repo": "a/b"}});
+        let together = json!({"requiredDuringSchedulingIgnoredDuringExecution": [{
+            "labelSelector": {"matchLabels": {"textnlp.dev/model-uid": "uid-1"}}, "topologyKey": "kubernetes.io/hostname",
+        }]});
+        check(json!({"source": hub.clone()}), json!({"podAffinity": together.clone()}));
+        check(json!({"source": hub.clone(), "cache": {"accessMode": "ReadWriteMany"}}), Value::Null);
+        check(json!({"source": {"persistentVolumeClaim": {"claimName": "models"}}}), Value::Null);
+        let nodes = json!({"nodeSelectorTerms": [{"matchExpressions": [{"key": "gpu", "operator": "Exists"}]}]});
+        let user = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": nodes}});
+        let mut both = user.clone();
+        both["podAffinity"] = together;
+        check(json!({"source": hub, "pod": {"affinity": user}}), both);
     }
 
     #[test]

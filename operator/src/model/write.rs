@@ -8,6 +8,7 @@ use kube::ResourceExt;
 use textnlp_crds::{ModelDeployment, ModelDeploymentStatus};
 
 use super::caches::Caches;
+use super::notices;
 use crate::context::Context;
 use crate::error::Error;
 use crate::{apply, watch};
@@ -39,6 +40,9 @@ pub(super) async fn status(
         }
     }
     let written = apply::status(context.client(), model, &status).await?;
+    for notice in notices::between(model, &before, &status) {
+        context.shared.events.send(notice);
+    }
     caches.memory(&uid, |memory| memory.load_was_written(now));
     context.written_models.insert(model, Arc::new(watch::slim(written)));
     Ok(())
