@@ -10,21 +10,28 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 MODEL = $(TEXTNLP_CACHE)/models/SmolLM2-135M-Instruct.Q4_1.gguf
 FUZZ_SECONDS ?= 600
 
-.PHONY: help run test check fmt lint deny unit model build bench goldens generate fuzz check-cuda miri
+.PHONY: help run test check fmt lint deny unit model build bench goldens generate fuzz check-cuda miri cluster cluster-down
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
 run: model build ## the main job: a real model, 64 airports, one validated dataset in ./airport-tickets
-	$(TARGET)/debug/textnlp run examples/airport-tickets --model "$(MODEL)" --output airport-tickets
+	$(TARGET)/debug/textnlp run examples/airport-tickets/base --model "$(MODEL)" --output airport-tickets
 
-test: lint deny unit ## format, lint, licences, unit, integration and end-to-end tests
+test: lint deny unit manifests e2e ## format, lint, licences, unit, integration and end-to-end tests
 
 model: ## fetches the example's model into $TEXTNLP_CACHE and checks its digest
 	@scripts/fetch-model.sh
 
 build: ## builds the command line
 	$(CARGO) build --package textnlp
+
+cluster: model ## a Kubernetes cluster on this machine (root), the operator on it; says what to source
+	$(CARGO) build --package textnlp --package textnlp-operator
+	tests/cluster/deploy
+
+cluster-down: ## ends the cluster and leaves nothing behind
+	tests/cluster/cluster down
 
 fmt: ## formats the code
 	$(CARGO) fmt --all
@@ -39,11 +46,21 @@ deny: ## licences, banned crates and sources of every dependency
 unit: model ## all tests of the workspace
 	$(CARGO) test --workspace --features textnlp-engine/candle
 
+.PHONY: e2e
+e2e: model ## the tests on a real Kubernetes, which it starts (root); E2E_CLUSTER=current: on the one of KUBECONFIG
+	$(CARGO) build --package textnlp --package textnlp-operator
+	scripts/e2e.sh
+
 bench: model ## decode and prefill rates, and the whole example job, beside what the processor can do
 	scripts/bench.sh
 
-generate: ## writes the generated files again: the CRDs
+.PHONY: manifests
+manifests: ## tests of the chart, plain YAML, Argo CD's health scripts and kstatus (needs Go)
+	scripts/test-manifests.sh
+
+generate: ## writes the generated files again: the CRDs, then what is made from them and from the chart
 	$(CARGO) run --package textnlp-crds --bin crdgen
+	scripts/generate-manifests.sh
 
 goldens: ## writes the golden values again from their oracles (a Python environment with torch: large)
 	scripts/make-goldens.sh

@@ -11,5 +11,5 @@ trap 'rm -rf "$out"' EXIT
 grep -m1 'model name' /proc/cpuinfo 2>/dev/null || true
 echo "load: $(cat /proc/loadavg 2>/dev/null || echo unknown)"
 "$textnlp" bench --model "$model" --tests b1,b8,b32,pp512
-"$textnlp" run examples/airport-tickets --model "$model" --output "$out/job"
+"$textnlp" run examples/airport-tickets/base --model "$model" --output "$out/job"
 echo "load: $(cat /proc/loadavg 2>/dev/null || echo unknown)"

@@ -18,7 +18,7 @@ fn example(directory: &Path, output: &str) -> Command {
     let mut command = textnlp(directory);
     command
         .arg("run")
-        .arg(root().join("examples/airport-tickets"))
+        .arg(root().join("examples/airport-tickets/base"))
         .args([
             "--set",
             "spec.sampling.maxTokens=16",

@@ -138,7 +138,7 @@ fn an_interactive_conversation_ends_in_a_manifest_that_runs() {
 #[test]
 fn preview_shows_rows_beside_their_prompts_and_writes_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    let example = common::root().join("examples/airport-tickets");
+    let example = common::root().join("examples/airport-tickets/base");
     let mut command = textnlp(directory.path());
     command.arg("run").arg(example).args([
         "--preview",

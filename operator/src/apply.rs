@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Event;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
+use kube::api::{
+    Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
+};
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,12 +25,20 @@ pub const CALL_LIMIT: Duration = Duration::from_secs(15);
 
 /// A namespaced kind that can be read and written.
 pub trait Object:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + Serialize
+    + DeserializeOwned
 {
 }
 
 impl<K> Object for K where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + Serialize
+        + DeserializeOwned
 {
 }
 
@@ -45,7 +55,11 @@ pub async fn call<T>(
 }
 
 /// Reads an object; none if there is none.
-pub async fn get<K: Object>(client: &Client, namespace: &str, name: &str) -> Result<Option<K>, Error> {
+pub async fn get<K: Object>(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<K>, Error> {
     let api = Api::<K>::namespaced(client.clone(), namespace);
     call(|| what::<K>("get", namespace, name), api.get_opt(name)).await
 }
@@ -57,7 +71,8 @@ pub async fn apply<K: Object>(client: &Client, wanted: &K) -> Result<K, Error> {
     typed::<K>(&mut body);
     let api = Api::<K>::namespaced(client.clone(), &namespace);
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    call(|| what::<K>("apply", &namespace, &name), api.patch(&name, &params, &Patch::Apply(&body))).await
+    call(|| what::<K>("apply", &namespace, &name), api.patch(&name, &params, &Patch::Apply(&body)))
+        .await
 }
 
 /// [`apply`], unless what was observed has the same hash and still has every field that is wanted: a converged object
@@ -70,7 +85,10 @@ pub async fn apply_if_changed<K: Object>(
     let wanted = meta::with_hash(wanted);
     if let Some(observed) = observed {
         if let Some(ours) = wanted.meta().owner_references.iter().flatten().next()
-            && !observed.owner_references().iter().any(|theirs| theirs.uid == ours.uid)
+            && observed
+                .owner_references()
+                .iter()
+                .any(|theirs| theirs.controller == Some(true) && theirs.uid != ours.uid)
         {
             return Err(Error::NameTaken { kind: K::kind(&()).into(), name: observed.name_any() });
         }
@@ -114,7 +132,8 @@ pub async fn merge<K: Object>(
     patch: &Value,
 ) -> Result<Option<K>, Error> {
     let api = Api::<K>::namespaced(client.clone(), namespace);
-    let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+    let params =
+        PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
     let patch = Patch::Merge(patch);
     optional(call(|| what::<K>("patch", namespace, name), api.patch(name, &params, &patch)).await)
 }
@@ -138,7 +157,11 @@ pub async fn delete<K: Object>(client: &Client, observed: &K) -> Result<(), Erro
 
 /// Writes the whole status of an object by server-side apply, on condition that it still is what was observed: a reader of a
 /// stale cache gets a conflict instead of undoing what is newer. Returns the object as it is now.
-pub async fn status<K: Object>(client: &Client, observed: &K, status: &impl Serialize) -> Result<K, Error> {
+pub async fn status<K: Object>(
+    client: &Client,
+    observed: &K,
+    status: &impl Serialize,
+) -> Result<K, Error> {
     let (namespace, name) = place(observed)?;
     let mut body = json!({
         "metadata": {"name": name, "namespace": namespace, "resourceVersion": observed.resource_version()},
@@ -147,14 +170,34 @@ pub async fn status<K: Object>(client: &Client, observed: &K, status: &impl Seri
     typed::<K>(&mut body);
     let api = Api::<K>::namespaced(client.clone(), &namespace);
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    call(|| what::<K>("status of", &namespace, &name), api.patch_status(&name, &params, &Patch::Apply(&body))).await
+    call(
+        || what::<K>("status of", &namespace, &name),
+        api.patch_status(&name, &params, &Patch::Apply(&body)),
+    )
+    .await
 }
 
 /// The events about an object: what kubelet and controllers say of it nowhere else.
-pub async fn events_about(client: &Client, namespace: &str, uid: &str) -> Result<Vec<Event>, Error> {
+pub async fn events_about(
+    client: &Client,
+    namespace: &str,
+    uid: &str,
+) -> Result<Vec<Event>, Error> {
     let api = Api::<Event>::namespaced(client.clone(), namespace);
     let params = ListParams::default().fields(&format!("involvedObject.uid={uid}")).limit(100);
     let list = call(|| what::<Event>("list", namespace, uid), api.list(&params)).await?;
+    Ok(list.items)
+}
+
+/// The events about objects of a kind.
+pub async fn events_of_kind(
+    client: &Client,
+    namespace: &str,
+    kind: &str,
+) -> Result<Vec<Event>, Error> {
+    let api = Api::<Event>::namespaced(client.clone(), namespace);
+    let params = ListParams::default().fields(&format!("involvedObject.kind={kind}")).limit(500);
+    let list = call(|| what::<Event>("list", namespace, kind), api.list(&params)).await?;
     Ok(list.items)
 }
 

@@ -64,7 +64,11 @@ pub struct NotLeader;
 
 /// Makes the client. kube's own retries are off (they would repeat writes up to 15 times, for as long as a server asks
 /// for); reads that stall end with the time limits of `apply.rs` and of the watches.
-pub fn connect(mut config: Config, validity: Validity, metrics: Arc<Metrics>) -> Result<Client, kube::Error> {
+pub fn connect(
+    mut config: Config,
+    validity: Validity,
+    metrics: Arc<Metrics>,
+) -> Result<Client, kube::Error> {
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(5));
     config.write_timeout = Some(Duration::from_secs(10));
@@ -147,7 +151,8 @@ mod tests {
     async fn answer(validity: &Validity, method: Method, path: &str) -> Result<u16, String> {
         let gate = Gate { validity: validity.clone(), metrics: Arc::default() };
         let inner = service_fn(|_: Request<Body>| async { Ok::<_, BoxError>(Response::new(())) });
-        let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
+        let request =
+            Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
         let response = gate.layer(inner).oneshot(request).await;
         response.map(|response| response.status().as_u16()).map_err(|error| error.to_string())
     }
@@ -157,7 +162,9 @@ mod tests {
         let jobs = "/apis/batch/v1/namespaces/shop/jobs";
         let lease = "/apis/coordination.k8s.io/v1/namespaces/textnlp/leases/x";
         let validity = Validity::default();
-        assert!(answer(&validity, Method::POST, jobs).await.is_err_and(|error| error.contains("lease")));
+        assert!(
+            answer(&validity, Method::POST, jobs).await.is_err_and(|error| error.contains("lease"))
+        );
         assert_eq!(answer(&validity, Method::GET, jobs).await, Ok(200));
         assert_eq!(answer(&validity, Method::PUT, lease).await, Ok(200));
 

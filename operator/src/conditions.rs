@@ -53,7 +53,8 @@ impl Conditions {
     /// Sets a condition. Its transition time stays where its status stays.
     pub fn set(&mut self, type_: &str, state: State, reason: &str, message: impl Into<String>) {
         let before = find(&self.before, type_).filter(|before| before.status == state.as_str());
-        let last_transition_time = before.map_or(Time(self.now), |before| before.last_transition_time.clone());
+        let last_transition_time =
+            before.map_or(Time(self.now), |before| before.last_transition_time.clone());
         self.after.retain(|condition| condition.type_ != type_);
         self.after.push(Condition {
             type_: type_.into(),
@@ -124,7 +125,10 @@ mod tests {
         conditions.set("Ready", State::False, "Loading", "still");
         let second = conditions.finish();
         assert_eq!(second[0].last_transition_time, Time(at(1)));
-        assert_eq!((second[0].reason.as_str(), second[0].observed_generation), ("Loading", Some(2)));
+        assert_eq!(
+            (second[0].reason.as_str(), second[0].observed_generation),
+            ("Loading", Some(2))
+        );
 
         let mut conditions = Conditions::new(&second, Some(2), at(3));
         conditions.set("Ready", State::True, "Ready", "");

@@ -33,7 +33,12 @@ pub struct Args {
     #[arg(long, env = "TEXTNLP_LEADER_ELECT", default_value_t = true, action = ArgAction::Set, value_name = "BOOL")]
     pub leader_elect: bool,
     /// Name of the Lease.
-    #[arg(long, env = "TEXTNLP_LEASE_NAME", default_value = "textnlp-operator", value_name = "NAME")]
+    #[arg(
+        long,
+        env = "TEXTNLP_LEASE_NAME",
+        default_value = "textnlp-operator",
+        value_name = "NAME"
+    )]
     pub lease_name: String,
     /// Namespace of the Lease: the operator's own.
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
@@ -121,7 +126,9 @@ pub struct Election {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An election needs a place.
-    #[error("the namespace of the Lease is not known: set POD_NAMESPACE or --lease-namespace, or --leader-elect=false")]
+    #[error(
+        "the namespace of the Lease is not known: set POD_NAMESPACE or --lease-namespace, or --leader-elect=false"
+    )]
     NoLeaseNamespace,
     /// The image is empty.
     #[error("TEXTNLP_IMAGE is empty: name the image of the pods, such as registry/textnlp:0.1.0")]
@@ -147,7 +154,11 @@ impl Config {
             image_pull_policy: args.image_pull_policy,
             listen: args.listen,
             election,
-            identity: args.identity.clone().or(hostname).unwrap_or_else(|| format!("textnlp-operator-{}", std::process::id())),
+            identity: args
+                .identity
+                .clone()
+                .or(hostname)
+                .unwrap_or_else(|| format!("textnlp-operator-{}", std::process::id())),
             concurrency: args.concurrency,
             progress_writes: args.progress_writes,
             progress_interval: Duration::from_secs(args.progress_seconds),
@@ -156,7 +167,8 @@ impl Config {
 }
 
 fn scopes(namespaces: &[String]) -> Vec<Scope> {
-    let mut names: Vec<&str> = namespaces.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).collect();
+    let mut names: Vec<&str> =
+        namespaces.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).collect();
     names.sort_unstable();
     names.dedup();
     if names.is_empty() {
@@ -177,7 +189,8 @@ mod tests {
     #[test]
     fn no_namespace_means_the_whole_cluster() {
         assert_eq!(config(&["--leader-elect=false"]).expect("valid").scopes, [Scope::Cluster]);
-        let scopes = config(&["--leader-elect=false", "--namespaces", "b, a,b,"]).expect("valid").scopes;
+        let scopes =
+            config(&["--leader-elect=false", "--namespaces", "b, a,b,"]).expect("valid").scopes;
         assert_eq!(scopes, [Scope::Namespace("a".into()), Scope::Namespace("b".into())]);
     }
 
@@ -185,7 +198,8 @@ mod tests {
     fn an_election_needs_a_namespace() {
         assert!(matches!(config(&[]), Err(Error::NoLeaseNamespace)));
         let election = config(&["--lease-namespace", "textnlp-system"]).expect("valid").election;
-        let expected = Election { lease: "textnlp-operator".into(), namespace: "textnlp-system".into() };
+        let expected =
+            Election { lease: "textnlp-operator".into(), namespace: "textnlp-system".into() };
         assert_eq!(election, Some(expected));
     }
 

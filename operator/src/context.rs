@@ -1,7 +1,7 @@
 //! What a reconciliation works with: the client, the caches, the settings, and where it reports to. No I/O of its own.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
@@ -58,6 +58,8 @@ pub struct Context {
     pub job_children: Store<Job>,
     /// Cache of the pods of GenerationJobs.
     pub job_pods: Store<Pod>,
+    /// What the workers of jobs said last.
+    pub job_progress: crate::job::progress::Memory,
     /// Statuses that were written and are not in the cache yet.
     pub written_jobs: Written<GenerationJob>,
     /// The same for ModelDeployments.
@@ -92,6 +94,7 @@ impl Context {
             models: writers.models.as_reader(),
             job_children: writers.job_children.as_reader(),
             job_pods: writers.job_pods.as_reader(),
+            job_progress: Default::default(),
             written_jobs: Written::default(),
             written_models: Written::default(),
         };
@@ -134,7 +137,10 @@ impl Context {
 
 /// Objects as the API server returned them when their status was written, until the watch has caught up. Without it, the next
 /// reconciliation would start from the status before, and its write would be refused as a conflict.
-pub struct Written<K>(Mutex<HashMap<String, (Option<String>, Arc<K>)>>);
+pub struct Written<K>(Mutex<ByUid<K>>);
+
+/// By the object's UID: the version that was written to, and what came of it.
+type ByUid<K> = HashMap<String, (Option<String>, Arc<K>)>;
 
 impl<K> Default for Written<K> {
     fn default() -> Self {
@@ -176,7 +182,7 @@ impl<K: Resource> Written<K> {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Option<String>, Arc<K>)>> {
+    fn lock(&self) -> MutexGuard<'_, ByUid<K>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

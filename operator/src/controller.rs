@@ -39,7 +39,8 @@ pub async fn run<K, F, Fut>(
     let failures = Arc::new(Failures::default());
     let succeeded = failures.clone();
     let metrics = context.shared.metrics.clone();
-    let config = controller::Config::default().debounce(DEBOUNCE).concurrency(context.config().concurrency);
+    let config =
+        controller::Config::default().debounce(DEBOUNCE).concurrency(context.config().concurrency);
     let reconciler = move |object: Arc<K>, context: Arc<Context>| {
         let reference = ObjectRef::from_obj(&*object);
         let guard = context.shared.metrics.reconcile(name);
@@ -70,7 +71,8 @@ pub async fn run<K, F, Fut>(
         Action::requeue(delay)
     };
     let objects = store.clone();
-    let outcomes = applier(reconciler, error_policy, context, store, triggers.default_backoff(), config);
+    let outcomes =
+        applier(reconciler, error_policy, context, store, triggers.default_backoff(), config);
     futures::pin_mut!(outcomes);
     while let Some(outcome) = outcomes.next().await {
         metrics.objects(name, objects.len());
@@ -78,7 +80,9 @@ pub async fn run<K, F, Fut>(
             Ok(_) | Err(controller::Error::ReconcilerFailed(..)) => {}
             // Deleted while its trigger waited.
             Err(controller::Error::ObjectNotFound(_)) => {}
-            Err(error) => tracing::warn!(controller = name, %error, "a watch failed and is started again"),
+            Err(error) => {
+                tracing::warn!(controller = name, %error, "a watch failed and is started again")
+            }
         }
     }
 }

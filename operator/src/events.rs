@@ -87,7 +87,9 @@ pub async fn publish(client: Client, identity: String, mut queue: mpsc::Receiver
             }
             Next::Count { name, count } => {
                 let series = EventSeries { count, last_observed_time: MicroTime(Timestamp::now()) };
-                apply::merge::<Event>(&client, &namespace, &name, &json!({"series": series})).await.map(|_| ())
+                apply::merge::<Event>(&client, &namespace, &name, &json!({"series": series}))
+                    .await
+                    .map(|_| ())
             }
             Next::Nothing => Ok(()),
         };
@@ -154,7 +156,11 @@ fn event(notice: &Notice, identity: &str, now: Timestamp) -> Event {
     let salt = names::short_hash(format!("{uid}{}{}", notice.reason, notice.note).as_bytes());
     Event {
         metadata: ObjectMeta {
-            name: Some(format!("{}.{:x}{salt}", stem.trim_end_matches(['.', '-']), now.as_nanosecond())),
+            name: Some(format!(
+                "{}.{:x}{salt}",
+                stem.trim_end_matches(['.', '-']),
+                now.as_nanosecond()
+            )),
             namespace: notice.regarding.namespace.clone(),
             ..ObjectMeta::default()
         },
@@ -211,7 +217,9 @@ mod tests {
         let long = notice(&"n".repeat(253), &"ä".repeat(2000));
         let event = event(&long, "operator-0", now);
         assert!(event.metadata.name.as_ref().is_some_and(|name| name.len() <= 253));
-        assert!(event.note.as_ref().is_some_and(|note| note.len() <= NOTE_LIMIT && note.ends_with('…')));
+        assert!(
+            event.note.as_ref().is_some_and(|note| note.len() <= NOTE_LIMIT && note.ends_with('…'))
+        );
         assert_eq!(event.regarding, Some(long.regarding));
         assert_eq!(event.type_.as_deref(), Some("Warning"));
     }

@@ -45,7 +45,11 @@ pub fn router(health: Health) -> Router {
 }
 
 /// Answers until `stop`.
-pub async fn serve(listener: TcpListener, health: Health, stop: CancellationToken) -> std::io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    health: Health,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
     axum::serve(listener, router(health)).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 

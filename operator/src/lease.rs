@@ -82,7 +82,9 @@ impl Elector {
         // First the controllers stop, then others may start.
         leads.send_replace(false);
         self.validity.end();
-        if led && let Err(error) = tokio::time::timeout(RETRY, self.release()).await.unwrap_or(Ok(())) {
+        if led
+            && let Err(error) = tokio::time::timeout(RETRY, self.release()).await.unwrap_or(Ok(()))
+        {
             tracing::warn!(%error, "the lease could not be given up");
         }
     }
@@ -93,7 +95,8 @@ impl Elector {
         let lease: Option<Lease> = apply::get(&self.client, namespace, name).await?;
         self.look(lease.as_ref(), now);
         let decision = decide(lease.as_ref(), &self.identity, self.seen.as_ref(), now);
-        let record = record(lease.as_ref(), &self.election, &self.identity, decision, Timestamp::now());
+        let record =
+            record(lease.as_ref(), &self.election, &self.identity, decision, Timestamp::now());
         let written = match decision {
             Decision::Wait => return Ok(false),
             Decision::Create => apply::create(&self.client, &record).await?,
@@ -118,15 +121,21 @@ impl Elector {
 
     async fn replace(&self, lease: &Lease) -> Result<Lease, Error> {
         let api = Api::<Lease>::namespaced(self.client.clone(), &self.election.namespace);
-        let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
+        let params =
+            PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
         let what = || format!("update Lease {}/{}", self.election.namespace, self.election.lease);
         apply::call(what, api.replace(&self.election.lease, &params, lease)).await
     }
 
     async fn release(&self) -> Result<(), Error> {
         let Election { lease: name, namespace } = &self.election;
-        let Some(mut lease) = apply::get::<Lease>(&self.client, namespace, name).await? else { return Ok(()) };
-        let Some(spec) = lease.spec.as_mut().filter(|spec| spec.holder_identity.as_ref() == Some(&self.identity))
+        let Some(mut lease) = apply::get::<Lease>(&self.client, namespace, name).await? else {
+            return Ok(());
+        };
+        let Some(spec) = lease
+            .spec
+            .as_mut()
+            .filter(|spec| spec.holder_identity.as_ref() == Some(&self.identity))
         else {
             return Ok(());
         };
@@ -142,14 +151,22 @@ fn decide(lease: Option<&Lease>, identity: &str, seen: Option<&Seen>, now: Insta
     if holder == identity {
         return Decision::Renew;
     }
-    let seconds = spec.and_then(|spec| spec.lease_duration_seconds).and_then(|seconds| u64::try_from(seconds).ok());
+    let seconds = spec
+        .and_then(|spec| spec.lease_duration_seconds)
+        .and_then(|seconds| u64::try_from(seconds).ok());
     let duration = seconds.map_or(DURATION, Duration::from_secs);
     let unchanged = seen.is_some_and(|seen| now.saturating_duration_since(seen.since) > duration);
     if holder.is_empty() || unchanged { Decision::Take } else { Decision::Wait }
 }
 
 /// The record as it is written.
-fn record(lease: Option<&Lease>, election: &Election, identity: &str, decision: Decision, now: Timestamp) -> Lease {
+fn record(
+    lease: Option<&Lease>,
+    election: &Election,
+    identity: &str,
+    decision: Decision,
+    now: Timestamp,
+) -> Lease {
     let before = lease.and_then(|lease| lease.spec.clone()).unwrap_or_default();
     let acquired = match decision {
         Decision::Renew => before.acquire_time.unwrap_or(MicroTime(now)),
@@ -168,7 +185,11 @@ fn record(lease: Option<&Lease>, election: &Election, identity: &str, decision: 
             lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
             acquire_time: Some(acquired),
             renew_time: Some(MicroTime(now)),
-            lease_transitions: Some(if decision == Decision::Take { transitions + 1 } else { transitions }),
+            lease_transitions: Some(if decision == Decision::Take {
+                transitions + 1
+            } else {
+                transitions
+            }),
             ..before
         }),
     }
@@ -180,7 +201,10 @@ mod tests {
 
     fn lease(holder: &str, version: &str) -> Lease {
         Lease {
-            metadata: ObjectMeta { resource_version: Some(version.into()), ..ObjectMeta::default() },
+            metadata: ObjectMeta {
+                resource_version: Some(version.into()),
+                ..ObjectMeta::default()
+            },
             spec: Some(LeaseSpec {
                 holder_identity: Some(holder.into()),
                 lease_duration_seconds: Some(30),
@@ -195,7 +219,8 @@ mod tests {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
         let seen = Seen { version: Some("7".into()), since: start };
-        let decide_at = |holder, seconds| decide(Some(&lease(holder, "7")), "me", Some(&seen), after(seconds));
+        let decide_at =
+            |holder, seconds| decide(Some(&lease(holder, "7")), "me", Some(&seen), after(seconds));
         assert_eq!(decide(None, "me", None, start), Decision::Create);
         assert_eq!(decide_at("me", 0), Decision::Renew);
         assert_eq!(decide_at("other", 30), Decision::Wait);
@@ -212,7 +237,10 @@ mod tests {
         let taken = write(Decision::Take);
         assert_eq!(taken.metadata.resource_version.as_deref(), Some("7"));
         let spec = taken.spec.expect("a spec");
-        assert_eq!((spec.holder_identity.as_deref(), spec.lease_transitions), (Some("me"), Some(5)));
+        assert_eq!(
+            (spec.holder_identity.as_deref(), spec.lease_transitions),
+            (Some("me"), Some(5))
+        );
         assert_eq!(write(Decision::Renew).spec.expect("a spec").lease_transitions, Some(4));
     }
 

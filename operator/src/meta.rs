@@ -84,10 +84,9 @@ impl Owner {
 
     /// Whether this owner is the controller of the object. Labels do not count: anyone can write them.
     pub fn controls(&self, meta: &ObjectMeta) -> bool {
-        meta.owner_references
-            .iter()
-            .flatten()
-            .any(|reference| reference.controller == Some(true) && reference.uid == self.reference.uid)
+        meta.owner_references.iter().flatten().any(|reference| {
+            reference.controller == Some(true) && reference.uid == self.reference.uid
+        })
     }
 }
 
@@ -109,7 +108,8 @@ pub fn hash(value: &impl Serialize) -> String {
 fn sorted(value: Value) -> Value {
     match value {
         Value::Object(map) => {
-            let keys: BTreeMap<_, _> = map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            let keys: BTreeMap<_, _> =
+                map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
             Value::Object(keys.into_iter().collect())
         }
         Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
@@ -121,15 +121,19 @@ fn sorted(value: Value) -> Value {
 /// leaves out (null, false, zero, empty) counts as there, and quantities are compared by their value.
 pub fn contains(found: &Value, wanted: &Value) -> bool {
     match (found, wanted) {
-        (Value::Object(found), Value::Object(wanted)) => wanted.iter().all(|(key, wanted)| match found.get(key) {
-            Some(found) => contains(found, wanted),
-            None => is_zero(wanted),
-        }),
+        (Value::Object(found), Value::Object(wanted)) => {
+            wanted.iter().all(|(key, wanted)| match found.get(key) {
+                Some(found) => contains(found, wanted),
+                None => is_zero(wanted),
+            })
+        }
         (Value::Array(found), Value::Array(wanted)) => {
-            found.len() == wanted.len() && found.iter().zip(wanted).all(|(found, wanted)| contains(found, wanted))
+            found.len() == wanted.len()
+                && found.iter().zip(wanted).all(|(found, wanted)| contains(found, wanted))
         }
         (Value::String(found), Value::String(wanted)) => {
-            found == wanted || matches!((quantity(found), quantity(wanted)), (Some(a), Some(b)) if a == b)
+            found == wanted
+                || matches!((quantity(found), quantity(wanted)), (Some(a), Some(b)) if a == b)
         }
         (found, wanted) => found == wanted,
     }
@@ -187,7 +191,10 @@ mod tests {
         };
         let first = with_hash(object("a"));
         assert_eq!(first, with_hash(first.clone()));
-        assert_ne!(first.annotations()[DESIRED_HASH], with_hash(object("b")).annotations()[DESIRED_HASH]);
+        assert_ne!(
+            first.annotations()[DESIRED_HASH],
+            with_hash(object("b")).annotations()[DESIRED_HASH]
+        );
     }
 
     #[test]

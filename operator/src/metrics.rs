@@ -74,15 +74,39 @@ impl Metrics {
     fn register(&mut self) {
         let registry = &mut self.registry;
         registry.register("reconciles", "Reconciliations", self.reconciles.clone());
-        registry.register("reconcile_duration_seconds", "Time of a reconciliation", self.durations.clone());
-        registry.register("reconcile_errors", "Reconciliations that failed, by reason", self.errors.clone());
+        registry.register(
+            "reconcile_duration_seconds",
+            "Time of a reconciliation",
+            self.durations.clone(),
+        );
+        registry.register(
+            "reconcile_errors",
+            "Reconciliations that failed, by reason",
+            self.errors.clone(),
+        );
         registry.register("reconciles_running", "Reconciliations under way", self.running.clone());
         registry.register("objects", "Objects in the controller's cache", self.objects.clone());
-        registry.register("invalid_objects", "Objects that could not be read", self.invalid.clone());
+        registry.register(
+            "invalid_objects",
+            "Objects that could not be read",
+            self.invalid.clone(),
+        );
         registry.register("api_writes", "Calls that write, by verb", self.writes.clone());
-        registry.register("api_writes_refused", "Writes refused for want of a valid lease", self.writes_refused.clone());
-        registry.register("events_dropped", "Events dropped from a full queue", self.events_dropped.clone());
-        registry.register("progress_deferred", "Progress writes put off by the budget", self.progress_deferred.clone());
+        registry.register(
+            "api_writes_refused",
+            "Writes refused for want of a valid lease",
+            self.writes_refused.clone(),
+        );
+        registry.register(
+            "events_dropped",
+            "Events dropped from a full queue",
+            self.events_dropped.clone(),
+        );
+        registry.register(
+            "progress_deferred",
+            "Progress writes put off by the budget",
+            self.progress_deferred.clone(),
+        );
         registry.register("is_leader", "Whether this replica leads", self.is_leader.clone());
     }
 
@@ -108,7 +132,9 @@ impl Metrics {
 
     /// The number of objects in a cache.
     pub fn objects(&self, controller: &'static str, number: usize) {
-        self.objects.get_or_create(&ControllerLabels { controller }).set(i64::try_from(number).unwrap_or(i64::MAX));
+        self.objects
+            .get_or_create(&ControllerLabels { controller })
+            .set(i64::try_from(number).unwrap_or(i64::MAX));
     }
 
     /// Counts a call that writes.

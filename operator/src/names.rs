@@ -70,7 +70,10 @@ mod tests {
 
     #[test]
     fn a_name_has_prefix_slug_hash_and_suffix() {
-        assert_eq!(job("support-tickets", "uid-1", "prepare-0"), "gj-support-tickets-4a49acf8-prepare-0");
+        assert_eq!(
+            job("support-tickets", "uid-1", "prepare-0"),
+            "gj-support-tickets-4a49acf8-prepare-0"
+        );
         assert_eq!(job("1.dotted.Name", "uid-1", ""), "gj-1-dotted-name-4a49acf8");
         assert_eq!(job("...", "uid-1", "x"), "gj-4a49acf8-x");
     }

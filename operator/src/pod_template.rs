@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, EmptyDirVolumeSource, PodSecurityContext, PodSpec, PodTemplateSpec, SeccompProfile,
-    SecurityContext, Volume, VolumeMount,
+    Capabilities, Container, EmptyDirVolumeSource, PodSecurityContext, PodSpec, PodTemplateSpec,
+    SeccompProfile, SecurityContext, Volume, VolumeMount,
 };
 use kube::api::ObjectMeta;
 use textnlp_crds::pod::Pod;
@@ -70,9 +70,14 @@ fn merged(
 
 fn container(args: Vec<String>, given: Container, user: &Pod, config: &Config) -> Container {
     let mut mounts = given.volume_mounts.unwrap_or_default();
-    mounts.push(VolumeMount { name: "tmp".into(), mount_path: "/tmp".into(), ..VolumeMount::default() });
+    mounts.push(VolumeMount {
+        name: "tmp".into(),
+        mount_path: "/tmp".into(),
+        ..VolumeMount::default()
+    });
     // Ours come last: of two variables of one name, the last counts.
-    let env: Vec<_> = user.env.iter().flatten().cloned().chain(given.env.into_iter().flatten()).collect();
+    let env: Vec<_> =
+        user.env.iter().flatten().cloned().chain(given.env.into_iter().flatten()).collect();
     Container {
         name: CONTAINER.into(),
         image: Some(user.image.clone().unwrap_or_else(|| config.image.clone())),
@@ -105,14 +110,20 @@ fn pod(given: PodSpec, container: Container, user: Pod) -> PodSpec {
         node_selector: given.node_selector.or(user.node_selector),
         tolerations: given.tolerations.or(user.tolerations),
         affinity: given.affinity.or(user.affinity),
-        topology_spread_constraints: given.topology_spread_constraints.or(user.topology_spread_constraints),
+        topology_spread_constraints: given
+            .topology_spread_constraints
+            .or(user.topology_spread_constraints),
         priority_class_name: given.priority_class_name.or(user.priority_class_name),
         runtime_class_name: given.runtime_class_name.or(user.runtime_class_name),
         service_account_name: user.service_account_name.or(given.service_account_name),
         image_pull_secrets: given.image_pull_secrets.or(user.image_pull_secrets),
-        automount_service_account_token: Some(given.automount_service_account_token.unwrap_or(false)),
+        automount_service_account_token: Some(
+            given.automount_service_account_token.unwrap_or(false),
+        ),
         enable_service_links: Some(false),
-        termination_grace_period_seconds: Some(given.termination_grace_period_seconds.unwrap_or(60)),
+        termination_grace_period_seconds: Some(
+            given.termination_grace_period_seconds.unwrap_or(60),
+        ),
         security_context: Some(security(user.security_context.unwrap_or_default())),
         ..given
     }
@@ -126,11 +137,15 @@ fn security(user: PodSecurityContext) -> PodSecurityContext {
         run_as_group: Some(user.run_as_group.unwrap_or(USER)),
         fs_group: Some(user.fs_group.unwrap_or(USER)),
         // A volume of a million chunk files is not walked again at each start.
-        fs_group_change_policy: Some(user.fs_group_change_policy.clone().unwrap_or_else(|| "OnRootMismatch".into())),
-        seccomp_profile: Some(user.seccomp_profile.clone().unwrap_or(SeccompProfile {
-            type_: "RuntimeDefault".into(),
-            localhost_profile: None,
-        })),
+        fs_group_change_policy: Some(
+            user.fs_group_change_policy.clone().unwrap_or_else(|| "OnRootMismatch".into()),
+        ),
+        seccomp_profile: Some(
+            user.seccomp_profile.clone().unwrap_or(SeccompProfile {
+                type_: "RuntimeDefault".into(),
+                localhost_profile: None,
+            }),
+        ),
         ..user
     }
 }

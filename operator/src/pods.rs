@@ -7,7 +7,9 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Event, Pod};
+use k8s_openapi::api::core::v1::{
+    ContainerState, ContainerStateTerminated, ContainerStatus, Event, Pod,
+};
 use kube::ResourceExt;
 use textnlp_crds::task::Termination;
 
@@ -48,8 +50,10 @@ pub fn why(pod: &Pod, events: &[Event], now: Timestamp) -> Option<Trouble> {
     if has_ended(pod) || pod.metadata.deletion_timestamp.is_some() {
         return None;
     }
-    let trouble = |(word, message): (String, String)| {
-        Trouble { reason: reason(&word, &message), message, pod: pod.name_any() }
+    let trouble = |(word, message): (String, String)| Trouble {
+        reason: reason(&word, &message),
+        message,
+        pod: pod.name_any(),
     };
     if let Some(crash) = statuses(pod).find_map(crashed) {
         return Some(trouble(crash));
@@ -70,7 +74,10 @@ pub fn needs_events(pod: &Pod, now: Timestamp) -> bool {
     waits
         && waited(pod, now) >= PATIENCE
         && unscheduled(pod).is_none()
-        && statuses(pod).find_map(crashed).or_else(|| statuses(pod).find_map(image_or_configuration)).is_none()
+        && statuses(pod)
+            .find_map(crashed)
+            .or_else(|| statuses(pod).find_map(image_or_configuration))
+            .is_none()
 }
 
 /// Whether the pod waits for its start, so that it should be looked at again after [`PATIENCE`].
@@ -87,7 +94,8 @@ pub fn has_ended(pod: &Pod) -> bool {
 
 /// Whether the pod can take requests.
 pub fn is_ready(pod: &Pod) -> bool {
-    pod.metadata.deletion_timestamp.is_none() && condition(pod, "Ready").is_some_and(|ready| ready.status == "True")
+    pod.metadata.deletion_timestamp.is_none()
+        && condition(pod, "Ready").is_some_and(|ready| ready.status == "True")
 }
 
 /// How the pod ended; none while it runs or waits.
@@ -103,7 +111,11 @@ pub fn end(pod: &Pod) -> Option<End> {
             pod: pod.name_any(),
             exit_code: Some(terminated.exit_code),
             // `Evicted` and the like stand at the pod, and say more than the container's `Error`.
-            reason: status.reason.clone().or_else(|| terminated.reason.clone()).unwrap_or_else(|| "Error".into()),
+            reason: status
+                .reason
+                .clone()
+                .or_else(|| terminated.reason.clone())
+                .unwrap_or_else(|| "Error".into()),
             message: status.message.clone().unwrap_or_else(|| ended(pod, terminated)),
             answer: terminated.message.as_deref().and_then(Termination::read),
             time: terminated.finished_at.as_ref().map(|time| time.0),
@@ -126,8 +138,14 @@ pub fn reason(reason: &str, message: &str) -> String {
         _ if says("exceeded quota") => "QuotaExceeded",
         // A pod waits for its claim in the scheduler, in the attacher and in the kubelet.
         _ if says("persistentvolumeclaim") || reason == "FailedAttachVolume" => "ClaimNotBound",
-        "FailedMount" | "CreateContainerConfigError" if says("secret") && says("not found") => "SecretMissing",
-        "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName" | "ImageInspectError"
+        "FailedMount" | "CreateContainerConfigError" if says("secret") && says("not found") => {
+            "SecretMissing"
+        }
+        "ErrImagePull"
+        | "ImagePullBackOff"
+        | "ErrImageNeverPull"
+        | "InvalidImageName"
+        | "ImageInspectError"
         | "RegistryUnavailable" => "ImagePullFailed",
         "CrashLoopBackOff" => "CrashLoop",
         "OOMKilled" => "OutOfMemory",
@@ -150,15 +168,19 @@ fn ended(pod: &Pod, terminated: &ContainerStateTerminated) -> String {
             None => "the container was killed since the node ran out of memory: set resources.requests.memory".into(),
         };
     }
-    let said = match terminated.message.as_deref().map(|message| (Termination::read(message), message)) {
-        Some((Some(Termination::Failed(failure)), _)) => format!(": {}", failure.message),
-        Some((None, message)) if !message.trim().is_empty() => format!(": {}", message.trim()),
-        _ => String::new(),
-    };
+    let said =
+        match terminated.message.as_deref().map(|message| (Termination::read(message), message)) {
+            Some((Some(Termination::Failed(failure)), _)) => format!(": {}", failure.message),
+            Some((None, message)) if !message.trim().is_empty() => format!(": {}", message.trim()),
+            _ => String::new(),
+        };
     format!("the container ended with exit code {}{said}", terminated.exit_code)
 }
 
-fn condition<'a>(pod: &'a Pod, type_: &str) -> Option<&'a k8s_openapi::api::core::v1::PodCondition> {
+fn condition<'a>(
+    pod: &'a Pod,
+    type_: &str,
+) -> Option<&'a k8s_openapi::api::core::v1::PodCondition> {
     pod.status.as_ref()?.conditions.iter().flatten().find(|condition| condition.type_ == type_)
 }
 
@@ -171,25 +193,36 @@ fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
 
 fn waiting(status: &ContainerStatus) -> Option<(&str, &str)> {
     let waiting = status.state.as_ref()?.waiting.as_ref()?;
-    Some((waiting.reason.as_deref().unwrap_or_default(), waiting.message.as_deref().unwrap_or_default()))
+    Some((
+        waiting.reason.as_deref().unwrap_or_default(),
+        waiting.message.as_deref().unwrap_or_default(),
+    ))
 }
 
 /// Time since the pod was bound to a node, or made.
 fn waited(pod: &Pod, now: Timestamp) -> Duration {
-    let bound = condition(pod, "PodScheduled").and_then(|condition| condition.last_transition_time.as_ref());
+    let bound = condition(pod, "PodScheduled")
+        .and_then(|condition| condition.last_transition_time.as_ref());
     let since = bound.or(pod.metadata.creation_timestamp.as_ref());
-    since.map_or(Duration::ZERO, |since| now.duration_since(since.0).max(SignedDuration::ZERO).unsigned_abs())
+    since.map_or(Duration::ZERO, |since| {
+        now.duration_since(since.0).max(SignedDuration::ZERO).unsigned_abs()
+    })
 }
 
 fn unscheduled(pod: &Pod) -> Option<(String, String)> {
-    let condition = condition(pod, "PodScheduled").filter(|condition| condition.status == "False")?;
+    let condition =
+        condition(pod, "PodScheduled").filter(|condition| condition.status == "False")?;
     let reason = condition.reason.clone().unwrap_or_else(|| "Unschedulable".into());
-    Some((reason, condition.message.clone().unwrap_or_else(|| "no node has been found for the pod".into())))
+    Some((
+        reason,
+        condition.message.clone().unwrap_or_else(|| "no node has been found for the pod".into()),
+    ))
 }
 
 /// A container that ended and is started again.
 fn crashed(status: &ContainerStatus) -> Option<(String, String)> {
-    let last = |state: &Option<ContainerState>| state.as_ref().and_then(|state| state.terminated.clone());
+    let last =
+        |state: &Option<ContainerState>| state.as_ref().and_then(|state| state.terminated.clone());
     let terminated = last(&status.last_state)?;
     let code = terminated.exit_code;
     let failed = terminated.message.as_deref().and_then(Termination::read);
@@ -200,14 +233,22 @@ fn crashed(status: &ContainerStatus) -> Option<(String, String)> {
     };
     let times = status.restart_count;
     if terminated.reason.as_deref() == Some("OOMKilled") && !status.ready {
-        return Some(("OOMKilled".into(), format!("the container used more memory than its limit, {times} time(s) so far: raise resources.limits.memory")));
+        return Some((
+            "OOMKilled".into(),
+            format!(
+                "the container used more memory than its limit, {times} time(s) so far: raise resources.limits.memory"
+            ),
+        ));
     }
     let (reason, _) = waiting(status).filter(|(reason, _)| *reason == "CrashLoopBackOff")?;
     let reason = match failed {
         Some(Termination::Failed(failure)) if !failure.reason.is_empty() => failure.reason,
         _ => reason.to_owned(),
     };
-    Some((reason, format!("the container ended with exit code {code}, {times} time(s) so far{said}")))
+    Some((
+        reason,
+        format!("the container ended with exit code {code}, {times} time(s) so far{said}"),
+    ))
 }
 
 /// What the container's status says of an image that cannot be had, or a container that cannot be made.
@@ -216,8 +257,15 @@ fn image_or_configuration(status: &ContainerStatus) -> Option<(String, String)> 
     let reason = match reason {
         // The two alternate; one name keeps the condition quiet.
         "ErrImagePull" => "ImagePullBackOff",
-        "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError" | "RegistryUnavailable" => reason,
-        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" | "PostStartHookError" => reason,
+        "ImagePullBackOff"
+        | "InvalidImageName"
+        | "ErrImageNeverPull"
+        | "ImageInspectError"
+        | "RegistryUnavailable" => reason,
+        "CreateContainerConfigError"
+        | "CreateContainerError"
+        | "RunContainerError"
+        | "PostStartHookError" => reason,
         _ => return None,
     };
     let message = if message.is_empty() { "the kubelet gives no details" } else { message };
@@ -226,19 +274,41 @@ fn image_or_configuration(status: &ContainerStatus) -> Option<(String, String)> 
 
 /// What an Event says: the newest warning, or that the image is still being pulled.
 fn reported(events: &[Event]) -> Option<(String, String)> {
-    let time = |event: &Event| {
-        let series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref()).map(|time| time.0);
-        let last = event.last_timestamp.as_ref().map(|time| time.0);
-        series.or(last).or(event.event_time.as_ref().map(|time| time.0))
-    };
-    let warning = events.iter().filter(|event| event.type_.as_deref() == Some("Warning")).max_by_key(|event| time(event));
+    let warning = events
+        .iter()
+        .filter(|event| event.type_.as_deref() == Some("Warning"))
+        .max_by_key(|event| event_time(event));
     if let Some(event) = warning {
-        let reason = event.reason.clone().filter(|reason| !reason.is_empty()).unwrap_or_else(|| "Warning".into());
+        let reason = event
+            .reason
+            .clone()
+            .filter(|reason| !reason.is_empty())
+            .unwrap_or_else(|| "Warning".into());
         return Some((reason, event.message.clone().unwrap_or_default()));
     }
-    let newest = events.iter().max_by_key(|event| time(event))?;
+    let newest = events.iter().max_by_key(|event| event_time(event))?;
     (newest.reason.as_deref() == Some("Pulling"))
         .then(|| ("PullingImage".into(), newest.message.clone().unwrap_or_default()))
+}
+
+/// When an event was seen last.
+pub fn event_time(event: &Event) -> Option<Timestamp> {
+    let series = event
+        .series
+        .as_ref()
+        .and_then(|series| series.last_observed_time.as_ref())
+        .map(|time| time.0);
+    let last = event.last_timestamp.as_ref().map(|time| time.0);
+    series.or(last).or(event.event_time.as_ref().map(|time| time.0))
+}
+
+/// Why a Job, Deployment or ReplicaSet has no pods: what its events say of a quota, or of an admission that refuses them.
+pub fn not_created(events: &[Event], name: &str) -> Option<Trouble> {
+    let failed = events.iter().filter(|event| event.reason.as_deref() == Some("FailedCreate"));
+    let newest = failed.max_by_key(|event| event_time(event))?;
+    let message = newest.message.clone().unwrap_or_default();
+    let reason = if message.contains("exceeded quota") { "QuotaExceeded" } else { "FailedCreate" };
+    Some(Trouble { reason: reason.into(), message, pod: name.into() })
 }
 
 /// A container that is being made, and nobody says what it waits for.
@@ -270,7 +340,10 @@ mod tests {
 
     fn container(state: Value) -> Value {
         let mut status = json!({"name": "main", "image": "i:1", "imageID": "", "ready": false, "restartCount": 3});
-        status.as_object_mut().expect("an object").extend(state.as_object().expect("an object").clone());
+        status
+            .as_object_mut()
+            .expect("an object")
+            .extend(state.as_object().expect("an object").clone());
         json!({"phase": "Pending", "containerStatuses": [status]})
     }
 
@@ -288,9 +361,13 @@ mod tests {
 
     #[test]
     fn a_trouble_has_one_name_however_the_cluster_words_it() {
-        let check = |of: &str, message: &str, expect: &str| assert_eq!(reason(of, message), expect, "{of}: {message}");
-        check("FailedCreate", "pods \"a\" is forbidden: exceeded quota: q, requested: pods=1", "QuotaExceeded");
-        check("Unschedulable", "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.", "ClaimNotBound");
+        let check = |of: &str, message: &str, expect: &str| {
+            assert_eq!(reason(of, message), expect, "{of}: {message}");
+        };
+        let quota = "pods \"a\" is forbidden: exceeded quota: q, requested: pods=1";
+        check("FailedCreate", quota, "QuotaExceeded");
+        let unbound = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.";
+        check("Unschedulable", unbound, "ClaimNotBound");
         check("Unschedulable", "persistentvolumeclaim \"models\" not found", "ClaimNotBound");
         check("FailedAttachVolume", "Multi-Attach error for volume", "ClaimNotBound");
         check("FailedMount", "MountVolume.SetUp failed: secret \"s3\" not found", "SecretMissing");
@@ -306,7 +383,8 @@ mod tests {
 
     fn check(status: Value, events: &[Event], second: i64, expected: Option<(&str, &str)>) {
         let found = why(&pod(status.clone()), events, at(second));
-        let found = found.as_ref().map(|trouble| (trouble.reason.as_str(), trouble.message.as_str()));
+        let found =
+            found.as_ref().map(|trouble| (trouble.reason.as_str(), trouble.message.as_str()));
         assert_eq!(found, expected, "{status}");
     }
 
@@ -324,16 +402,30 @@ mod tests {
             "reason": "Unschedulable", "message": "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.",
             "lastTransitionTime": at(5).to_string()}]});
         check(unschedulable.clone(), &[], 19, None);
-        check(unschedulable, &[], 20, Some(("Unschedulable", "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.")));
+        check(
+            unschedulable,
+            &[],
+            20,
+            Some(("Unschedulable", "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.")),
+        );
     }
 
     #[test]
     fn an_image_that_cannot_be_had_has_one_name() {
         for reason in ["ErrImagePull", "ImagePullBackOff"] {
-            check(waiting_for(reason, "not found"), &[], 15, Some(("ImagePullFailed", "image i:1: not found")));
+            check(
+                waiting_for(reason, "not found"),
+                &[],
+                15,
+                Some(("ImagePullFailed", "image i:1: not found")),
+            );
         }
-        check(waiting_for("CreateContainerConfigError", ""), &[], 15,
-            Some(("CreateContainerConfigError", "image i:1: the kubelet gives no details")));
+        check(
+            waiting_for("CreateContainerConfigError", ""),
+            &[],
+            15,
+            Some(("CreateContainerConfigError", "image i:1: the kubelet gives no details")),
+        );
     }
 
     #[test]
@@ -344,7 +436,10 @@ mod tests {
             event("Normal", "Scheduled", "", 10),
         ];
         let creating = waiting_for("ContainerCreating", "");
-        assert!(needs_events(&pod(creating.clone()), at(15)) && !needs_events(&pod(creating.clone()), at(14)));
+        assert!(
+            needs_events(&pod(creating.clone()), at(15))
+                && !needs_events(&pod(creating.clone()), at(14))
+        );
         check(creating.clone(), &events, 15, Some(("SecretMissing", "secret \"s3\" not found")));
         let pulling = [event("Normal", "Pulling", "Pulling image \"i:1\"", 3)];
         check(creating.clone(), &pulling, 15, Some(("PullingImage", "Pulling image \"i:1\"")));
@@ -354,14 +449,36 @@ mod tests {
 
     #[test]
     fn a_crash_is_told_at_once_in_the_program_s_own_words() {
-        let state = |last: Value| container(json!({"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": last}}));
-        check(state(json!({"exitCode": 1, "message": "boom\n"})), &[], 1,
-            Some(("CrashLoop", "the container ended with exit code 1, 3 time(s) so far: boom")));
+        let state = |last: Value| {
+            container(
+                json!({"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": last}}),
+            )
+        };
+        check(
+            state(json!({"exitCode": 1, "message": "boom\n"})),
+            &[],
+            1,
+            Some(("CrashLoop", "the container ended with exit code 1, 3 time(s) so far: boom")),
+        );
         let message = r#"{"failed":{"reason":"DigestMismatch","message":"the file is truncated"}}"#;
-        check(state(json!({"exitCode": 2, "message": message})), &[], 1,
-            Some(("DigestMismatch", "the container ended with exit code 2, 3 time(s) so far: the file is truncated")));
-        check(state(json!({"exitCode": 137, "reason": "OOMKilled"})), &[], 1,
-            Some(("OutOfMemory", "the container used more memory than its limit, 3 time(s) so far: raise resources.limits.memory")));
+        check(
+            state(json!({"exitCode": 2, "message": message})),
+            &[],
+            1,
+            Some((
+                "DigestMismatch",
+                "the container ended with exit code 2, 3 time(s) so far: the file is truncated",
+            )),
+        );
+        check(
+            state(json!({"exitCode": 137, "reason": "OOMKilled"})),
+            &[],
+            1,
+            Some((
+                "OutOfMemory",
+                "the container used more memory than its limit, 3 time(s) so far: raise resources.limits.memory",
+            )),
+        );
     }
 
     #[test]
@@ -371,14 +488,22 @@ mod tests {
             status["phase"] = "Failed".into();
             end(&pod(status)).expect("it has ended")
         };
-        let failed = ended(json!({"exitCode": 2, "reason": "Error", "message": r#"{"failed":{"reason":"X","message":"y"}}"#}));
+        let failed = ended(
+            json!({"exitCode": 2, "reason": "Error", "message": r#"{"failed":{"reason":"X","message":"y"}}"#}),
+        );
         assert_eq!((failed.exit_code, failed.reason.as_str()), (Some(2), "Error"));
-        assert!(matches!(failed.answer, Some(Termination::Failed(failure)) if failure.reason == "X"));
+        assert!(
+            matches!(failed.answer, Some(Termination::Failed(failure)) if failure.reason == "X")
+        );
         let killed = ended(json!({"exitCode": 137, "reason": "OOMKilled"}));
         assert!(killed.message.contains("limit of 1Gi"), "{}", killed.message);
-        let evicted = pod(json!({"phase": "Failed", "reason": "Evicted", "message": "low on disk"}));
+        let evicted =
+            pod(json!({"phase": "Failed", "reason": "Evicted", "message": "low on disk"}));
         let evicted = end(&evicted).expect("it has ended");
-        assert_eq!((evicted.exit_code, evicted.reason.as_str(), evicted.message.as_str()), (None, "Evicted", "low on disk"));
+        assert_eq!(
+            (evicted.exit_code, evicted.reason.as_str(), evicted.message.as_str()),
+            (None, "Evicted", "low on disk")
+        );
         assert_eq!(end(&pod(json!({"phase": "Running"}))), None);
     }
 }

@@ -43,7 +43,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
     let listener = TcpListener::bind(config.listen).await?;
     let server = tokio::spawn(http::serve(listener, health.clone(), stop.clone()));
 
-    let validity = if config.election.is_some() { Validity::default() } else { Validity::forever() };
+    let validity =
+        if config.election.is_some() { Validity::default() } else { Validity::forever() };
     let client = client::connect(kube::Config::infer().await?, validity.clone(), metrics.clone())?;
     let (events, queue) = Events::new(metrics.clone());
     let publisher = tokio::spawn(events::publish(client.clone(), config.identity.clone(), queue));
@@ -56,8 +57,14 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
     health.set_ready(true);
 
     let budget = Arc::new(Budget::new(config.progress_writes));
-    let shared =
-        Shared { client, config: Arc::new(config), metrics, events, budget, scraper: Scraper::new()? };
+    let shared = Shared {
+        client,
+        config: Arc::new(config),
+        metrics,
+        events,
+        budget,
+        scraper: Scraper::new()?,
+    };
     while !stop.is_cancelled() {
         tokio::select! {
             () = stop.cancelled() => break,
@@ -79,7 +86,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
 async fn lead(shared: &Shared, leading: &mut watch::Receiver<bool>, stop: &CancellationToken) {
     tracing::info!(identity = shared.config.identity, "leading");
     shared.metrics.is_leader.set(1);
-    let scopes = shared.config.scopes.iter().map(|scope| controllers(shared.clone(), scope.clone()));
+    let scopes =
+        shared.config.scopes.iter().map(|scope| controllers(shared.clone(), scope.clone()));
     let lost = async {
         if leading.wait_for(|leads| !*leads).await.is_err() {
             // No election.
@@ -97,7 +105,8 @@ async fn lead(shared: &Shared, leading: &mut watch::Receiver<bool>, stop: &Cance
 /// Both controllers of one scope.
 async fn controllers(shared: Shared, scope: Scope) {
     let (context, writers) = Context::new(shared, scope);
-    let jobs = job::controller(context.clone(), writers.jobs, writers.job_children, writers.job_pods);
+    let jobs =
+        job::controller(context.clone(), writers.jobs, writers.job_children, writers.job_pods);
     let models = model::controller(context, writers.models);
     futures::join!(jobs, models);
 }

@@ -33,7 +33,10 @@ pub fn children_of(uid_label: &str) -> watcher::Config {
 
 /// Watches one of our own kinds. An object that cannot be read (its CRD is older or newer than this program) is reported on the
 /// object and left out.
-pub fn guarded<K>(context: Arc<Context>, controller: &'static str) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
+pub fn guarded<K>(
+    context: Arc<Context>,
+    controller: &'static str,
+) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
@@ -48,14 +51,20 @@ where
         future::ready(Ok(match event {
             Event::Init => Some(Event::Init),
             Event::InitDone => Some(Event::InitDone),
-            Event::InitApply(object) => readable(&context, controller, object).map(Event::InitApply),
+            Event::InitApply(object) => {
+                readable(&context, controller, object).map(Event::InitApply)
+            }
             Event::Apply(object) => readable(&context, controller, object).map(Event::Apply),
             Event::Delete(object) => object.0.ok().map(slim).map(Event::Delete),
         }))
     })
 }
 
-fn readable<K>(context: &Context, controller: &'static str, object: DeserializeGuard<K>) -> Option<K>
+fn readable<K>(
+    context: &Context,
+    controller: &'static str,
+    object: DeserializeGuard<K>,
+) -> Option<K>
 where
     K: Resource<DynamicType = ()>,
 {
@@ -115,13 +124,18 @@ pub fn slim_job(job: &mut Job) {
 pub fn slim_pod(pod: &mut Pod) {
     pod.metadata.managed_fields = None;
     let Some(spec) = pod.spec.take() else { return };
-    let containers = spec.containers.into_iter().map(|container| k8s_openapi::api::core::v1::Container {
-        name: container.name,
-        image: container.image,
-        resources: container.resources,
-        ..Default::default()
+    let containers =
+        spec.containers.into_iter().map(|container| k8s_openapi::api::core::v1::Container {
+            name: container.name,
+            image: container.image,
+            resources: container.resources,
+            ..Default::default()
+        });
+    pod.spec = Some(PodSpec {
+        node_name: spec.node_name,
+        containers: containers.collect(),
+        ..PodSpec::default()
     });
-    pod.spec = Some(PodSpec { node_name: spec.node_name, containers: containers.collect(), ..PodSpec::default() });
 }
 
 /// The objects that changed, were found, or are gone.
@@ -133,7 +147,9 @@ where
 {
     events.filter_map(|event| {
         future::ready(match event {
-            Ok(Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) => Some(Ok(object)),
+            Ok(Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) => {
+                Some(Ok(object))
+            }
             Ok(Event::Init | Event::InitDone) => None,
             Err(error) => Some(Err(error)),
         })

@@ -56,7 +56,8 @@ pub async fn apply(
     applier.fulfil(observed.headless_service.as_ref(), headless_service).await?;
     applier.fulfil(observed.disruption_budget.as_ref(), disruption_budget).await?;
     applier.fetch(observed, fetch).await?;
-    let deployment = applier.deploy(observed.deployment.as_ref(), deployment, decision.replicas).await?;
+    let deployment =
+        applier.deploy(observed.deployment.as_ref(), deployment, decision.replicas).await?;
     let scaled = match &deployment {
         Some(deployment) => Some(scale(context, deployment, decision.replicas).await?),
         None => None,
@@ -72,13 +73,17 @@ struct Applier<'a> {
 
 impl Applier<'_> {
     /// Makes a child what is wished; returns what is there afterwards.
-    async fn fulfil<K: Object>(&mut self, observed: Option<&Arc<K>>, wish: Wish<K>) -> Result<Option<K>, Error> {
+    async fn fulfil<K: Object>(
+        &mut self,
+        observed: Option<&Arc<K>>,
+        wish: Wish<K>,
+    ) -> Result<Option<K>, Error> {
         let client = self.context.client();
         let observed = observed.map(|object| &**object);
         let result = match wish {
-            Wish::Have(wanted) => {
-                apply::apply_if_changed(client, observed, *wanted).await.map(|(object, _)| Some(object))
-            }
+            Wish::Have(wanted) => apply::apply_if_changed(client, observed, *wanted)
+                .await
+                .map(|(object, _)| Some(object)),
             // An object of that name which is somebody else's is not touched.
             Wish::Keep => return Ok(observed.filter(|object| self.controls(*object)).cloned()),
             Wish::Gone => {
@@ -110,7 +115,10 @@ impl Applier<'_> {
     async fn fetch(&mut self, observed: &Observed, step: FetchStep) -> Result<(), Error> {
         let client = self.context.client();
         let present = observed.fetch_job(self.model);
-        let others = observed.fetch_jobs.iter().filter(|job| present.is_none_or(|present| present.uid() != job.uid()));
+        let others = observed
+            .fetch_jobs
+            .iter()
+            .filter(|job| present.is_none_or(|present| present.uid() != job.uid()));
         for job in others.filter(|job| job.metadata.deletion_timestamp.is_none()) {
             apply::delete(client, &**job).await?;
         }
@@ -130,7 +138,9 @@ impl Applier<'_> {
             FetchStep::Record { key, value } => {
                 let patch = json!({"metadata": {"annotations": {key: value}}});
                 let name = self.model.fetch_name();
-                apply::merge::<Job>(client, &self.model.owner.namespace, &name, &patch).await.map(|_| ())
+                apply::merge::<Job>(client, &self.model.owner.namespace, &name, &patch)
+                    .await
+                    .map(|_| ())
             }
         }
     }
@@ -160,7 +170,9 @@ impl Applier<'_> {
             }
             (found, _) => found.cloned(),
         };
-        if let Some(deployment) = found.as_ref().filter(|d| self.controls(&***d) && scale::is_to_be_taken_over(d)) {
+        if let Some(deployment) =
+            found.as_ref().filter(|d| self.controls(&***d) && scale::is_to_be_taken_over(d))
+        {
             scale::take_over(self.context, deployment).await?;
         }
         self.fulfil(found.as_ref(), wish).await

@@ -110,8 +110,9 @@ where
     let (reader, writer) = store::store();
     let watched = watcher(context.api::<K>(), watch::children_of(labels::MODEL_UID));
     let events = watched.default_backoff().modify(slim).reflect(writer);
-    let triggers = watch::touched(events)
-        .filter_map(|child| future::ready(child.map(|child| model_of(&child)).transpose().map(|r| r.map(Into::into))));
+    let triggers = watch::touched(events).filter_map(|child| {
+        future::ready(child.map(|child| model_of(&child)).transpose().map(|r| r.map(Into::into)))
+    });
     (reader, triggers.boxed())
 }
 

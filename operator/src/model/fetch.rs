@@ -53,7 +53,8 @@ pub struct FetchFailure {
 
 impl FetchFailure {
     fn is_like(&self, other: &Self) -> bool {
-        (&self.reason, &self.message, self.exit_code) == (&other.reason, &other.message, other.exit_code)
+        (&self.reason, &self.message, self.exit_code)
+            == (&other.reason, &other.message, other.exit_code)
     }
 }
 
@@ -120,7 +121,11 @@ pub fn read(job: Option<&Job>, pods: &[&Pod]) -> Fetch {
                 ..FetchFailure::default()
             });
             let record = recorded.as_ref() != Some(&failure);
-            Fetch::Failed { failure, record, again: at.saturating_add(pause(attempt(job))).unwrap_or(at) }
+            Fetch::Failed {
+                failure,
+                record,
+                again: at.saturating_add(pause(attempt(job))).unwrap_or(at),
+            }
         }
         None => Fetch::Running { failure },
     }
@@ -156,7 +161,9 @@ fn annotation<T: for<'a> Deserialize<'a>>(job: &Job, key: &str) -> Option<T> {
 
 fn is_of(pod: &Pod, job: &Job) -> bool {
     let uid = job.metadata.uid.as_deref();
-    pod.owner_references().iter().any(|owner| owner.controller == Some(true) && Some(owner.uid.as_str()) == uid)
+    pod.owner_references()
+        .iter()
+        .any(|owner| owner.controller == Some(true) && Some(owner.uid.as_str()) == uid)
 }
 
 /// Whether a server that ended after the Job did says that the model is another than the Job found: then it has to be looked at
@@ -173,7 +180,8 @@ pub fn is_outdated(job: &Job, servers: &[Arc<Pod>]) -> bool {
 /// How the pod's containers ended, the last time and the time before.
 fn ends_of_containers(pod: &Pod) -> impl Iterator<Item = &ContainerStateTerminated> {
     let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
-    let states = statuses.into_iter().flatten().flat_map(|status| [&status.state, &status.last_state]);
+    let states =
+        statuses.into_iter().flatten().flat_map(|status| [&status.state, &status.last_state]);
     states.filter_map(|state| state.as_ref()?.terminated.as_ref())
 }
 
@@ -182,7 +190,11 @@ fn ended(status: Option<&JobStatus>, type_: &str) -> Option<(Timestamp, String, 
     let conditions = status?.conditions.as_ref()?;
     let condition = conditions.iter().find(|c| c.type_ == type_ && c.status == "True")?;
     let at = condition.last_transition_time.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
-    Some((at, condition.reason.clone().unwrap_or_default(), condition.message.clone().unwrap_or_default()))
+    Some((
+        at,
+        condition.reason.clone().unwrap_or_default(),
+        condition.message.clone().unwrap_or_default(),
+    ))
 }
 
 fn answer(pod: &Pod) -> Option<Fetched> {
@@ -274,7 +286,8 @@ mod tests {
         }
     }
 
-    const TRUNCATED: &str = r#"{"failed":{"reason":"ModelUnreadable","message":"the file is truncated"}}"#;
+    const TRUNCATED: &str =
+        r#"{"failed":{"reason":"ModelUnreadable","message":"the file is truncated"}}"#;
 
     fn check(job: &Job, pods: &[Pod], expect: Fetch) {
         let pods: Vec<&Pod> = pods.iter().collect();
@@ -293,13 +306,18 @@ mod tests {
     fn a_job_whose_answer_nobody_can_read_is_lost() {
         check(&job(json!({}), Some("Complete")), &[], Fetch::Lost);
         check(&job(json!({}), Some("Complete")), &[pod("a", 0, "Killed")], Fetch::Lost);
-        check(&job(json!({}), Some("Complete")), &[owned_pod("job-0", "a", 0, &answered())], Fetch::Lost);
+        check(
+            &job(json!({}), Some("Complete")),
+            &[owned_pod("job-0", "a", 0, &answered())],
+            Fetch::Lost,
+        );
     }
 
     #[test]
     fn a_job_that_has_not_ended_runs() {
         check(&job(json!({}), None), &[], Fetch::Running { failure: None });
-        let tried_again = pod("a", 1, r#"{"failed":{"reason":"Unreachable","message":"no route"}}"#);
+        let tried_again =
+            pod("a", 1, r#"{"failed":{"reason":"Unreachable","message":"no route"}}"#);
         let failure = FetchFailure {
             reason: "Unreachable".into(),
             message: "no route".into(),
@@ -313,7 +331,11 @@ mod tests {
 
     #[test]
     fn a_failed_job_is_made_again_after_a_pause_that_grows() {
-        let failed = |pause: i64, record| Fetch::Failed { failure: truncated("a"), record, again: at(pause) };
+        let failed = |pause: i64, record| Fetch::Failed {
+            failure: truncated("a"),
+            record,
+            again: at(pause),
+        };
         check(&job(json!({}), Some("Failed")), &[pod("a", 2, TRUNCATED)], failed(30, true));
         for (attempt, pause) in [(1, 60), (2, 120), (3, 240), (4, 300), (4_000_000, 300)] {
             let recorded = serde_json::to_string(&truncated("a")).expect("JSON");
@@ -330,7 +352,11 @@ mod tests {
             message: "the fetch Job failed (PodFailurePolicy): exit code 2".into(),
             ..FetchFailure::default()
         };
-        check(&job(json!({}), Some("Failed")), &[], Fetch::Failed { failure, record: true, again: at(30) });
+        check(
+            &job(json!({}), Some("Failed")),
+            &[],
+            Fetch::Failed { failure, record: true, again: at(30) },
+        );
     }
 
     #[test]
@@ -343,14 +369,25 @@ mod tests {
     #[test]
     fn a_server_that_finds_another_model_asks_for_another_look() {
         let server = |second: i64, reason: &str| {
-            let message = Termination::Failed(TaskFailure { reason: reason.into(), message: "m".into() }).write();
+            let message =
+                Termination::Failed(TaskFailure { reason: reason.into(), message: "m".into() })
+                    .write();
             let last = json!({"terminated": {"exitCode": 2, "finishedAt": at(second).to_string(), "message": message}});
             let status = json!({"name": "textnlp", "image": "", "imageID": "", "ready": false, "restartCount": 1, "lastState": last});
-            Arc::new(serde_json::from_value(json!({"metadata": {}, "status": {"containerStatuses": [status]}})).expect("a pod"))
+            Arc::new(
+                serde_json::from_value(
+                    json!({"metadata": {}, "status": {"containerStatuses": [status]}}),
+                )
+                .expect("a pod"),
+            )
         };
         let check = |second: i64, reason: &str, expect: bool| {
             let looked = job(json!({}), Some("Complete"));
-            assert_eq!(is_outdated(&looked, &[server(second, reason)]), expect, "{reason} at {second}");
+            assert_eq!(
+                is_outdated(&looked, &[server(second, reason)]),
+                expect,
+                "{reason} at {second}"
+            );
         };
         check(1, "ModelChanged", true);
         check(1, "InvalidModel", true);
@@ -362,6 +399,10 @@ mod tests {
 
     #[test]
     fn annotations_that_are_no_answer_are_passed_over() {
-        check(&job(json!({FETCHED: "{", FAILURE: "[]", ATTEMPT: "-1"}), None), &[], Fetch::Running { failure: None });
+        check(
+            &job(json!({FETCHED: "{", FAILURE: "[]", ATTEMPT: "-1"}), None),
+            &[],
+            Fetch::Running { failure: None },
+        );
     }
 }

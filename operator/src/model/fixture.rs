@@ -29,7 +29,9 @@ pub(super) fn model(spec: Value) -> Validated {
 
 /// A model in the claim `models`.
 pub(super) fn in_claim() -> Validated {
-    model(json!({"source": {"persistentVolumeClaim": {"claimName": "models", "path": "smollm2.gguf"}}}))
+    model(
+        json!({"source": {"persistentVolumeClaim": {"claimName": "models", "path": "smollm2.gguf"}}}),
+    )
 }
 
 /// What a fetch pod found.
@@ -44,7 +46,8 @@ pub(super) fn fetched() -> Fetched {
 
 /// An operator in the namespace `textnlp-system`.
 pub(super) fn config() -> Config {
-    let args = ["textnlp-operator", "--image", "textnlp:0.1.0", "--lease-namespace", "textnlp-system"];
+    let args =
+        ["textnlp-operator", "--image", "textnlp:0.1.0", "--lease-namespace", "textnlp-system"];
     Config::new(&Args::parse_from(args), Some("host".into())).expect("settings")
 }
 

@@ -122,7 +122,14 @@ mod tests {
 
     fn sample(second: i64, external_seconds: f64, tokens: f64) -> Option<Sample> {
         let at = Timestamp::from_second(second).expect("a time");
-        Some(Sample { at, external_seconds, tokens, running: 2.0, waiting: 1.0, load_seconds: Some(0.5) })
+        Some(Sample {
+            at,
+            external_seconds,
+            tokens,
+            running: 2.0,
+            waiting: 1.0,
+            load_seconds: Some(0.5),
+        })
     }
 
     /// Each look is a list of (pod, sample).
@@ -154,8 +161,17 @@ mod tests {
         check(&[], None);
         check(&[&[("a", sample(0, 0.0, 0.0))]], None);
         check(&[&[("a", sample(0, 0.0, 0.0))], &[("a", None)]], None);
-        check(&[&[("a", sample(0, 0.0, 0.0))], &[("a", None)], &[("a", sample(9, 0.0, 0.0))]], None);
-        check(&[&[("a", sample(0, 0.0, 0.0))], &[("a", sample(5, 1.0, 0.0)), ("b", sample(5, 0.0, 0.0))]], None);
+        check(
+            &[&[("a", sample(0, 0.0, 0.0))], &[("a", None)], &[("a", sample(9, 0.0, 0.0))]],
+            None,
+        );
+        check(
+            &[
+                &[("a", sample(0, 0.0, 0.0))],
+                &[("a", sample(5, 1.0, 0.0)), ("b", sample(5, 0.0, 0.0))],
+            ],
+            None,
+        );
         check(&[&[("a", sample(5, 0.0, 0.0))], &[("a", sample(5, 1.0, 0.0))]], None);
         check(&[&[("a", sample(0, f64::NAN, 0.0))], &[("a", sample(5, 1.0, 0.0))]], None);
     }
@@ -173,9 +189,19 @@ mod tests {
     fn the_load_adds_up_what_the_servers_that_answered_said() {
         let mut track = Track::default();
         assert_eq!(track.load(), None);
-        track.record([("a".to_owned(), sample(0, 0.0, 0.0)), ("b".to_owned(), sample(0, 0.0, 10.0))]);
-        track.record([("a".to_owned(), sample(10, 0.0, 100.0)), ("b".to_owned(), sample(10, 0.0, 144.0))]);
-        let load = Load { running_requests: Some(4), queued_requests: Some(2), tokens_per_second: Some(23.4) };
+        track.record([
+            ("a".to_owned(), sample(0, 0.0, 0.0)),
+            ("b".to_owned(), sample(0, 0.0, 10.0)),
+        ]);
+        track.record([
+            ("a".to_owned(), sample(10, 0.0, 100.0)),
+            ("b".to_owned(), sample(10, 0.0, 144.0)),
+        ]);
+        let load = Load {
+            running_requests: Some(4),
+            queued_requests: Some(2),
+            tokens_per_second: Some(23.4),
+        };
         assert_eq!(track.load(), Some(load));
         assert_eq!(track.load_seconds("b"), Some(0.5));
         track.record([("a".to_owned(), None)]);

@@ -28,7 +28,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::store::Writer;
 use textnlp_crds::ModelDeployment;
@@ -41,8 +40,8 @@ use self::status::Facts;
 use self::trouble::Trouble;
 use self::validate::{Source, Validated};
 use crate::context::Context;
-use crate::error::Error;
 use crate::controller;
+use crate::error::Error;
 
 /// Name of the controller, in metrics and logs.
 const NAME: &str = "modeldeployment";
@@ -63,7 +62,11 @@ pub async fn controller(context: Arc<Context>, models: Writer<ModelDeployment>) 
 }
 
 /// Brings one model a step nearer to its spec, and says how it stands.
-async fn reconcile(model: Arc<ModelDeployment>, context: &Context, caches: &Caches) -> Result<Action, Error> {
+async fn reconcile(
+    model: Arc<ModelDeployment>,
+    context: &Context,
+    caches: &Caches,
+) -> Result<Action, Error> {
     context.caches_are_filled().await?;
     caches.are_filled().await.map_err(|_| Error::Incomplete("cache: its watch has ended"))?;
     let now = Timestamp::now();
@@ -75,7 +78,8 @@ async fn reconcile(model: Arc<ModelDeployment>, context: &Context, caches: &Cach
     let validated = match validate::validate(&model) {
         Ok(validated) => validated,
         Err(error) => {
-            let status = status::invalid(&write::before(&model), model.metadata.generation, &error, now);
+            let status =
+                status::invalid(&write::before(&model), model.metadata.generation, &error, now);
             write::status(context, caches, &model, status, now).await?;
             return Ok(Action::await_change());
         }
@@ -134,9 +138,12 @@ fn trouble(
         return Some(refused.clone());
     }
     let trouble = match fetch {
-        Fetch::Done { .. } => {
-            trouble::of_servers(applied.deployment.as_ref(), &observed.servers, &observed.events, now)
-        }
+        Fetch::Done { .. } => trouble::of_servers(
+            applied.deployment.as_ref(),
+            &observed.servers,
+            &observed.events,
+            now,
+        ),
         Fetch::Failed { failure, .. } | Fetch::Running { failure: Some(failure) } => {
             Some(Trouble::not_fetched(failure))
         }
@@ -159,7 +166,8 @@ fn next(
 ) -> Action {
     let mut waits = Vec::new();
     if let Fetch::Failed { again, .. } = fetch {
-        waits.push(again.duration_since(now).max(jiff::SignedDuration::from_secs(1)).unsigned_abs());
+        waits
+            .push(again.duration_since(now).max(jiff::SignedDuration::from_secs(1)).unsigned_abs());
     }
     let mut pods = observed.servers.iter().chain(&observed.fetchers);
     let silent_job = matches!(fetch, Fetch::Running { .. }) && observed.fetchers.is_empty();
@@ -169,7 +177,9 @@ fn next(
     if observed.servers.iter().any(|pod| crate::pods::is_ready(pod)) {
         let busy = model.spec.scaling.is_some()
             || !observed.holds.jobs.is_empty()
-            || observed.load.as_ref().is_some_and(|load| load.running_requests > Some(0) || load.tokens_per_second > Some(0.0));
+            || observed.load.as_ref().is_some_and(|load| {
+                load.running_requests > Some(0) || load.tokens_per_second > Some(0.0)
+            });
         waits.push(Duration::from_secs_f64(observe::interval(context, busy)));
     }
     if applied.refused.is_some() {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Service, ServiceAccount, ServicePort, ServiceSpec};
 use k8s_openapi::api::networking::v1::{
-    NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
+    NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
+    NetworkPolicySpec,
 };
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -70,10 +71,14 @@ fn service_spec(model: &Validated) -> ServiceSpec {
 
 /// Requests come from pods of the model's namespace, and from the operator's, which reads the metrics. Servers call nobody.
 pub fn network_policy(model: &Validated, operator_namespace: Option<&str>) -> NetworkPolicy {
-    let neighbours =
-        NetworkPolicyPeer { pod_selector: Some(LabelSelector::default()), ..NetworkPolicyPeer::default() };
+    let neighbours = NetworkPolicyPeer {
+        pod_selector: Some(LabelSelector::default()),
+        ..NetworkPolicyPeer::default()
+    };
     let operator = operator_namespace.map(|namespace| NetworkPolicyPeer {
-        namespace_selector: Some(label_selector([(NAMESPACE_NAME.into(), namespace.into())].into())),
+        namespace_selector: Some(label_selector(
+            [(NAMESPACE_NAME.into(), namespace.into())].into(),
+        )),
         ..NetworkPolicyPeer::default()
     });
     NetworkPolicy {
@@ -141,69 +146,87 @@ mod tests {
     #[test]
     fn the_services_select_the_servers_and_only_them() {
         let ports = json!([{"name": "http", "port": 8000, "targetPort": "http", "protocol": "TCP", "appProtocol": "http"}]);
-        check(service(&in_claim()), json!({
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": metadata(NAME, "server"),
-            "spec": {"type": "ClusterIP", "selector": selected(), "ports": ports.clone()},
-        }));
-        check(headless_service(&in_claim()), json!({
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": metadata(&format!("{NAME}-pods"), "server"),
-            "spec": {
-                "clusterIP": "None",
-                "publishNotReadyAddresses": false,
-                "selector": selected(),
-                "ports": ports,
-            },
-        }));
+        check(
+            service(&in_claim()),
+            json!({
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": metadata(NAME, "server"),
+                "spec": {"type": "ClusterIP", "selector": selected(), "ports": ports.clone()},
+            }),
+        );
+        check(
+            headless_service(&in_claim()),
+            json!({
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": metadata(&format!("{NAME}-pods"), "server"),
+                "spec": {
+                    "clusterIP": "None",
+                    "publishNotReadyAddresses": false,
+                    "selector": selected(),
+                    "ports": ports,
+                },
+            }),
+        );
     }
 
     #[test]
     fn only_neighbours_and_the_operator_reach_the_servers_and_they_reach_nobody() {
-        check(network_policy(&in_claim(), Some("textnlp-system")), json!({
-            "apiVersion": "networking.k8s.io/v1",
-            "kind": "NetworkPolicy",
-            "metadata": metadata(NAME, "server"),
-            "spec": {
-                "podSelector": {"matchLabels": selected()},
-                "policyTypes": ["Ingress", "Egress"],
-                "ingress": [{
-                    "from": [
-                        {"podSelector": {}},
-                        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "textnlp-system"}}},
-                    ],
-                    "ports": [{"port": 8000, "protocol": "TCP"}],
-                }],
-            },
-        }));
+        check(
+            network_policy(&in_claim(), Some("textnlp-system")),
+            json!({
+                "apiVersion": "networking.k8s.io/v1",
+                "kind": "NetworkPolicy",
+                "metadata": metadata(NAME, "server"),
+                "spec": {
+                    "podSelector": {"matchLabels": selected()},
+                    "policyTypes": ["Ingress", "Egress"],
+                    "ingress": [{
+                        "from": [
+                            {"podSelector": {}},
+                            {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "textnlp-system"}}},
+                        ],
+                        "ports": [{"port": 8000, "protocol": "TCP"}],
+                    }],
+                },
+            }),
+        );
         let alone = network_policy(&in_claim(), None).spec.and_then(|spec| spec.ingress);
-        check(alone, json!([{"from": [{"podSelector": {}}], "ports": [{"port": 8000, "protocol": "TCP"}]}]));
+        check(
+            alone,
+            json!([{"from": [{"podSelector": {}}], "ports": [{"port": 8000, "protocol": "TCP"}]}]),
+        );
     }
 
     #[test]
     fn a_drain_takes_one_server_at_a_time() {
-        check(disruption_budget(&in_claim()), json!({
-            "apiVersion": "policy/v1",
-            "kind": "PodDisruptionBudget",
-            "metadata": metadata(NAME, "server"),
-            "spec": {
-                "maxUnavailable": 1,
-                "selector": {"matchLabels": selected()},
-                "unhealthyPodEvictionPolicy": "AlwaysAllow",
-            },
-        }));
+        check(
+            disruption_budget(&in_claim()),
+            json!({
+                "apiVersion": "policy/v1",
+                "kind": "PodDisruptionBudget",
+                "metadata": metadata(NAME, "server"),
+                "spec": {
+                    "maxUnavailable": 1,
+                    "selector": {"matchLabels": selected()},
+                    "unhealthyPodEvictionPolicy": "AlwaysAllow",
+                },
+            }),
+        );
     }
 
     #[test]
     fn the_account_has_no_token_and_gives_way_to_the_user_s_own() {
-        check(service_account(&in_claim()), json!({
-            "apiVersion": "v1",
-            "kind": "ServiceAccount",
-            "metadata": metadata(NAME, "server"),
-            "automountServiceAccountToken": false,
-        }));
+        check(
+            service_account(&in_claim()),
+            json!({
+                "apiVersion": "v1",
+                "kind": "ServiceAccount",
+                "metadata": metadata(NAME, "server"),
+                "automountServiceAccountToken": false,
+            }),
+        );
         let own = json!({"source": {"huggingFace": {"repo": "a/b"}}, "pod": {"serviceAccountName": "reader"}});
         assert_eq!(service_account(&model(own)), None);
     }

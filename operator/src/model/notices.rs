@@ -9,7 +9,8 @@ use crate::conditions;
 use crate::events::{Notice, Severity};
 
 /// Reasons of `Reconciling` that are the ordinary course of a model.
-const ORDINARY: [&str; 6] = ["Fetching", "Starting", "ScalingUp", "RollingOut", "PullingImage", "ContainerCreating"];
+const ORDINARY: [&str; 6] =
+    ["Fetching", "Starting", "ScalingUp", "RollingOut", "PullingImage", "ContainerCreating"];
 
 /// The events between two statuses of a model.
 pub fn between(
@@ -38,7 +39,8 @@ pub fn between(
         }
     }
     for type_ in [types::RECONCILING, types::STALLED] {
-        let is_news = |now: &&Condition| now.status == "True" && !ORDINARY.contains(&now.reason.as_str());
+        let is_news =
+            |now: &&Condition| now.status == "True" && !ORDINARY.contains(&now.reason.as_str());
         if let Some(now) = changed(type_).filter(is_news) {
             notices.push(notice(Severity::Warning, &now.reason, &now.message));
         }
@@ -61,19 +63,31 @@ mod tests {
     use jiff::Timestamp;
     use serde_json::json;
 
-    fn status(conditions: &[(&str, conditions::State, &str)], desired: i32) -> ModelDeploymentStatus {
+    fn status(
+        conditions: &[(&str, conditions::State, &str)],
+        desired: i32,
+    ) -> ModelDeploymentStatus {
         let mut set = conditions::Conditions::new(&[], Some(1), Timestamp::UNIX_EPOCH);
         for (type_, state, reason) in conditions {
             set.set(type_, *state, reason, "why");
         }
         let conditions = set.finish();
-        ModelDeploymentStatus { conditions, desired_replicas: Some(desired), ..ModelDeploymentStatus::default() }
+        ModelDeploymentStatus {
+            conditions,
+            desired_replicas: Some(desired),
+            ..ModelDeploymentStatus::default()
+        }
     }
 
-    fn check(before: &ModelDeploymentStatus, after: &ModelDeploymentStatus, expect: &[(Severity, &str)]) {
+    fn check(
+        before: &ModelDeploymentStatus,
+        after: &ModelDeploymentStatus,
+        expect: &[(Severity, &str)],
+    ) {
         let model = deployment(json!({"source": {"huggingFace": {"repo": "a/b"}}}));
         let notices = between(&model, before, after);
-        let found: Vec<_> = notices.iter().map(|notice| (notice.severity, notice.reason.as_str())).collect();
+        let found: Vec<_> =
+            notices.iter().map(|notice| (notice.severity, notice.reason.as_str())).collect();
         assert_eq!(found, expect);
     }
 
@@ -81,14 +95,21 @@ mod tests {
     fn events_tell_what_changed_and_nothing_ordinary() {
         use conditions::State::{False, True};
         let fresh = ModelDeploymentStatus::default();
-        let fetching = status(&[("Ready", False, "Fetching"), ("Reconciling", True, "Fetching")], 1);
+        let fetching =
+            status(&[("Ready", False, "Fetching"), ("Reconciling", True, "Fetching")], 1);
         check(&fresh, &fetching, &[]);
-        let unschedulable = status(&[("Ready", False, "Unschedulable"), ("Reconciling", True, "Unschedulable")], 1);
+        let unschedulable =
+            status(&[("Ready", False, "Unschedulable"), ("Reconciling", True, "Unschedulable")], 1);
         check(&fetching, &unschedulable, &[(Severity::Warning, "Unschedulable")]);
         check(&unschedulable, &unschedulable, &[]);
         let serving = status(&[("Ready", True, "Serving"), ("Reconciling", False, "Serving")], 3);
-        check(&unschedulable, &serving, &[(Severity::Normal, "Serving"), (Severity::Normal, "Scaled")]);
-        let stalled = status(&[("Ready", False, "InvalidModel"), ("Stalled", True, "InvalidModel")], 3);
+        check(
+            &unschedulable,
+            &serving,
+            &[(Severity::Normal, "Serving"), (Severity::Normal, "Scaled")],
+        );
+        let stalled =
+            status(&[("Ready", False, "InvalidModel"), ("Stalled", True, "InvalidModel")], 3);
         check(&serving, &stalled, &[(Severity::Warning, "InvalidModel")]);
         let taken = status(&[("Scaled", False, "ReplicasOwnedByOther")], 3);
         check(&stalled, &taken, &[(Severity::Warning, "ReplicasOwnedByOther")]);

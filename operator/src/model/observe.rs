@@ -92,8 +92,11 @@ pub async fn observe(
 ) -> Result<Observed, Error> {
     let (name, uid) = (model.child_name(), model.owner.uid());
     let of_model = |pod: &Pod, component: &str| {
-        let labelled = |key: &str, value: &str| pod.labels().get(key).is_some_and(|found| found == value);
-        labelled(labels::MODEL_UID, uid) && labelled(labels::COMPONENT, component) && in_namespace(pod, model)
+        let labelled =
+            |key: &str, value: &str| pod.labels().get(key).is_some_and(|found| found == value);
+        labelled(labels::MODEL_UID, uid)
+            && labelled(labels::COMPONENT, component)
+            && in_namespace(pod, model)
     };
     let fetch_jobs: Vec<_> = owned(&caches.jobs, model);
     let pods = caches.pods.state();
@@ -101,7 +104,8 @@ pub async fn observe(
     let fetchers: Vec<_> = rest.into_iter().filter(|pod| of_model(pod, FETCH)).collect();
     let events = events(context, model, servers.iter().chain(&fetchers), &fetch_jobs, now).await?;
     let deployment = child(&caches.deployments, model, &name);
-    let replicas = deployment.as_ref().map(|d| d.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1));
+    let replicas =
+        deployment.as_ref().map(|d| d.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1));
     let holds = holds_of(context, model);
     let ready: Vec<_> = servers.iter().filter(|pod| pods::is_ready(pod)).cloned().collect();
     scrape(context, caches, model, &ready, &holds, now).await;
@@ -117,11 +121,17 @@ pub async fn observe(
             cache: child(&caches.claims, model, &model.cache_name()),
             network_policy: child(&caches.policies, model, &name),
             service: child(&caches.services, model, &name),
-            headless_service: child(&caches.services, model, &names::model_pods(model.owner.name(), uid)),
+            headless_service: child(
+                &caches.services,
+                model,
+                &names::model_pods(model.owner.name(), uid),
+            ),
             disruption_budget: child(&caches.budgets, model, &name),
             fetch_jobs,
             load: memory.track.load(),
-            cold_start: cold_start(servers.iter().map(|pod| &**pod), |uid| memory.track.load_seconds(uid)),
+            cold_start: cold_start(servers.iter().map(|pod| &**pod), |uid| {
+                memory.track.load_seconds(uid)
+            }),
             blind: memory.is_blind(external.is_some() || ready.is_empty(), now),
             servers,
             fetchers,
@@ -150,7 +160,8 @@ fn owned<K>(store: &Store<K>, model: &Validated) -> Vec<Arc<K>>
 where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {
-    let is_owned = |object: &Arc<K>| in_namespace(&**object, model) && model.owner.controls(object.meta());
+    let is_owned =
+        |object: &Arc<K>| in_namespace(&**object, model) && model.owner.controls(object.meta());
     store.state().into_iter().filter(is_owned).collect()
 }
 
@@ -168,7 +179,8 @@ async fn events(
     now: Timestamp,
 ) -> Result<Events, Error> {
     let silent_pods = pods.filter(|pod| pods::needs_events(pod, now)).filter_map(|pod| pod.uid());
-    let silent_jobs = jobs.iter().filter(|job| is_without_pods(job, now)).filter_map(|job| job.uid());
+    let silent_jobs =
+        jobs.iter().filter(|job| is_without_pods(job, now)).filter_map(|job| job.uid());
     let mut events = Events::new();
     // One of each is enough to say what all of them wait for.
     for uid in silent_pods.take(4).chain(silent_jobs.take(1)) {
@@ -183,7 +195,9 @@ fn is_without_pods(job: &Job, now: Timestamp) -> bool {
     let status = job.status.clone().unwrap_or_default();
     let made = job.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0);
     let waited = now.duration_since(made).unsigned_abs() >= pods::PATIENCE;
-    waited && status.active.unwrap_or(0) == 0 && status.conditions.is_none_or(|conditions| conditions.is_empty())
+    waited
+        && status.active.unwrap_or(0) == 0
+        && status.conditions.is_none_or(|conditions| conditions.is_empty())
 }
 
 /// Asks the ready servers for their metrics, when it is time.
@@ -200,14 +214,18 @@ async fn scrape(
         let interval = interval(context, busy || memory.track.is_busy());
         let elapsed = memory.scraped.map(|at| now.duration_since(at).as_secs_f64());
         // A little early is on time: what is asked for after five seconds may come after 4.99.
-        elapsed.is_none_or(|elapsed| elapsed >= interval * 0.9) || !memory.track.knows(ready.iter().filter_map(|pod| pod.uid()))
+        elapsed.is_none_or(|elapsed| elapsed >= interval * 0.9)
+            || !memory.track.knows(ready.iter().filter_map(|pod| pod.uid()))
     });
     if !due {
         return;
     }
     let scraper = &context.shared.scraper;
-    let asked = ready.iter().filter_map(|pod| Some((pod.uid()?, pod.status.as_ref()?.pod_ip.clone()?)));
-    let answers = join_all(asked.map(|(uid, ip)| async move { (uid, sample(scraper, &ip, now).await) })).await;
+    let asked =
+        ready.iter().filter_map(|pod| Some((pod.uid()?, pod.status.as_ref()?.pod_ip.clone()?)));
+    let answers =
+        join_all(asked.map(|(uid, ip)| async move { (uid, sample(scraper, &ip, now).await) }))
+            .await;
     caches.memory(model.owner.uid(), |memory| {
         memory.scraped = Some(now);
         memory.track.record(answers);

@@ -89,7 +89,13 @@ pub struct Plan {
 }
 
 /// Plans for `model`, whose fetch Job stands at `fetch`.
-pub fn plan(model: &Validated, config: &Config, observed: &Observed, fetch: &Fetch, now: Timestamp) -> Plan {
+pub fn plan(
+    model: &Validated,
+    config: &Config,
+    observed: &Observed,
+    fetch: &Fetch,
+    now: Timestamp,
+) -> Plan {
     if matches!(model.source, Source::External(_)) {
         return nothing();
     }
@@ -106,7 +112,13 @@ pub fn plan(model: &Validated, config: &Config, observed: &Observed, fetch: &Fet
         service: Wish::Have(Box::new(network::service(model))),
         headless_service: Wish::Have(Box::new(network::headless_service(model))),
         disruption_budget: Wish::Have(Box::new(network::disruption_budget(model))),
-        fetch: fetch_step(meta::with_hash(pods::fetch_job(model, config)), job, &observed.servers, fetch, now),
+        fetch: fetch_step(
+            meta::with_hash(pods::fetch_job(model, config)),
+            job,
+            &observed.servers,
+            fetch,
+            now,
+        ),
         // Servers of the source before go on until the new one can be served.
         deployment: match fetched {
             Some(fetched) => Wish::Have(Box::new(pods::deployment(model, fetched, config))),
@@ -119,7 +131,9 @@ pub fn plan(model: &Validated, config: &Config, observed: &Observed, fetch: &Fet
 /// How many servers there shall be: what `scaling` decides, or else what the spec says.
 fn decision(model: &Validated, observed: &Observed, now: Timestamp) -> Decision {
     match &model.spec.scaling {
-        Some(scaling) => scaling::decide(scaling, &observed.demand, &observed.history, observed.replicas(), now),
+        Some(scaling) => {
+            scaling::decide(scaling, &observed.demand, &observed.history, observed.replicas(), now)
+        }
         None => Decision { replicas: model.spec.replicas, why: Why::Fixed },
     }
 }
@@ -171,14 +185,22 @@ fn cache_claim(model: &Validated) -> PersistentVolumeClaim {
     }
 }
 
-fn fetch_step(wanted: Job, job: Option<&Job>, servers: &[Arc<Pod>], fetch: &Fetch, now: Timestamp) -> FetchStep {
+fn fetch_step(
+    wanted: Job,
+    job: Option<&Job>,
+    servers: &[Arc<Pod>],
+    fetch: &Fetch,
+    now: Timestamp,
+) -> FetchStep {
     let Some(job) = job else { return FetchStep::Create(Box::new(wanted)) };
     let current = fetch::is_current(job, &wanted);
     match fetch {
         Fetch::Missing => FetchStep::Create(Box::new(wanted)),
         Fetch::Leaving => FetchStep::Keep,
         Fetch::Done { fetched, record: true } => record(fetch::FETCHED, fetched),
-        Fetch::Done { record: false, .. } if fetch::is_outdated(job, servers) => FetchStep::Replace(Box::new(wanted)),
+        Fetch::Done { record: false, .. } if fetch::is_outdated(job, servers) => {
+            FetchStep::Replace(Box::new(wanted))
+        }
         // Else a model that is there stays, whatever fetched it.
         Fetch::Done { record: false, .. } => FetchStep::Keep,
         Fetch::Lost => FetchStep::Replace(Box::new(wanted)),
@@ -200,8 +222,8 @@ fn record(key: &'static str, answer: &impl serde::Serialize) -> FetchStep {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{NAME, config, fetched, in_claim, metadata, model};
     use super::super::fetch::FetchFailure;
+    use super::super::fixture::{NAME, config, fetched, in_claim, metadata, model};
     use super::*;
     use serde_json::json;
 
@@ -214,7 +236,8 @@ mod tests {
     }
 
     fn failed(again: i64) -> Fetch {
-        let failure = FetchFailure { reason: "X".into(), message: "y".into(), ..FetchFailure::default() };
+        let failure =
+            FetchFailure { reason: "X".into(), message: "y".into(), ..FetchFailure::default() };
         Fetch::Failed { failure, record: false, again: at(again) }
     }
 
@@ -223,7 +246,10 @@ mod tests {
     }
 
     fn step(job: Option<&Job>, fetch: &Fetch) -> FetchStep {
-        let observed = Observed { fetch_jobs: job.cloned().map(Arc::new).into_iter().collect(), ..Observed::default() };
+        let observed = Observed {
+            fetch_jobs: job.cloned().map(Arc::new).into_iter().collect(),
+            ..Observed::default()
+        };
         plan(&in_claim(), &config(), &observed, fetch, at(0)).fetch
     }
 
@@ -244,7 +270,8 @@ mod tests {
     #[test]
     fn the_cache_claim_has_what_the_manifest_asks_for() {
         let claim = |spec: serde_json::Value, expect: serde_json::Value| {
-            let wish = plan(&model(spec), &config(), &Observed::default(), &Fetch::Missing, at(0)).cache;
+            let wish =
+                plan(&model(spec), &config(), &Observed::default(), &Fetch::Missing, at(0)).cache;
             let Wish::Have(claim) = wish else { panic!("{wish:?}") };
             let whole = json!({
                 "apiVersion": "v1",
@@ -259,7 +286,8 @@ mod tests {
             json!({"source": source.clone()}),
             json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "20Gi"}}}),
         );
-        let cache = json!({"size": "5Gi", "storageClassName": "nfs", "accessMode": "ReadWriteMany"});
+        let cache =
+            json!({"size": "5Gi", "storageClassName": "nfs", "accessMode": "ReadWriteMany"});
         claim(
             json!({"source": source, "cache": cache}),
             json!({"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "5Gi"}}, "storageClassName": "nfs"}),
@@ -268,8 +296,12 @@ mod tests {
 
     #[test]
     fn an_external_model_has_no_children() {
-        let external = model(json!({"source": {"external": {"endpoint": "http://a", "model": "b"}}}));
-        assert_eq!(plan(&external, &config(), &Observed::default(), &Fetch::Missing, at(0)), nothing());
+        let external =
+            model(json!({"source": {"external": {"endpoint": "http://a", "model": "b"}}}));
+        assert_eq!(
+            plan(&external, &config(), &Observed::default(), &Fetch::Missing, at(0)),
+            nothing()
+        );
     }
 
     #[test]
@@ -282,14 +314,20 @@ mod tests {
         assert_eq!(step(Some(&job), &done(true)), FetchStep::Record { key: fetch::FETCHED, value });
         assert_eq!(step(Some(&job), &Fetch::Lost), FetchStep::Replace(Box::new(job.clone())));
         assert_eq!(step(Some(&job), &failed(1)), FetchStep::Keep);
-        let FetchStep::Replace(next) = step(Some(&job), &failed(0)) else { panic!("it was to be made again") };
+        let FetchStep::Replace(next) = step(Some(&job), &failed(0)) else {
+            panic!("it was to be made again")
+        };
         assert_eq!(fetch::attempt(&next), 1);
     }
 
     #[test]
     fn a_fetch_job_that_waits_for_what_the_spec_no_longer_names_is_replaced() {
         let mut stale = wanted();
-        stale.metadata.annotations.get_or_insert_default().insert(meta::DESIRED_HASH.into(), "other".into());
+        stale
+            .metadata
+            .annotations
+            .get_or_insert_default()
+            .insert(meta::DESIRED_HASH.into(), "other".into());
         let replaced = FetchStep::Replace(Box::new(wanted()));
         assert_eq!(step(Some(&stale), &Fetch::Running { failure: None }), replaced);
         assert_eq!(step(Some(&stale), &failed(1000)), replaced);
@@ -300,7 +338,8 @@ mod tests {
     fn scaling_goes_before_the_replicas_of_the_spec() {
         let mut spec = json!({"source": {"huggingFace": {"repo": "a/b"}}, "replicas": 3});
         let decided = |spec: &serde_json::Value| {
-            plan(&model(spec.clone()), &config(), &Observed::default(), &Fetch::Missing, at(0)).decision
+            plan(&model(spec.clone()), &config(), &Observed::default(), &Fetch::Missing, at(0))
+                .decision
         };
         assert_eq!(decided(&spec), Decision { replicas: 3, why: Why::Fixed });
         spec["scaling"] = json!({"maxReplicas": 8, "initialReplicas": 2});

@@ -5,15 +5,17 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
+use k8s_openapi::api::apps::v1::{
+    Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
+};
 use k8s_openapi::api::batch::v1::{
     Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
     PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
 };
 use k8s_openapi::api::core::v1::{
     Affinity, Container, ContainerPort, EnvVar, HTTPGetAction, Lifecycle, LifecycleHandler,
-    PersistentVolumeClaimVolumeSource, PodAffinity, PodAffinityTerm, PodSpec, Probe, ResourceRequirements, SecretVolumeSource, SleepAction,
-    Toleration, Volume, VolumeMount,
+    PersistentVolumeClaimVolumeSource, PodAffinity, PodAffinityTerm, PodSpec, Probe,
+    ResourceRequirements, SecretVolumeSource, SleepAction, Toleration, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -81,9 +83,10 @@ pub fn deployment(model: &Validated, fetched: &Fetched, config: &Config) -> Depl
 }
 
 fn server_args(model: &Validated, fetched: &Fetched, rollout: &Rollout) -> Vec<String> {
-    let mut args: Vec<String> = ["serve", "--model", &model_path(&fetched.path), "--name", model.owner.name()]
-        .map(Into::into)
-        .into();
+    let mut args: Vec<String> =
+        ["serve", "--model", &model_path(&fetched.path), "--name", model.owner.name()]
+            .map(Into::into)
+            .into();
     args.extend(["--listen".into(), format!("0.0.0.0:{SERVER_PORT}")]);
     if let Some(digest) = &fetched.model.digest {
         args.extend(["--expect-digest".into(), digest.clone()]);
@@ -161,12 +164,17 @@ fn engine_flags(engine: Option<&Engine>) -> Vec<String> {
         ("--max-batch-tokens", number(engine.max_batch_tokens)),
         ("--max-sequences", number(engine.max_sequences)),
     ];
-    flags.into_iter().filter_map(|(flag, value)| Some([flag.to_owned(), value?])).flatten().collect()
+    flags
+        .into_iter()
+        .filter_map(|(flag, value)| Some([flag.to_owned(), value?]))
+        .flatten()
+        .collect()
 }
 
 /// The fetch Job. It brings the model into the cache, or, with a claim of the user's own, only looks at it.
 pub fn fetch_job(model: &Validated, config: &Config) -> Job {
-    let volumes = [models_volume(model)].into_iter().chain(secret(model).map(secret_volume)).collect();
+    let volumes =
+        [models_volume(model)].into_iter().chain(secret(model).map(secret_volume)).collect();
     let template = Template {
         component: FETCH,
         args: fetch_args(model),
@@ -201,7 +209,10 @@ fn failure_policy() -> PodFailurePolicy {
         operator: "In".into(),
         values: vec![2],
     };
-    let rule = |action: &str| PodFailurePolicyRule { action: action.into(), ..PodFailurePolicyRule::default() };
+    let rule = |action: &str| PodFailurePolicyRule {
+        action: action.into(),
+        ..PodFailurePolicyRule::default()
+    };
     PodFailurePolicy {
         rules: vec![
             PodFailurePolicyRule { on_pod_conditions: Some(vec![disrupted]), ..rule("Ignore") },
@@ -221,12 +232,18 @@ fn fetch_args(model: &Validated) -> Vec<String> {
 }
 
 fn fetcher(model: &Validated) -> Container {
-    let mut mounts = vec![mount(MODELS, MODELS_MOUNT, matches!(model.source, Source::Claim { .. }))];
+    let mut mounts =
+        vec![mount(MODELS, MODELS_MOUNT, matches!(model.source, Source::Claim { .. }))];
     if secret(model).is_some() {
         mounts.push(mount(SECRET, MODEL_SECRET_MOUNT, true));
     }
     let quantities = |pairs: &[(&str, &str)]| {
-        Some(pairs.iter().map(|(name, value)| ((*name).to_owned(), Quantity((*value).to_owned()))).collect())
+        Some(
+            pairs
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), Quantity((*value).to_owned())))
+                .collect(),
+        )
     };
     Container {
         env: Some(vec![EnvVar {
@@ -250,7 +267,10 @@ fn pod_spec(model: &Validated) -> PodSpec {
     PodSpec {
         affinity: affinity(model),
         service_account_name: Some(model.child_name()),
-        tolerations: tolerations(user.and_then(|pod| pod.tolerations.as_deref()), model.spec.resources.as_ref()),
+        tolerations: tolerations(
+            user.and_then(|pod| pod.tolerations.as_deref()),
+            model.spec.resources.as_ref(),
+        ),
         ..PodSpec::default()
     }
 }
@@ -262,10 +282,13 @@ fn affinity(model: &Validated) -> Option<Affinity> {
     if !matches!(model.source, Source::Remote { .. }) || mode != AccessMode::ReadWriteOnce {
         return None;
     }
-    let mut affinity = model.spec.pod.as_ref().and_then(|pod| pod.affinity.clone()).unwrap_or_default();
+    let mut affinity =
+        model.spec.pod.as_ref().and_then(|pod| pod.affinity.clone()).unwrap_or_default();
     affinity.pod_affinity.get_or_insert_with(|| PodAffinity {
         required_during_scheduling_ignored_during_execution: Some(vec![PodAffinityTerm {
-            label_selector: Some(label_selector([(labels::MODEL_UID.into(), model.owner.uid().into())].into())),
+            label_selector: Some(label_selector(
+                [(labels::MODEL_UID.into(), model.owner.uid().into())].into(),
+            )),
             topology_key: "kubernetes.io/hostname".into(),
             ..PodAffinityTerm::default()
         }]),
@@ -276,7 +299,10 @@ fn affinity(model: &Validated) -> Option<Affinity> {
 
 /// The user's tolerations, and one for each device that is asked for: nodes with accelerators are often tainted with their
 /// resource's name, and not every cluster adds the toleration by itself.
-fn tolerations(user: Option<&[Toleration]>, resources: Option<&ResourceRequirements>) -> Option<Vec<Toleration>> {
+fn tolerations(
+    user: Option<&[Toleration]>,
+    resources: Option<&ResourceRequirements>,
+) -> Option<Vec<Toleration>> {
     let mut tolerations = user.unwrap_or_default().to_vec();
     let limits = resources.and_then(|resources| resources.limits.as_ref());
     for device in limits.into_iter().flat_map(BTreeMap::keys).filter(|name| is_device(name)) {
@@ -302,7 +328,10 @@ fn models_volume(model: &Validated) -> Volume {
     let read_only = matches!(model.source, Source::Claim { .. }).then_some(true);
     Volume {
         name: MODELS.into(),
-        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource { claim_name: model.claim_name(), read_only }),
+        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+            claim_name: model.claim_name(),
+            read_only,
+        }),
         ..Volume::default()
     }
 }
@@ -310,7 +339,10 @@ fn models_volume(model: &Validated) -> Volume {
 fn secret_volume(secret: &str) -> Volume {
     Volume {
         name: SECRET.into(),
-        secret: Some(SecretVolumeSource { secret_name: Some(secret.into()), ..SecretVolumeSource::default() }),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret.into()),
+            ..SecretVolumeSource::default()
+        }),
         ..Volume::default()
     }
 }
@@ -440,14 +472,31 @@ mod tests {
         assert_eq!(spec["template"]["metadata"]["labels"]["textnlp.dev/model-uid"], "uid-1");
         assert_eq!(pod["terminationGracePeriodSeconds"], 315);
         assert_eq!(pod["nodeSelector"], json!({"gpu": "l4"}));
-        assert_eq!(pod["tolerations"], json!([
-            {"key": "spot", "operator": "Exists"},
-            {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
-        ]));
-        assert_eq!(pod["volumes"][0], json!({"name": "models", "persistentVolumeClaim": {"claimName": format!("{NAME}-cache")}}));
+        assert_eq!(
+            pod["tolerations"],
+            json!([
+                {"key": "spot", "operator": "Exists"},
+                {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
+            ])
+        );
+        assert_eq!(
+            pod["volumes"][0],
+            json!({"name": "models", "persistentVolumeClaim": {"claimName": format!("{NAME}-cache")}})
+        );
         assert_eq!(pod["containers"][0]["resources"], value(&model.spec.resources));
         let args = pod["containers"][0]["args"].as_array().expect("arguments");
-        let engine = ["--dtype", "BF16", "--quantization", "None", "--kv-cache", "Int8", "--max-context-tokens", "4096", "--max-sequences", "8"];
+        let engine = [
+            "--dtype",
+            "BF16",
+            "--quantization",
+            "None",
+            "--kv-cache",
+            "Int8",
+            "--max-context-tokens",
+            "4096",
+            "--max-sequences",
+            "8",
+        ];
         assert_eq!(args[args.len() - engine.len()..], engine.map(Value::from));
     }
 
@@ -458,7 +507,8 @@ mod tests {
             ..ResourceRequirements::default()
         };
         let own: Vec<Toleration> =
-            serde_json::from_value(json!([{"key": "nvidia.com/gpu", "value": "present"}])).expect("tolerations");
+            serde_json::from_value(json!([{"key": "nvidia.com/gpu", "value": "present"}]))
+                .expect("tolerations");
         assert_eq!(tolerations(Some(&own), Some(&resources)), Some(own.clone()));
         assert_eq!(tolerations(None, None), None);
     }
@@ -516,20 +566,28 @@ mod tests {
 
     #[test]
     fn the_fetch_job_of_a_hub_fills_the_cache_and_reads_its_secret_from_files() {
-        let model = model(json!({"source": {"huggingFace": {"repo": "a/b", "secretRef": {"name": "hub"}}}}));
+        let model = model(
+            json!({"source": {"huggingFace": {"repo": "a/b", "secretRef": {"name": "hub"}}}}),
+        );
         let job = value(fetch_job(&model, &config()));
         let pod = &job["spec"]["template"]["spec"];
-        assert_eq!(pod["volumes"], json!([
-            {"name": "models", "persistentVolumeClaim": {"claimName": format!("{NAME}-cache")}},
-            {"name": "secret", "secret": {"secretName": "hub"}},
-            {"name": "tmp", "emptyDir": {}},
-        ]));
+        assert_eq!(
+            pod["volumes"],
+            json!([
+                {"name": "models", "persistentVolumeClaim": {"claimName": format!("{NAME}-cache")}},
+                {"name": "secret", "secret": {"secretName": "hub"}},
+                {"name": "tmp", "emptyDir": {}},
+            ])
+        );
         assert_eq!(pod["containers"][0]["args"], json!(["fetch"]));
-        assert_eq!(pod["containers"][0]["volumeMounts"], json!([
-            {"name": "models", "mountPath": "/var/lib/textnlp/models"},
-            {"name": "secret", "mountPath": "/etc/textnlp/secrets/model", "readOnly": true},
-            {"name": "tmp", "mountPath": "/tmp"},
-        ]));
+        assert_eq!(
+            pod["containers"][0]["volumeMounts"],
+            json!([
+                {"name": "models", "mountPath": "/var/lib/textnlp/models"},
+                {"name": "secret", "mountPath": "/etc/textnlp/secrets/model", "readOnly": true},
+                {"name": "tmp", "mountPath": "/tmp"},
+            ])
+        );
     }
 
     #[test]
@@ -540,10 +598,14 @@ mod tests {
             "labelSelector": {"matchLabels": {"textnlp.dev/model-uid": "uid-1"}}, "topologyKey": "kubernetes.io/hostname",
         }]});
         check(json!({"source": hub.clone()}), json!({"podAffinity": together.clone()}));
-        check(json!({"source": hub.clone(), "cache": {"accessMode": "ReadWriteMany"}}), Value::Null);
+        check(
+            json!({"source": hub.clone(), "cache": {"accessMode": "ReadWriteMany"}}),
+            Value::Null,
+        );
         check(json!({"source": {"persistentVolumeClaim": {"claimName": "models"}}}), Value::Null);
         let nodes = json!({"nodeSelectorTerms": [{"matchExpressions": [{"key": "gpu", "operator": "Exists"}]}]});
-        let user = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": nodes}});
+        let user =
+            json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": nodes}});
         let mut both = user.clone();
         both["podAffinity"] = together;
         check(json!({"source": hub, "pod": {"affinity": user}}), both);
@@ -553,8 +615,12 @@ mod tests {
     fn another_source_has_another_fetch_job() {
         let named = |spec: Value| model(spec).fetch_name();
         let first = named(json!({"source": {"huggingFace": {"repo": "a/b", "revision": "1"}}}));
-        assert_ne!(first, named(json!({"source": {"huggingFace": {"repo": "a/b", "revision": "2"}}})));
-        let more = json!({"source": {"huggingFace": {"repo": "a/b", "revision": "1"}}, "replicas": 3});
+        assert_ne!(
+            first,
+            named(json!({"source": {"huggingFace": {"repo": "a/b", "revision": "2"}}}))
+        );
+        let more =
+            json!({"source": {"huggingFace": {"repo": "a/b", "revision": "1"}}, "replicas": 3});
         assert_eq!(first, named(more));
         assert!(first.len() <= 50, "{first}");
     }

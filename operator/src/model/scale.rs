@@ -24,7 +24,11 @@ pub enum Scaled {
 }
 
 /// Makes the Deployment have `replicas`. Writes nothing when it has, or when they are somebody else's.
-pub async fn scale(context: &Context, deployment: &Deployment, replicas: i32) -> Result<Scaled, Error> {
+pub async fn scale(
+    context: &Context,
+    deployment: &Deployment,
+    replicas: i32,
+) -> Result<Scaled, Error> {
     let found = deployment.spec.as_ref().and_then(|spec| spec.replicas);
     let owners = owners(deployment);
     let ours = owners.iter().any(|owner| owner == SCALER);
@@ -89,7 +93,8 @@ mod tests {
 
     fn check(managed: Value, expect: &[&str], to_be_taken_over: bool) {
         let deployment: Deployment =
-            serde_json::from_value(json!({"metadata": {"name": "d", "managedFields": managed}})).expect("a Deployment");
+            serde_json::from_value(json!({"metadata": {"name": "d", "managedFields": managed}}))
+                .expect("a Deployment");
         assert_eq!(owners(&deployment), expect);
         assert_eq!(is_to_be_taken_over(&deployment), to_be_taken_over, "{managed}");
     }
@@ -103,9 +108,21 @@ mod tests {
         let replicas = json!({"f:spec": {"f:replicas": {}}});
         let template = json!({"f:spec": {"f:template": {}}});
         check(json!([]), &[], false);
-        check(json!([entry(FIELD_MANAGER, template.clone()), entry(SCALER, replicas.clone())]), &[SCALER], false);
+        check(
+            json!([entry(FIELD_MANAGER, template.clone()), entry(SCALER, replicas.clone())]),
+            &[SCALER],
+            false,
+        );
         check(json!([entry(FIELD_MANAGER, replicas.clone())]), &[FIELD_MANAGER], true);
-        check(json!([entry(FIELD_MANAGER, replicas.clone()), entry(SCALER, replicas.clone())]), &[FIELD_MANAGER, SCALER], false);
-        check(json!([entry("kubectl", replicas), entry(FIELD_MANAGER, template)]), &["kubectl"], false);
+        check(
+            json!([entry(FIELD_MANAGER, replicas.clone()), entry(SCALER, replicas.clone())]),
+            &[FIELD_MANAGER, SCALER],
+            false,
+        );
+        check(
+            json!([entry("kubectl", replicas), entry(FIELD_MANAGER, template)]),
+            &["kubectl"],
+            false,
+        );
     }
 }

@@ -79,7 +79,13 @@ impl Why {
 
 impl History {
     /// Remembers what was needed at `now`. `observed` is the number of servers that there are; none before the first.
-    pub fn record(&mut self, policy: &Scaling, demand: &Demand, observed: Option<i32>, now: Timestamp) {
+    pub fn record(
+        &mut self,
+        policy: &Scaling,
+        demand: &Demand,
+        observed: Option<i32>,
+        now: Timestamp,
+    ) {
         let there = observed.unwrap_or_else(|| initial(policy));
         let mut needed = needed(policy, demand);
         // After a restart, and after every gap, the window begins with what there is.
@@ -87,7 +93,11 @@ impl History {
         if unknown || self.active.is_none() {
             needed = needed.max(there);
         }
-        if demand.held || demand.external.is_some_and(|e| e > 0.0) || unknown || self.active.is_none() {
+        if demand.held
+            || demand.external.is_some_and(|e| e > 0.0)
+            || unknown
+            || self.active.is_none()
+        {
             self.active = Some(now);
         }
         while self.needed.back().is_some_and(|(_, earlier)| *earlier <= needed) {
@@ -239,7 +249,13 @@ mod tests {
 
     #[test]
     fn servers_come_at_once_and_go_after_the_window() {
-        let story = [(0, external(40.0)), (60, external(20.0)), (119, external(1.0)), (120, external(1.0)), (180, external(1.0))];
+        let story = [
+            (0, external(40.0)),
+            (60, external(20.0)),
+            (119, external(1.0)),
+            (120, external(1.0)),
+            (180, external(1.0)),
+        ];
         let expect = [
             (3, Why::Demand),
             (3, Why::Stabilizing),
@@ -260,7 +276,13 @@ mod tests {
 
     #[test]
     fn an_unknown_demand_keeps_what_there_is_and_is_never_idle() {
-        let story = [(0, UNKNOWN), (100_000, UNKNOWN), (100_005, QUIET), (100_304, QUIET), (100_400, QUIET)];
+        let story = [
+            (0, UNKNOWN),
+            (100_000, UNKNOWN),
+            (100_005, QUIET),
+            (100_304, QUIET),
+            (100_400, QUIET),
+        ];
         let expect = [
             (3, Why::Unknown),
             (3, Why::Unknown),
@@ -294,16 +316,24 @@ mod tests {
     }
 
     fn any_policy() -> impl Strategy<Value = Scaling> {
-        (0..4_i32, 1..9_i32, proptest::option::of(0..9_i32), 1..32_i32, 0..600_i32, 0..300_i32).prop_map(
-            |(min, max, initial_replicas, concurrent_requests, idle_seconds, stabilization_seconds)| Scaling {
-                min_replicas: min.min(max),
-                max_replicas: max,
-                initial_replicas: initial_replicas.map(|n| n.min(max)),
-                target: textnlp_crds::scaling::ScalingTarget { concurrent_requests },
-                idle_seconds,
-                stabilization_seconds,
-            },
-        )
+        (0..4_i32, 1..9_i32, proptest::option::of(0..9_i32), 1..32_i32, 0..600_i32, 0..300_i32)
+            .prop_map(
+                |(
+                    min,
+                    max,
+                    initial_replicas,
+                    concurrent_requests,
+                    idle_seconds,
+                    stabilization_seconds,
+                )| Scaling {
+                    min_replicas: min.min(max),
+                    max_replicas: max,
+                    initial_replicas: initial_replicas.map(|n| n.min(max)),
+                    target: textnlp_crds::scaling::ScalingTarget { concurrent_requests },
+                    idle_seconds,
+                    stabilization_seconds,
+                },
+            )
     }
 
     fn any_demand() -> impl Strategy<Value = Demand> {

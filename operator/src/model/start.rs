@@ -13,7 +13,9 @@ pub fn cold_start<'a>(
     load_seconds: impl Fn(&str) -> Option<f64>,
 ) -> Option<ColdStart> {
     let fresh = pods.into_iter().filter(|pod| pods::is_ready(pod) && !was_restarted(pod));
-    let (ready, pod) = fresh.filter_map(|pod| Some((since(pod, "Ready")?, pod))).max_by_key(|(ready, _)| *ready)?;
+    let (ready, pod) = fresh
+        .filter_map(|pod| Some((since(pod, "Ready")?, pod)))
+        .max_by_key(|(ready, _)| *ready)?;
     let created = pod.metadata.creation_timestamp.as_ref()?.0;
     let scheduled = since(pod, "PodScheduled");
     let seconds = |from: Option<Timestamp>, to: Option<Timestamp>| {
@@ -23,7 +25,12 @@ pub fn cold_start<'a>(
     Some(ColdStart {
         schedule_seconds: seconds(Some(created), scheduled),
         pull_seconds: seconds(scheduled, started(pod)),
-        load_seconds: pod.metadata.uid.as_deref().and_then(load_seconds).map(|s| (s * 10.0).round() / 10.0),
+        load_seconds: pod
+            .metadata
+            .uid
+            .as_deref()
+            .and_then(load_seconds)
+            .map(|s| (s * 10.0).round() / 10.0),
         total_seconds: seconds(Some(created), Some(ready)),
     })
 }
@@ -36,7 +43,8 @@ fn was_restarted(pod: &Pod) -> bool {
 /// Since when a condition of the pod holds.
 fn since(pod: &Pod, type_: &str) -> Option<Timestamp> {
     let mut conditions = pod.status.as_ref()?.conditions.iter().flatten();
-    let condition = conditions.find(|condition| condition.type_ == type_ && condition.status == "True")?;
+    let condition =
+        conditions.find(|condition| condition.type_ == type_ && condition.status == "True")?;
     condition.last_transition_time.as_ref().map(|time| time.0)
 }
 
@@ -88,7 +96,8 @@ mod tests {
     #[test]
     fn a_server_that_is_not_ready_has_no_start_yet() {
         let mut pod = pod("a", "2026-11-24T10:00:00Z", "2026-11-24T10:00:09Z", 0);
-        if let Some(conditions) = pod.status.as_mut().and_then(|status| status.conditions.as_mut()) {
+        if let Some(conditions) = pod.status.as_mut().and_then(|status| status.conditions.as_mut())
+        {
             conditions[1].status = "False".into();
         }
         assert_eq!(cold_start([&pod], |_| None), None);

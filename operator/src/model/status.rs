@@ -90,7 +90,8 @@ pub fn status(
     let (state, reason, message) = scaled(facts);
     conditions.set(types::SCALED, state, reason, message);
     let model = facts.model;
-    let labels: Vec<String> = selector(model).iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let labels: Vec<String> =
+        selector(model).iter().map(|(key, value)| format!("{key}={value}")).collect();
     ModelDeploymentStatus {
         observed_generation: generation,
         conditions: conditions.finish(),
@@ -99,14 +100,26 @@ pub fn status(
         desired_replicas: Some(facts.decision.replicas),
         ready_summary: Some(format!("{}/{}", servers.ready, servers.wanted)),
         selector: Some(labels.join(",")),
-        url: Some(format!("http://{}.{}.svc:{SERVER_PORT}", model.child_name(), model.owner.namespace)),
+        url: Some(format!(
+            "http://{}.{}.svc:{SERVER_PORT}",
+            model.child_name(),
+            model.owner.namespace
+        )),
         model: match facts.fetch {
             Fetch::Done { fetched, .. } => Some(fetched.model.clone()),
             _ => before.model.clone(),
         },
-        load: if servers.ready > 0 { facts.load.clone().or_else(|| before.load.clone()) } else { None },
+        load: if servers.ready > 0 {
+            facts.load.clone().or_else(|| before.load.clone())
+        } else {
+            None
+        },
         cold_start: facts.cold_start.clone().or_else(|| before.cold_start.clone()),
-        failure: failure(before, facts.trouble.as_ref().filter(|_| standing.progress != Progress::Done), now),
+        failure: failure(
+            before,
+            facts.trouble.as_ref().filter(|_| standing.progress != Progress::Done),
+            now,
+        ),
     }
 }
 
@@ -118,12 +131,15 @@ pub fn external(
     now: Timestamp,
 ) -> ModelDeploymentStatus {
     let mut conditions = Conditions::new(&before.conditions, generation, now);
-    set_standing(&mut conditions, &Standing {
-        ready: true,
-        progress: Progress::Done,
-        reason: "External".into(),
-        message: format!("{} answers for the model {:?}", external.endpoint, external.model),
-    });
+    set_standing(
+        &mut conditions,
+        &Standing {
+            ready: true,
+            progress: Progress::Done,
+            reason: "External".into(),
+            message: format!("{} answers for the model {:?}", external.endpoint, external.model),
+        },
+    );
     ModelDeploymentStatus {
         observed_generation: generation,
         conditions: conditions.finish(),
@@ -152,12 +168,15 @@ pub fn invalid(
         exit_code: None,
         stalled: true,
     };
-    set_standing(&mut conditions, &Standing {
-        ready: false,
-        progress: Progress::Stalled,
-        reason: trouble.reason.clone(),
-        message: trouble.message.clone(),
-    });
+    set_standing(
+        &mut conditions,
+        &Standing {
+            ready: false,
+            progress: Progress::Stalled,
+            reason: trouble.reason.clone(),
+            message: trouble.message.clone(),
+        },
+    );
     for kept in [types::MODEL_CACHED, types::MODEL_LOADED, types::SCALED] {
         conditions.keep(kept);
     }
@@ -177,7 +196,12 @@ fn set_standing(conditions: &mut Conditions, standing: &Standing) {
         (types::RECONCILING, *progress == Progress::Reconciling),
         (types::STALLED, *progress == Progress::Stalled),
     ] {
-        conditions.set(type_, State::from(holds), reason, if holds { message.as_str() } else { "" });
+        conditions.set(
+            type_,
+            State::from(holds),
+            reason,
+            if holds { message.as_str() } else { "" },
+        );
     }
 }
 
@@ -187,7 +211,9 @@ fn servers(facts: &Facts<'_>) -> Servers {
     Servers {
         wanted: match facts.scaled {
             // Somebody else decides: then that is what is waited for.
-            Some(Scaled::OwnedBy(_)) => deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1),
+            Some(Scaled::OwnedBy(_)) => {
+                deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1)
+            }
             _ => facts.decision.replicas,
         },
         there: status.replicas.unwrap_or(0),
@@ -214,17 +240,26 @@ fn standing(facts: &Facts<'_>, servers: Servers) -> Standing {
         return blocked(trouble);
     }
     if !is_fetched {
-        return standing(Progress::Reconciling, "Fetching", "the model is being fetched and looked at".into());
+        return standing(
+            Progress::Reconciling,
+            "Fetching",
+            "the model is being fetched and looked at".into(),
+        );
     }
     if facts.deployment.is_none() {
         return match &facts.trouble {
             Some(trouble) => blocked(trouble),
-            None => standing(Progress::Reconciling, "Starting", "the servers are being created".into()),
+            None => {
+                standing(Progress::Reconciling, "Starting", "the servers are being created".into())
+            }
         };
     }
     if wanted == 0 {
         let message = "no server is wanted: spec.replicas or spec.scaling says so; a job that needs the model wakes one";
-        return Standing { ready: true, ..standing(Progress::Done, "ScaledToZero", message.into()) };
+        return Standing {
+            ready: true,
+            ..standing(Progress::Done, "ScaledToZero", message.into())
+        };
     }
     if seen && ready >= wanted && updated >= wanted && there == wanted {
         return standing(Progress::Done, "Serving", format!("{ready} of {wanted} servers answer"));
@@ -242,9 +277,11 @@ fn standing(facts: &Facts<'_>, servers: Servers) -> Standing {
 
 fn cached(facts: &Facts<'_>) -> (State, &'static str, String) {
     match (facts.fetch, &facts.model.source) {
-        (Fetch::Done { fetched, .. }, Source::Claim { name, .. }) => {
-            (State::True, "InClaim", format!("the claim {name} has the model: {} bytes", fetched.bytes))
-        }
+        (Fetch::Done { fetched, .. }, Source::Claim { name, .. }) => (
+            State::True,
+            "InClaim",
+            format!("the claim {name} has the model: {} bytes", fetched.bytes),
+        ),
         (Fetch::Done { fetched, .. }, _) => {
             (State::True, "Fetched", format!("the cache has the model: {} bytes", fetched.bytes))
         }
@@ -281,19 +318,34 @@ fn scaled(facts: &Facts<'_>) -> (State, &'static str, String) {
         _ if facts.blind => (
             State::Unknown,
             "DemandUnknown",
-            format!("the servers' metrics cannot be read: {replicas} servers are kept until they can{ignored}"),
+            format!(
+                "the servers' metrics cannot be read: {replicas} servers are kept until they can{ignored}"
+            ),
         ),
         Why::Idle => (State::True, "Idle", format!("nobody asks for the model{ignored}")),
-        Why::Initial | Why::Demand | Why::Held | Why::Stabilizing | Why::IdleSoon | Why::Unknown => {
-            (State::True, "FollowsDemand", format!("the number of servers follows jobs and requests{ignored}"))
-        }
+        Why::Initial
+        | Why::Demand
+        | Why::Held
+        | Why::Stabilizing
+        | Why::IdleSoon
+        | Why::Unknown => (
+            State::True,
+            "FollowsDemand",
+            format!("the number of servers follows jobs and requests{ignored}"),
+        ),
     }
 }
 
 /// The first cause: it keeps its pod and time while the reason stays the same, and goes when the trouble is over.
-fn failure(before: &ModelDeploymentStatus, trouble: Option<&Trouble>, now: Timestamp) -> Option<Failure> {
+fn failure(
+    before: &ModelDeploymentStatus,
+    trouble: Option<&Trouble>,
+    now: Timestamp,
+) -> Option<Failure> {
     let trouble = trouble?;
-    if let Some(failure) = before.failure.as_ref().filter(|f| f.reason.as_ref() == Some(&trouble.reason)) {
+    if let Some(failure) =
+        before.failure.as_ref().filter(|f| f.reason.as_ref() == Some(&trouble.reason))
+    {
         return Some(failure.clone());
     }
     Some(Failure {
@@ -333,14 +385,25 @@ mod tests {
     }
 
     fn trouble(reason: &str, stalled: bool) -> Trouble {
-        Trouble { reason: reason.into(), message: "why".into(), pod: Some("p".into()), exit_code: Some(1), stalled }
+        Trouble {
+            reason: reason.into(),
+            message: "why".into(),
+            pod: Some("p".into()),
+            exit_code: Some(1),
+            stalled,
+        }
     }
 
     fn done() -> Fetch {
         Fetch::Done { fetched: Box::new(fetched()), record: false }
     }
 
-    fn of(fetch: &Fetch, deployment: Option<&Deployment>, wanted: i32, trouble: Option<Trouble>) -> ModelDeploymentStatus {
+    fn of(
+        fetch: &Fetch,
+        deployment: Option<&Deployment>,
+        wanted: i32,
+        trouble: Option<Trouble>,
+    ) -> ModelDeploymentStatus {
         let facts = Facts {
             model: &in_claim(),
             fetch,
@@ -369,7 +432,9 @@ mod tests {
         let on = |type_: &str| condition(status, type_).status == "True";
         let stands = match (on(types::RECONCILING), on(types::STALLED)) {
             (false, false) => "current".to_owned(),
-            (true, false) => format!("reconciling {}", condition(status, types::RECONCILING).reason),
+            (true, false) => {
+                format!("reconciling {}", condition(status, types::RECONCILING).reason)
+            }
             (false, true) => format!("stalled {}", condition(status, types::STALLED).reason),
             (true, true) => panic!("both Reconciling and Stalled"),
         };
@@ -380,22 +445,47 @@ mod tests {
     fn a_model_on_its_way() {
         check(&of(&Fetch::Missing, None, 1, None), "False Fetching", "reconciling Fetching");
         check(&of(&done(), None, 1, None), "False Starting", "reconciling Starting");
-        check(&of(&done(), Some(&servers(2, 2, 0)), 2, None), "False Starting", "reconciling Starting");
-        check(&of(&done(), Some(&servers(2, 2, 1)), 2, None), "True Serving", "reconciling ScalingUp");
+        check(
+            &of(&done(), Some(&servers(2, 2, 0)), 2, None),
+            "False Starting",
+            "reconciling Starting",
+        );
+        check(
+            &of(&done(), Some(&servers(2, 2, 1)), 2, None),
+            "True Serving",
+            "reconciling ScalingUp",
+        );
         check(&of(&done(), Some(&servers(2, 2, 2)), 2, None), "True Serving", "current");
-        check(&of(&done(), Some(&servers(2, 1, 2)), 2, None), "True Serving", "reconciling RollingOut");
+        check(
+            &of(&done(), Some(&servers(2, 1, 2)), 2, None),
+            "True Serving",
+            "reconciling RollingOut",
+        );
         check(&of(&done(), Some(&servers(0, 0, 0)), 0, None), "True ScaledToZero", "current");
-        let unseen = deployment(json!({"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2}));
+        let unseen = deployment(
+            json!({"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2}),
+        );
         check(&of(&done(), Some(&unseen), 2, None), "True Serving", "reconciling ScalingUp");
     }
 
     #[test]
     fn a_trouble_that_can_be_mended_is_reconciling_with_its_reason() {
-        for reason in ["Unschedulable", "ImagePullFailed", "CrashLoop", "OutOfMemory", "ClaimNotBound", "SecretMissing", "QuotaExceeded"] {
+        for reason in [
+            "Unschedulable",
+            "ImagePullFailed",
+            "CrashLoop",
+            "OutOfMemory",
+            "ClaimNotBound",
+            "SecretMissing",
+            "QuotaExceeded",
+        ] {
             let status = of(&done(), Some(&servers(1, 1, 0)), 1, Some(trouble(reason, false)));
             check(&status, &format!("False {reason}"), &format!("reconciling {reason}"));
             let failure = status.failure.expect("a failure");
-            assert_eq!((failure.reason.as_deref(), failure.pod.as_deref(), failure.exit_code), (Some(reason), Some("p"), Some(1)));
+            assert_eq!(
+                (failure.reason.as_deref(), failure.pod.as_deref(), failure.exit_code),
+                (Some(reason), Some("p"), Some(1))
+            );
         }
         let fetching = Fetch::Running { failure: None };
         let status = of(&fetching, None, 1, Some(trouble("ClaimNotBound", false)));
@@ -407,14 +497,23 @@ mod tests {
 
     #[test]
     fn a_trouble_that_cannot_be_mended_is_stalled() {
-        let failure = FetchFailure { reason: "ModelUnreadable".into(), message: "m".into(), permanent: true, ..Default::default() };
+        let failure = FetchFailure {
+            reason: "ModelUnreadable".into(),
+            message: "m".into(),
+            permanent: true,
+            ..Default::default()
+        };
         let fetch = Fetch::Failed { failure: failure.clone(), record: false, again: at(9) };
         let status = of(&fetch, None, 1, Some(Trouble::not_fetched(&failure)));
         check(&status, "False ModelUnreadable", "stalled ModelUnreadable");
         assert_eq!(condition(&status, types::MODEL_CACHED).reason, "FetchFailed");
         // While it is tried again, nothing flickers.
         let again = Fetch::Running { failure: Some(failure.clone()) };
-        check(&of(&again, None, 1, Some(Trouble::not_fetched(&failure))), "False ModelUnreadable", "stalled ModelUnreadable");
+        check(
+            &of(&again, None, 1, Some(Trouble::not_fetched(&failure))),
+            "False ModelUnreadable",
+            "stalled ModelUnreadable",
+        );
         // Servers of the source before go on.
         let status = of(&fetch, Some(&servers(1, 1, 1)), 1, Some(Trouble::not_fetched(&failure)));
         check(&status, "True Serving", "stalled ModelUnreadable");
@@ -436,9 +535,14 @@ mod tests {
             of(&done(), Some(&servers(1, 1, 0)), 1, Some(trouble))
         };
         let first = facts("CrashLoop", "a");
-        let later = failure(&first, Some(&Trouble { pod: Some("b".into()), ..trouble("CrashLoop", false) }), at(60));
+        let later = failure(
+            &first,
+            Some(&Trouble { pod: Some("b".into()), ..trouble("CrashLoop", false) }),
+            at(60),
+        );
         assert_eq!(later, first.failure);
-        let other = failure(&first, Some(&trouble("OutOfMemory", false)), at(60)).expect("a failure");
+        let other =
+            failure(&first, Some(&trouble("OutOfMemory", false)), at(60)).expect("a failure");
         assert_eq!(other.time, Some(Time(at(60))));
     }
 
@@ -503,18 +607,30 @@ mod tests {
         check(Why::Fixed, Scaled::Done, false, ("True", "FixedReplicas"));
         let idle = check(Why::Idle, Scaled::Done, false, ("True", "Idle"));
         assert!(idle.contains("spec.replicas (4) is ignored"), "{idle}");
-        let other = check(Why::Demand, Scaled::OwnedBy("kubectl".into()), false, ("False", "ReplicasOwnedByOther"));
+        let other = check(
+            Why::Demand,
+            Scaled::OwnedBy("kubectl".into()),
+            false,
+            ("False", "ReplicasOwnedByOther"),
+        );
         assert!(other.contains("belongs to kubectl"), "{other}");
     }
 
     #[test]
     fn an_external_model_is_ready() {
-        let server = External { endpoint: "https://api.example".into(), model: "m".into(), ..External::default() };
+        let server = External {
+            endpoint: "https://api.example".into(),
+            model: "m".into(),
+            ..External::default()
+        };
         let status = external(&ModelDeploymentStatus::default(), Some(1), &server, at(0));
         check(&status, "True External", "current");
         assert_eq!(status.url.as_deref(), Some("https://api.example"));
         let model = status.model.expect("a model");
-        assert_eq!((model.digest.as_deref(), model.numerics.as_deref()), (Some("external"), Some("external")));
+        assert_eq!(
+            (model.digest.as_deref(), model.numerics.as_deref()),
+            (Some("external"), Some("external"))
+        );
     }
 
     #[test]

@@ -23,7 +23,10 @@ use crate::watch;
 pub type Triggers = BoxStream<'static, Result<ReconcileRequest<ModelDeployment>, watcher::Error>>;
 
 /// All triggers, and the caches that they fill on the way.
-pub fn triggers(context: &Arc<Context>, models: Writer<ModelDeployment>) -> (Arc<Caches>, Triggers) {
+pub fn triggers(
+    context: &Arc<Context>,
+    models: Writer<ModelDeployment>,
+) -> (Arc<Caches>, Triggers) {
     let (caches, children) = Caches::new(context);
     let caches = Arc::new(caches);
     let (caught_up, remembering) = (context.clone(), caches.clone());
@@ -38,9 +41,13 @@ pub fn triggers(context: &Arc<Context>, models: Writer<ModelDeployment>) -> (Arc
         .reflect(models);
     let own = watch::touched(own)
         // Statuses are the controller's own: they trigger nothing.
-        .predicate_filter(predicates::generation.combine(predicates::finalizers), PredicateConfig::default());
-    let jobs = watch::touched(watch::guarded::<GenerationJob>(context.clone(), NAME).default_backoff())
-        .predicate_filter(what_models_see, PredicateConfig::default());
+        .predicate_filter(
+            predicates::generation.combine(predicates::finalizers),
+            PredicateConfig::default(),
+        );
+    let jobs =
+        watch::touched(watch::guarded::<GenerationJob>(context.clone(), NAME).default_backoff())
+            .predicate_filter(what_models_see, PredicateConfig::default());
     let all = [
         trigger_self(own, ()).boxed(),
         trigger_with(jobs, |job| models_of(&job)).boxed(),

@@ -42,40 +42,63 @@ pub fn of_servers(
 }
 
 /// Why a fetch Job does not run: what its pod says, else what Events say about a Job that has none.
-pub fn of_fetch(job: Option<&Job>, pods: &[Arc<Pod>], events: &Events, now: Timestamp) -> Option<Trouble> {
+pub fn of_fetch(
+    job: Option<&Job>,
+    pods: &[Arc<Pod>],
+    events: &Events,
+    now: Timestamp,
+) -> Option<Trouble> {
     of_pods(pods, events, now).or_else(|| {
         let about_job = events.get(job?.metadata.uid.as_ref()?)?;
-        let refused = about_job.iter().rev().find(|event| event.reason.as_deref() == Some("FailedCreate"))?;
-        Some(Trouble::named("FailedCreate", refused.message.clone().unwrap_or_default()))
+        let refused = pods::not_created(about_job, "")?;
+        Some(Trouble::named(&refused.reason, refused.message))
     })
 }
 
 fn of_pods(pods: &[Arc<Pod>], events: &Events, now: Timestamp) -> Option<Trouble> {
-    let about = |pod: &Pod| pod.metadata.uid.as_ref().and_then(|uid| events.get(uid)).map_or(&[][..], Vec::as_slice);
+    let about = |pod: &Pod| {
+        pod.metadata.uid.as_ref().and_then(|uid| events.get(uid)).map_or(&[][..], Vec::as_slice)
+    };
     let why = |pod: &Arc<Pod>| Some((pod.clone(), pods::why(pod, about(pod), now)?));
     let mut troubled: Vec<_> = pods.iter().filter_map(why).collect();
     troubled.sort_by_key(|(pod, _)| (pod.creation_timestamp(), pod.name_any()));
     let (pod, why) = troubled.into_iter().next()?;
-    Some(Trouble { pod: Some(why.pod), exit_code: exit_code(&pod), ..Trouble::named(&why.reason, why.message) })
+    Some(Trouble {
+        pod: Some(why.pod),
+        exit_code: exit_code(&pod),
+        ..Trouble::named(&why.reason, why.message)
+    })
 }
 
 /// The exit code of a container that ended and is started again.
 fn exit_code(pod: &Pod) -> Option<i32> {
     let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
-    statuses.iter().find_map(|status| Some(status.last_state.as_ref()?.terminated.as_ref()?.exit_code))
+    statuses
+        .iter()
+        .find_map(|status| Some(status.last_state.as_ref()?.terminated.as_ref()?.exit_code))
 }
 
 /// Why the Deployment's ReplicaSet cannot make pods: a quota, or an admission rule.
 fn refused_pods(deployment: &Deployment) -> Option<Trouble> {
     let mut conditions = deployment.status.as_ref()?.conditions.iter().flatten();
-    let failed = conditions.find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")?;
-    Some(Trouble::named(failed.reason.as_deref().unwrap_or("FailedCreate"), failed.message.clone().unwrap_or_default()))
+    let failed = conditions
+        .find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")?;
+    Some(Trouble::named(
+        failed.reason.as_deref().unwrap_or("FailedCreate"),
+        failed.message.clone().unwrap_or_default(),
+    ))
 }
 
 impl Trouble {
     /// A trouble that can still be mended, under the name that this project gives it.
     fn named(reason: &str, message: String) -> Self {
-        Self { reason: pods::reason(reason, &message), message, pod: None, exit_code: None, stalled: false }
+        Self {
+            reason: pods::reason(reason, &message),
+            message,
+            pod: None,
+            exit_code: None,
+            stalled: false,
+        }
     }
 
     /// Names the claim that a pod waits for: the scheduler does not always.
@@ -146,22 +169,33 @@ mod tests {
             pod("a", 90, json!({"reason": "CrashLoopBackOff"})),
         ];
         let trouble = of_servers(None, &pods, &Events::new(), now()).expect("a trouble");
-        assert_eq!((trouble.reason.as_str(), trouble.pod.as_deref(), trouble.exit_code), ("CrashLoop", Some("a"), Some(3)));
+        assert_eq!(
+            (trouble.reason.as_str(), trouble.pod.as_deref(), trouble.exit_code),
+            ("CrashLoop", Some("a"), Some(3))
+        );
     }
 
     #[test]
     fn events_explain_a_pod_that_says_nothing() {
-        let mount = events("a", "FailedMount", "MountVolume.SetUp failed for volume \"secret\": secret \"hub\" not found");
+        let mount = events(
+            "a",
+            "FailedMount",
+            "MountVolume.SetUp failed for volume \"secret\": secret \"hub\" not found",
+        );
         let trouble = of_fetch(None, &[creating("a")], &mount, now()).expect("a trouble");
         assert_eq!(trouble.reason, "SecretMissing");
     }
 
     #[test]
     fn a_claim_that_is_waited_for_is_named() {
-        let trouble = Trouble::named("Unschedulable", "pod has unbound immediate PersistentVolumeClaims".into());
+        let trouble = Trouble::named(
+            "Unschedulable",
+            "pod has unbound immediate PersistentVolumeClaims".into(),
+        );
         let expect = "the claim models: pod has unbound immediate PersistentVolumeClaims";
         assert_eq!(trouble.with_claim("models").message, expect);
-        let named = Trouble::named("Unschedulable", "persistentvolumeclaim \"models\" not found".into());
+        let named =
+            Trouble::named("Unschedulable", "persistentvolumeclaim \"models\" not found".into());
         assert_eq!(named.clone().with_claim("models"), named);
     }
 
@@ -179,7 +213,11 @@ mod tests {
         assert_eq!(trouble.reason, "QuotaExceeded");
 
         let job: Job = serde_json::from_value(json!({"metadata": {"uid": "j"}})).expect("a Job");
-        let refused = events("j", "FailedCreate", "Error creating: pods \"a\" is forbidden: exceeded quota: small");
+        let refused = events(
+            "j",
+            "FailedCreate",
+            "Error creating: pods \"a\" is forbidden: exceeded quota: small",
+        );
         let trouble = of_fetch(Some(&job), &[], &refused, now()).expect("a trouble");
         assert_eq!(trouble.reason, "QuotaExceeded");
         assert_eq!(of_fetch(Some(&job), &[], &Events::new(), now()), None);

@@ -108,7 +108,8 @@ impl Validated {
 }
 
 fn source(spec: &ModelDeploymentSpec) -> Result<Source, Error> {
-    let named = |reference: &Option<LocalReference>| reference.as_ref().map(|secret| secret.name.clone());
+    let named =
+        |reference: &Option<LocalReference>| reference.as_ref().map(|secret| secret.name.clone());
     let source = &spec.source;
     if let Some(external) = &source.external {
         return Ok(Source::External(external.clone()));
@@ -153,14 +154,27 @@ mod tests {
     fn each_kind_of_source_says_what_must_be_made() {
         let claim = |path: &str| Source::Claim { name: "models".into(), path: path.into() };
         check(json!({"persistentVolumeClaim": {"claimName": "models"}}), Ok(claim("")));
-        check(json!({"persistentVolumeClaim": {"claimName": "models", "path": "a.gguf"}}), Ok(claim("a.gguf")));
+        check(
+            json!({"persistentVolumeClaim": {"claimName": "models", "path": "a.gguf"}}),
+            Ok(claim("a.gguf")),
+        );
         let remote = |secret: Option<&str>| Source::Remote { secret: secret.map(Into::into) };
         check(json!({"huggingFace": {"repo": "a/b"}}), Ok(remote(None)));
-        check(json!({"huggingFace": {"repo": "a/b", "secretRef": {"name": "hub"}}}), Ok(remote(Some("hub"))));
+        check(
+            json!({"huggingFace": {"repo": "a/b", "secretRef": {"name": "hub"}}}),
+            Ok(remote(Some("hub"))),
+        );
         check(json!({"url": {"url": "https://a/b", "sha256": "0"}}), Ok(remote(None)));
-        check(json!({"objectStore": {"uri": "s3://a/b", "secretRef": {"name": "s3"}}}), Ok(remote(Some("s3"))));
-        let external = External { endpoint: "http://a".into(), model: "b".into(), ..Default::default() };
-        check(json!({"external": {"endpoint": "http://a", "model": "b"}}), Ok(Source::External(external)));
+        check(
+            json!({"objectStore": {"uri": "s3://a/b", "secretRef": {"name": "s3"}}}),
+            Ok(remote(Some("s3"))),
+        );
+        let external =
+            External { endpoint: "http://a".into(), model: "b".into(), ..Default::default() };
+        check(
+            json!({"external": {"endpoint": "http://a", "model": "b"}}),
+            Ok(Source::External(external)),
+        );
     }
 
     #[test]

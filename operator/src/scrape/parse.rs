@@ -23,7 +23,8 @@ impl Samples {
 
     /// The sum of a metric over the lines whose labels pass.
     pub fn sum_where(&self, name: &str, passes: impl Fn(&Sample) -> bool) -> Option<f64> {
-        let mut samples = self.0.iter().filter(|sample| sample.name == name && passes(sample)).peekable();
+        let mut samples =
+            self.0.iter().filter(|sample| sample.name == name && passes(sample)).peekable();
         samples.peek()?;
         Some(samples.map(|sample| sample.value).sum())
     }
@@ -102,7 +103,10 @@ mod tests {
             "g 7\n\nbad line\n{} 1\nopen{x=\"1 5\nn NaN\n",
         ));
         assert_eq!(samples.sum("a_total"), Some(5.5));
-        assert_eq!(samples.sum_where("a_total", |sample| sample.label("x") == Some("2")), Some(3.5));
+        assert_eq!(
+            samples.sum_where("a_total", |sample| sample.label("x") == Some("2")),
+            Some(3.5)
+        );
         assert_eq!(samples.sum("g"), Some(7.0));
         assert_eq!(samples.sum("n"), None);
         assert_eq!(samples.sum("missing"), None);

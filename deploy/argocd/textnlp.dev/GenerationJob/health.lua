@@ -1,0 +1,26 @@
+-- Health of a GenerationJob for Argo CD, from the conditions that kstatus reads; only a suspended job is another word.
+-- Argo CD opens no string library for scripts of a ConfigMap.
+if obj.metadata.deletionTimestamp ~= nil then
+  return {status = "Progressing", message = "The job is being deleted"}
+end
+if obj.status == nil or obj.status.observedGeneration ~= obj.metadata.generation then
+  return {status = "Progressing", message = "The operator has not seen this version of the job yet"}
+end
+
+local conditions = {}
+for _, condition in ipairs(obj.status.conditions or {}) do
+  conditions[condition.type] = condition
+end
+
+local function health(type, status)
+  local condition = conditions[type]
+  if condition ~= nil and condition.status == "True" then
+    return {status = status, message = condition.message}
+  end
+end
+
+return health("Reconciling", "Progressing")
+  or health("Stalled", "Degraded")
+  or health("Suspended", "Suspended")
+  or health("Succeeded", "Healthy")
+  or {status = "Progressing", message = "The operator has not reported on the job yet"}

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Writes what is derived from the CRDs, the chart and the health scripts: the chart's copy of the CRDs and its README, deploy/*.yaml.
+# With --check, writes nothing and fails if a committed file is stale.
+# usage: generate-manifests.sh [--check]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+chart=charts/textnlp-operator
+helm=${HELM:-$(tests/cluster/tool helm)}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$work/$chart/files/crds" "$work/deploy/argocd"
+
+cp crds/*.yaml "$work/$chart/files/crds/"
+scripts/chart-readme.py "$chart" >"$work/$chart/README.md"
+
+generated="# Generated. Do not edit: change the chart, then run \`make generate\`."
+
+{
+    echo "# The same as charts/textnlp-operator with crds.install, without Helm's annotation."
+    for crd in crds/*.yaml; do
+        echo "---"
+        cat "$crd"
+    done
+} >"$work/deploy/crds.yaml"
+
+# The chart's copy of the CRDs may be stale; it is not rendered here. What is Helm's own is left out.
+{
+    echo "$generated"
+    cat <<'NAMESPACE'
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: textnlp-system
+  labels:
+    pod-security.kubernetes.io/enforce: restricted
+NAMESPACE
+    "$helm" template textnlp-operator "$chart" --namespace textnlp-system --kube-version 1.34.0 --set crds.install=false |
+        sed -e '/^# Source: /d' -e '/helm\.sh\/chart: /d' -e '/app\.kubernetes\.io\/managed-by: Helm$/d'
+} >"$work/deploy/operator.yaml"
+
+{
+    echo "# Generated from the scripts beside it. Do not edit: change them, then run \`make generate\`."
+    echo "#   kubectl --namespace argocd patch configmap argocd-cm --patch-file deploy/argocd/argocd-cm.yaml"
+    echo "data:"
+    for script in deploy/argocd/*/*/health.lua; do
+        kind=$(dirname "$script")
+        echo "  resource.customizations.health.$(basename "$(dirname "$kind")")_$(basename "$kind"): |"
+        sed -e 's/^./    &/' "$script"
+    done
+} >"$work/deploy/argocd/argocd-cm.yaml"
+
+stale=0
+while IFS= read -r file; do
+    cmp -s "$work/$file" "$file" && continue
+    if [ "${1:-}" = --check ]; then
+        echo "error: $file is stale: run \`make generate\`" >&2
+        diff -u "$file" "$work/$file" 2>&1 | head -n 40 >&2 || true
+        stale=1
+    else
+        mkdir -p "$(dirname "$file")"
+        cp "$work/$file" "$file"
+        echo "wrote $file"
+    fi
+done < <(cd "$work" && find charts deploy -type f | sort)
+
+# A CRD that is gone must not live on in the chart.
+for copy in "$chart"/files/crds/*.yaml; do
+    [ -e "crds/$(basename "$copy")" ] && continue
+    echo "error: $copy has no source in crds/: remove it" >&2
+    stale=1
+done
+exit "$stale"

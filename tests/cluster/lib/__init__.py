@@ -1,0 +1,1 @@
+"""The parts of the test cluster: see ../README.md."""

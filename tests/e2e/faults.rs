@@ -1,0 +1,103 @@
+//! Nothing is lost and nothing comes twice, whatever breaks while a job runs: the digest is the local run's.
+
+use std::time::Duration;
+
+use serde_json::json;
+use textnlp_tests::disturb::{
+    OPERATOR, alone, cluster, kill_pod, operator_pods, together, until_operator_is_ready,
+};
+use textnlp_tests::{Job, Model, Space};
+
+fn running(space: &str, parallelism: i64) -> (Space, Job) {
+    let space = Space::new(space);
+    let job = Job::small("tickets")
+        .with("execution", json!({"parallelism": parallelism, "concurrency": 2}));
+    space.start(&Model::small("smollm2").with("replicas", json!(2)), &job);
+    space.until_half_done(&job);
+    (space, job)
+}
+
+#[test]
+fn a_killed_worker_loses_no_row_and_doubles_none() {
+    let _undisturbed = together();
+    let (space, job) = running("killed-worker", 2);
+    let workers = space.running("worker");
+    assert!(!workers.is_empty(), "{}", space.picture());
+    for worker in &workers {
+        kill_pod(space.name(), worker);
+    }
+    space.expect_local_digest(&job);
+}
+
+#[test]
+fn a_killed_model_server_loses_no_row_and_doubles_none() {
+    let _undisturbed = together();
+    let (space, job) = running("killed-server", 2);
+    let servers = space.running("server");
+    assert!(!servers.is_empty(), "{}", space.picture());
+    kill_pod(space.name(), &servers[0]);
+    space.expect_local_digest(&job);
+}
+
+#[test]
+fn a_suspended_job_keeps_its_rows_and_goes_on_when_it_is_resumed() {
+    let _undisturbed = together();
+    let (space, job) = running("suspended", 1);
+    space.patch("gj/tickets", json!({"spec": {"execution": {"suspend": true}}}));
+    space.until_condition("gj/tickets", "Suspended", "True", "");
+    space.until("gj/tickets", "all workers are gone", |_| space.running("worker").is_empty());
+    space.patch("gj/tickets", json!({"spec": {"execution": {"suspend": false}}}));
+    let done = space.expect_local_digest(&job);
+    assert_eq!(done["status"]["usage"]["requests"], 32, "no finished row was made again");
+}
+
+#[test]
+fn more_and_fewer_workers_during_a_run_give_the_same_dataset() {
+    let _undisturbed = together();
+    let (space, job) = running("parallelism", 1);
+    space.patch("gj/tickets", json!({"spec": {"execution": {"parallelism": 3}}}));
+    space.until("gj/tickets", "three workers", |_| space.running("worker").len() >= 2);
+    space.patch("gj/tickets", json!({"spec": {"execution": {"parallelism": 1}}}));
+    space.expect_local_digest(&job);
+}
+
+#[test]
+fn a_job_survives_the_death_of_both_operator_replicas() {
+    let _alone = alone();
+    let (space, job) = running("killed-operator", 2);
+    for pod in operator_pods() {
+        kill_pod(OPERATOR, &pod);
+    }
+    space.expect_local_digest(&job);
+    until_operator_is_ready();
+}
+
+#[test]
+fn a_job_survives_a_minute_without_the_api_server() {
+    let _alone = alone();
+    let (space, job) = running("no-api", 2);
+    cluster(&["api-stop"]);
+    std::thread::sleep(Duration::from_secs(60));
+    cluster(&["api-start"]);
+    space.expect_local_digest(&job);
+    until_operator_is_ready();
+}
+
+#[test]
+fn a_job_survives_the_loss_of_a_node() {
+    let _alone = alone();
+    cluster(&["node-up", "2"]);
+    let spread = json!({"topologySpreadConstraints": [{
+        "maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": {"app.kubernetes.io/name": "textnlp"}}
+    }]});
+    let space = Space::new("lost-node");
+    let job = Job::small("tickets")
+        .with("execution", json!({"parallelism": 2, "concurrency": 2, "pod": spread}));
+    space.start(&Model::small("smollm2").with("replicas", json!(2)).with("pod", spread), &job);
+    space.until_half_done(&job);
+    cluster(&["node-down", "2"]);
+    // What a node controller of a cloud does when a machine is gone; without one, it takes five minutes.
+    textnlp_tests::kubectl(&["delete", "node", "node-2"]).expect("the node is deleted");
+    space.expect_local_digest(&job);
+}

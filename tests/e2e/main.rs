@@ -1,0 +1,9 @@
+//! End to end on a real Kubernetes: `make test` as root, or `make cluster` and then `make e2e`.
+
+mod admission;
+mod faults;
+mod kstatus;
+mod lifecycle;
+mod rollout;
+mod same_digest;
+mod troubles;

@@ -1,0 +1,71 @@
+//! What may go wrong in a cluster, on purpose. What disturbs all of it runs alone.
+
+use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::command::{kubectl, run};
+use crate::wait::eventually;
+
+static CLUSTER: RwLock<()> = RwLock::new(());
+
+/// Held by a test that needs an undisturbed cluster.
+pub fn together() -> RwLockReadGuard<'static, ()> {
+    CLUSTER.read().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Held by a test that disturbs the whole cluster, or measures it.
+pub fn alone() -> RwLockWriteGuard<'static, ()> {
+    CLUSTER.write().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Runs `tests/cluster/cluster`, which knows the machinery below the API server.
+#[track_caller]
+pub fn cluster(arguments: &[&str]) -> String {
+    let script = std::env::var("TEXTNLP_CLUSTER")
+        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/cluster/cluster").to_owned());
+    run(&script, arguments).expect(&format!("tests/cluster/cluster {}", arguments.join(" ")))
+}
+
+/// Namespace of the operator.
+pub const OPERATOR: &str = "textnlp-system";
+
+/// Names of the operator's pods.
+pub fn operator_pods() -> Vec<String> {
+    let answer = kubectl(&[
+        "--namespace",
+        OPERATOR,
+        "get",
+        "pods",
+        "--selector",
+        "app.kubernetes.io/name=textnlp-operator",
+        "--field-selector",
+        "status.phase=Running",
+        "--output",
+        "jsonpath={.items[*].metadata.name}",
+    ]);
+    answer.stdout.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Kills a pod without any grace.
+#[track_caller]
+pub fn kill_pod(namespace: &str, pod: &str) {
+    kubectl(&["--namespace", namespace, "delete", "pod", pod, "--grace-period=0", "--force"])
+        .expect("the pod is killed");
+}
+
+/// Waits until the operator is there again.
+#[track_caller]
+pub fn until_operator_is_ready() {
+    eventually("the operator is ready", || {
+        let answer = kubectl(&[
+            "--namespace",
+            OPERATOR,
+            "rollout",
+            "status",
+            "deployment",
+            "--selector",
+            "app.kubernetes.io/name=textnlp-operator",
+            "--timeout=5s",
+        ]);
+        if answer.ok() { Ok(()) } else { Err(answer.stderr) }
+    });
+}
