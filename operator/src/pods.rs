@@ -50,8 +50,11 @@ pub fn why(pod: &Pod, events: &[Event], now: Timestamp) -> Option<Trouble> {
     if has_ended(pod) || pod.metadata.deletion_timestamp.is_some() {
         return None;
     }
-    let trouble =
-        |(reason, message): (String, String)| Trouble { reason, message, pod: pod.name_any() };
+    let trouble = |(word, message): (String, String)| Trouble {
+        reason: reason(&word, &message),
+        message,
+        pod: pod.name_any(),
+    };
     if let Some(crash) = statuses(pod).find_map(crashed) {
         return Some(trouble(crash));
     }
@@ -126,6 +129,31 @@ pub fn end(pod: &Pod) -> Option<End> {
             time: None,
         },
     })
+}
+
+/// The one name of a trouble that the cluster names in several ways, or not at all: `reason` and `message` are its own.
+pub fn reason(reason: &str, message: &str) -> String {
+    let says = |words: &str| message.to_ascii_lowercase().contains(words);
+    let named = match reason {
+        _ if says("exceeded quota") => "QuotaExceeded",
+        // A pod waits for its claim in the scheduler, in the attacher and in the kubelet.
+        _ if says("persistentvolumeclaim") || reason == "FailedAttachVolume" => "ClaimNotBound",
+        "FailedMount" | "CreateContainerConfigError" if says("secret") && says("not found") => {
+            "SecretMissing"
+        }
+        "ErrImagePull"
+        | "ImagePullBackOff"
+        | "ErrImageNeverPull"
+        | "InvalidImageName"
+        | "ImageInspectError"
+        | "RegistryUnavailable" => "ImagePullFailed",
+        "CrashLoopBackOff" => "CrashLoop",
+        "OOMKilled" => "OutOfMemory",
+        "FailedScheduling" => "Unschedulable",
+        "" => "Unknown",
+        reason => reason,
+    };
+    named.to_owned()
 }
 
 /// A sentence on how a container ended.
@@ -331,6 +359,28 @@ mod tests {
         .expect("an event")
     }
 
+    #[test]
+    fn a_trouble_has_one_name_however_the_cluster_words_it() {
+        let check = |of: &str, message: &str, expect: &str| {
+            assert_eq!(reason(of, message), expect, "{of}: {message}");
+        };
+        let quota = "pods \"a\" is forbidden: exceeded quota: q, requested: pods=1";
+        check("FailedCreate", quota, "QuotaExceeded");
+        let unbound = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.";
+        check("Unschedulable", unbound, "ClaimNotBound");
+        check("Unschedulable", "persistentvolumeclaim \"models\" not found", "ClaimNotBound");
+        check("FailedAttachVolume", "Multi-Attach error for volume", "ClaimNotBound");
+        check("FailedMount", "MountVolume.SetUp failed: secret \"s3\" not found", "SecretMissing");
+        check("FailedMount", "timed out", "FailedMount");
+        check("ImagePullBackOff", "not found", "ImagePullFailed");
+        check("ErrImageNeverPull", "", "ImagePullFailed");
+        check("CrashLoopBackOff", "", "CrashLoop");
+        check("OOMKilled", "", "OutOfMemory");
+        check("Unschedulable", "1 Insufficient nvidia.com/gpu", "Unschedulable");
+        check("DigestMismatch", "the file is truncated", "DigestMismatch");
+        check("", "", "Unknown");
+    }
+
     fn check(status: Value, events: &[Event], second: i64, expected: Option<(&str, &str)>) {
         let found = why(&pod(status.clone()), events, at(second));
         let found =
@@ -367,7 +417,7 @@ mod tests {
                 waiting_for(reason, "not found"),
                 &[],
                 15,
-                Some(("ImagePullBackOff", "image i:1: not found")),
+                Some(("ImagePullFailed", "image i:1: not found")),
             );
         }
         check(
@@ -390,7 +440,7 @@ mod tests {
             needs_events(&pod(creating.clone()), at(15))
                 && !needs_events(&pod(creating.clone()), at(14))
         );
-        check(creating.clone(), &events, 15, Some(("FailedMount", "secret \"s3\" not found")));
+        check(creating.clone(), &events, 15, Some(("SecretMissing", "secret \"s3\" not found")));
         let pulling = [event("Normal", "Pulling", "Pulling image \"i:1\"", 3)];
         check(creating.clone(), &pulling, 15, Some(("PullingImage", "Pulling image \"i:1\"")));
         check(creating, &[], 15, Some(("ContainerCreating", "the container is being created")));
@@ -408,10 +458,7 @@ mod tests {
             state(json!({"exitCode": 1, "message": "boom\n"})),
             &[],
             1,
-            Some((
-                "CrashLoopBackOff",
-                "the container ended with exit code 1, 3 time(s) so far: boom",
-            )),
+            Some(("CrashLoop", "the container ended with exit code 1, 3 time(s) so far: boom")),
         );
         let message = r#"{"failed":{"reason":"DigestMismatch","message":"the file is truncated"}}"#;
         check(
@@ -428,7 +475,7 @@ mod tests {
             &[],
             1,
             Some((
-                "OOMKilled",
+                "OutOfMemory",
                 "the container used more memory than its limit, 3 time(s) so far: raise resources.limits.memory",
             )),
         );
