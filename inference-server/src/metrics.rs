@@ -156,12 +156,13 @@ impl Collector for Scrape {
             limit => stats.kv_used_bytes as f64 / limit as f64,
         };
         for (name, help, value) in [
-            ("vllm:num_requests_running", "Completions being computed", stats.running as f64),
-            ("vllm:num_requests_waiting", "Completions that wait", stats.waiting as f64),
-            ("vllm:kv_cache_usage_perc", "Share of the KV memory in use, 0 to 1", kv_usage),
+            ("vllm:num_requests_running", "Completions being computed", stats.running as u64),
+            ("vllm:num_requests_waiting", "Completions that wait", stats.waiting as u64),
         ] {
             encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)?;
         }
+        let (name, help) = ("vllm:kv_cache_usage_perc", "Share of the KV memory in use, 0 to 1");
+        encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&kv_usage)?;
         for (name, help, value) in [
             ("vllm:prompt_tokens", "Tokens of prompts", stats.prompt_tokens),
             ("vllm:generation_tokens", "Tokens generated", stats.generated_tokens),
@@ -242,7 +243,7 @@ mod tests {
             "vllm:request_success_total{model_name=\"m\",finished_reason=\"abort\"} 0",
             "textnlp_model_load_seconds{model_name=\"m\",phase=\"open\"} 0.5",
             "textnlp_http_responses_total{model_name=\"m\",status=\"200\"} 1",
-            "textnlp_request_inflight_seconds_total{model_name=\"m\",source=\"job\"} 0",
+            "textnlp_request_inflight_seconds_total{model_name=\"m\",source=\"job\"} 0.0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");
         }
