@@ -5,6 +5,7 @@
 mod args;
 mod commands;
 mod failure;
+mod kubectl;
 mod load;
 mod progress;
 mod table;
@@ -19,6 +20,9 @@ use args::{Cli, Command, ModelCommand};
 use failure::Failure;
 
 fn main() -> ExitCode {
+    if kubectl::is_called() {
+        return kubectl::main();
+    }
     let cli = Cli::parse();
     tracing_subscriber::fmt()
         .with_env_filter(
