@@ -29,6 +29,9 @@ pub(crate) enum Command {
     Model(ModelCommand),
     /// Measure decode and prefill rates
     Bench(BenchArgs),
+    /// Send a dataset's files out of a pod, for `kubectl textnlp get`
+    #[command(hide = true)]
+    Send(crate::kubectl::send::SendArgs),
 }
 
 #[derive(Debug, Args)]

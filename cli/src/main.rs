@@ -52,6 +52,7 @@ fn dispatch(command: &Command) -> Result<(), Failure> {
         Command::Explain(args) => commands::explain::run(args.field.as_deref()),
         Command::Model(ModelCommand::Inspect { path, json }) => commands::inspect::run(path, *json),
         Command::Bench(args) => commands::bench::run(args),
+        Command::Send(args) => kubectl::send::run(args),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Jobs and models of TextNLP in a cluster.
 #[derive(Debug, Parser)]
@@ -38,6 +38,10 @@ pub(crate) struct ClusterArgs {
 pub(crate) enum Verb {
     /// Show how a job or a model stands, or all of the namespace
     Status(StatusArgs),
+    /// Print the logs of a job's or a model's pods
+    Logs(LogsArgs),
+    /// Copy a job's dataset to this machine
+    Get(GetArgs),
     /// Pause a job; finished rows are kept
     Suspend(JobArgs),
     /// Let a paused job go on
@@ -59,6 +63,67 @@ pub(crate) struct StatusArgs {
     /// Print one JSON document on stdout
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// Job or model: NAME, gj/NAME or mdl/NAME
+    #[arg(value_name = "JOB|MODEL")]
+    pub(crate) name: String,
+    /// Only the pods of this step
+    #[arg(long, value_enum)]
+    pub(crate) step: Option<Step>,
+    /// Go on with what comes, until the job has ended
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Only the last N lines of each pod
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) tail: Option<i64>,
+}
+
+/// A step of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Step {
+    /// Reads and checks the source
+    Prepare,
+    /// Generates rows
+    Worker,
+    /// Writes the dataset
+    Finalize,
+}
+
+impl Step {
+    /// The value of the label `app.kubernetes.io/component`.
+    pub(crate) fn component(self) -> &'static str {
+        match self {
+            Self::Prepare => "prepare",
+            Self::Worker => "worker",
+            Self::Finalize => "finalize",
+        }
+    }
+
+    /// The step of a component.
+    pub(crate) fn of(component: &str) -> Option<Self> {
+        [Self::Prepare, Self::Worker, Self::Finalize]
+            .into_iter()
+            .find(|step| step.component() == component)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GetArgs {
+    /// Job whose dataset is wanted
+    #[arg(value_name = "JOB")]
+    pub(crate) name: String,
+    /// Directory to write to: new, empty, or one with the same dataset
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: PathBuf,
+    /// Only this file, as dataset.jsonl; may be repeated [default: all files of the dataset]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) file: Vec<String>,
+    /// Image of the pod that reads the claim [default: that of the job's own pods]
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) image: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -146,6 +146,16 @@ impl Cluster {
             kube::Error::SerdeError(error) => {
                 Error::Unreadable { what, message: error.to_string() }
             }
+            // The answer to an upgrade has no body that would say more than its code.
+            kube::Error::UpgradeConnection(error) if chain(&error).contains("403") => {
+                Error::Forbidden {
+                    verb,
+                    resource: resource.into(),
+                    namespace: self.namespace.clone(),
+                    message: chain(&error),
+                }
+            }
+            kube::Error::UpgradeConnection(error) => Error::Api { what, message: chain(&error) },
             kube::Error::Auth(error) => Error::Unauthorized { server, message: chain(&error) },
             other => Error::Unreachable { server, message: chain(&other) },
         }

@@ -7,6 +7,9 @@ mod args;
 mod cluster;
 mod control;
 mod error;
+mod get;
+mod logs;
+pub(crate) mod send;
 mod standing;
 mod status;
 mod target;
@@ -71,6 +74,8 @@ async fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Verb::Suspend(args) => say(control::suspend(&cluster, &args.name).await),
         Verb::Resume(args) => say(control::resume(&cluster, &args.name).await),
         Verb::Retry(args) => say(control::retry(&cluster, &args.name).await),
+        Verb::Logs(args) => Ok(logs::run(&cluster, args).await?),
+        Verb::Get(args) => Ok(get::run(&cluster, args).await?),
         Verb::Why(args) => Ok(why::run(&cluster, args).await?),
     }
 }

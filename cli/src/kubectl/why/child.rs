@@ -23,7 +23,7 @@ fn condition(job: &Job, type_: &str) -> bool {
 }
 
 /// The chain from a child Job; nothing where its pods run as they should.
-pub(super) fn steps(world: &World, job: &Job, now: Timestamp) -> Vec<Step> {
+pub(super) fn steps(world: &World, job: &Job) -> Vec<Step> {
     let what = format!("job/{}", job.name_any());
     let started =
         job.status.as_ref().and_then(|status| status.start_time.as_ref()).map(|time| time.0);
@@ -33,7 +33,7 @@ pub(super) fn steps(world: &World, job: &Job, now: Timestamp) -> Vec<Step> {
     }
     let pods = world.pods_of(job);
     let troubled =
-        pods.iter().map(|found| pod::steps(world, found, now)).filter(|steps| !steps.is_empty());
+        pods.iter().map(|found| pod::steps(world, found)).filter(|steps| !steps.is_empty());
     if let Some(troubled) = troubled.max_by_key(Vec::len) {
         let own = Step::new(what, "PodsNotReady", counts(job), since);
         return [own].into_iter().chain(troubled).collect();

@@ -17,11 +17,11 @@ use super::world::World;
 const KUEUE_VERSIONS: [&str; 2] = ["v1beta2", "v1beta1"];
 
 /// The world around a job or a model.
-pub(crate) async fn world(cluster: &Cluster, subject: Found) -> Result<World, Error> {
-    let mut world = World::of(subject, &cluster.namespace);
+pub(crate) async fn world(cluster: &Cluster, subject: &Found) -> Result<World, Error> {
+    let mut world = World { namespace: cluster.namespace.clone(), ..World::default() };
     let models = cluster.list("").await;
     world.models = kept(models, &mut world.unread);
-    let selectors = selectors(&world);
+    let selectors = selectors(subject, &world);
     let (claims, quotas, events) = join!(cluster.list(""), cluster.list(""), cluster.list(""));
     world.claims = kept(claims, &mut world.unread);
     world.quotas = kept(quotas, &mut world.unread);
@@ -38,8 +38,7 @@ pub(crate) async fn world(cluster: &Cluster, subject: Found) -> Result<World, Er
             cluster.pages(Api::<Node>::all(cluster.client.clone()), ListParams::default()).await;
         world.nodes = kept(nodes, &mut world.unread);
     }
-    let queued =
-        matches!(&world.subject, Found::Job(job) if job.spec.execution.queue_name.is_some());
+    let queued = matches!(subject, Found::Job(job) if job.spec.execution.queue_name.is_some());
     if queued {
         let workloads = workloads(cluster).await;
         let workloads = kept(workloads, &mut world.unread);
@@ -60,10 +59,10 @@ fn kept<T>(read: Result<Vec<T>, Error>, unread: &mut Vec<String>) -> Vec<T> {
 }
 
 /// The labels of the children of everything in play.
-fn selectors(world: &World) -> Vec<String> {
+fn selectors(subject: &Found, world: &World) -> Vec<String> {
     let of_model =
         |model: &ModelDeployment| Some(format!("{}={}", labels::MODEL_UID, model.uid()?));
-    match &world.subject {
+    match subject {
         Found::Model(model) => of_model(model).into_iter().collect(),
         Found::Job(job) => {
             let own = job.uid().map(|uid| format!("{}={uid}", labels::JOB_UID));

@@ -13,7 +13,7 @@ use super::world::{World, is_of};
 use super::{Step, child, fetch, model};
 
 /// The chain from a job.
-pub(super) fn steps(world: &World, job: &GenerationJob, now: Timestamp) -> Vec<Step> {
+pub(super) fn steps(world: &World, job: &GenerationJob) -> Vec<Step> {
     let top = top(job);
     if job.metadata.deletion_timestamp.is_some() {
         return vec![top];
@@ -25,7 +25,7 @@ pub(super) fn steps(world: &World, job: &GenerationJob, now: Timestamp) -> Vec<S
             [top].into_iter().chain(failure.and_then(failed_pod)).collect()
         }
         Standing::Unfinished => {
-            let below = below(world, job, now);
+            let below = below(world, job);
             [top].into_iter().chain(below).collect()
         }
     }
@@ -77,8 +77,8 @@ pub(super) fn failed_pod(failure: &Failure) -> Option<Step> {
 }
 
 /// What keeps an unfinished job: its models, else its own pods.
-fn below(world: &World, job: &GenerationJob, now: Timestamp) -> Vec<Step> {
-    let own = newest(world, job).map(|job| child::steps(world, job, now)).unwrap_or_default();
+fn below(world: &World, job: &GenerationJob) -> Vec<Step> {
+    let own = newest(world, job).map(|job| child::steps(world, job)).unwrap_or_default();
     // A pod of the job in trouble is nearer than a model that is asleep until the job is prepared.
     if !own.is_empty() && !waits_for_a_model(job) {
         return own;
@@ -89,7 +89,7 @@ fn below(world: &World, job: &GenerationJob, now: Timestamp) -> Vec<Step> {
                 return vec![model::missing(world, &name)];
             };
             if !is_ready(found) || is_at_zero(found) {
-                return model::steps(world, found, now);
+                return model::steps(world, found);
             }
         }
     }

@@ -8,8 +8,11 @@ mod model;
 mod pod;
 mod remedies;
 mod schedule;
+#[cfg(test)]
+mod tests;
 mod world;
 
+use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 use textnlp_dataset::display;
@@ -21,7 +24,7 @@ use super::target::{Found, find};
 use super::words::elapsed;
 use crate::progress::duration;
 use crate::{note, print_json, print_text};
-pub(crate) use world::World;
+use world::World;
 
 /// One link of the chain: a resource, and what it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,10 +53,10 @@ impl Step {
 /// Shows why.
 pub(crate) async fn run(cluster: &Cluster, args: &WhyArgs) -> Result<(), Error> {
     let found = find(cluster, &args.name).await?;
-    let world = fetch::world(cluster, found).await?;
+    let world = fetch::world(cluster, &found).await?;
     let now = Timestamp::now();
-    let steps = explain(&world, now);
-    let remedy = remedy(&world, &steps);
+    let steps = explain(&found, &world);
+    let remedy = remedy(&found, &world, &steps);
     if args.json {
         print_json(&json!({
             "steps": steps.iter().map(|step| json!({
@@ -73,17 +76,33 @@ pub(crate) async fn run(cluster: &Cluster, args: &WhyArgs) -> Result<(), Error> 
 }
 
 /// The chain from the resource that was asked about to the root of the matter. It has at least one link.
-pub(crate) fn explain(world: &World, now: Timestamp) -> Vec<Step> {
-    match &world.subject {
-        Found::Job(job) => job::steps(world, job, now),
-        Found::Model(model) => model::steps(world, model, now),
+pub(crate) fn explain(subject: &Found, world: &World) -> Vec<Step> {
+    match subject {
+        Found::Job(job) => job::steps(world, job),
+        Found::Model(model) => model::steps(world, model),
     }
 }
 
+/// Why a pod does not run, in a line.
+pub(crate) fn of_pod(
+    namespace: &str,
+    pod: &Pod,
+    events: Vec<Event>,
+    claims: Vec<PersistentVolumeClaim>,
+) -> String {
+    let world = World { namespace: namespace.into(), events, claims, ..World::default() };
+    let steps = pod::steps(&world, pod);
+    let words: Vec<String> = steps
+        .iter()
+        .map(|step| format!("{} {}: {}", step.what, step.reason, step.message))
+        .collect();
+    if words.is_empty() { "it is starting".into() } else { words.join("; ") }
+}
+
 /// What to do about the last link.
-fn remedy(world: &World, steps: &[Step]) -> Option<String> {
+fn remedy(subject: &Found, world: &World, steps: &[Step]) -> Option<String> {
     let last = steps.last()?;
-    let name = match &world.subject {
+    let name = match subject {
         Found::Job(job) => job.metadata.name.clone(),
         Found::Model(model) => model.metadata.name.clone().map(|name| format!("mdl/{name}")),
     };
@@ -114,7 +133,7 @@ fn page(steps: &[Step], remedy: Option<&str>, now: Timestamp) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+mod page_tests {
     use super::*;
 
     #[test]

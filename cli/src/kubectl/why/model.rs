@@ -16,7 +16,7 @@ use super::{Step, child, job, pod};
 const LISTED: usize = 5;
 
 /// The chain from a model.
-pub(super) fn steps(world: &World, model: &ModelDeployment, now: Timestamp) -> Vec<Step> {
+pub(super) fn steps(world: &World, model: &ModelDeployment) -> Vec<Step> {
     let top = top(model);
     let servers = model.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
     if model.metadata.deletion_timestamp.is_some() || (is_ready(model) && servers > 0) {
@@ -26,7 +26,7 @@ pub(super) fn steps(world: &World, model: &ModelDeployment, now: Timestamp) -> V
         let failure = model.status.as_ref().and_then(|status| status.failure.as_ref());
         return [top].into_iter().chain(failure.and_then(job::failed_pod)).collect();
     }
-    let below = below(world, model, now);
+    let below = below(world, model);
     [top].into_iter().chain(below).collect()
 }
 
@@ -65,7 +65,7 @@ fn top(model: &ModelDeployment) -> Step {
 }
 
 /// What keeps a model: its fetch Job, else its Deployment.
-fn below(world: &World, model: &ModelDeployment, now: Timestamp) -> Vec<Step> {
+fn below(world: &World, model: &ModelDeployment) -> Vec<Step> {
     let uid = model.uid().unwrap_or_default();
     let fetches =
         world.jobs.iter().filter(|job| is_of(&job.metadata, labels::MODEL_UID, &uid, "fetch"));
@@ -73,7 +73,7 @@ fn below(world: &World, model: &ModelDeployment, now: Timestamp) -> Vec<Step> {
         .filter(|job| !child::is_complete(job))
         .max_by_key(|job| job.metadata.creation_timestamp.as_ref().map(|time| time.0));
     if let Some(fetch) = fetch {
-        return child::steps(world, fetch, now);
+        return child::steps(world, fetch);
     }
     let mine =
         |candidate: &&Deployment| is_of(&candidate.metadata, labels::MODEL_UID, &uid, "server");
@@ -82,7 +82,7 @@ fn below(world: &World, model: &ModelDeployment, now: Timestamp) -> Vec<Step> {
     if let Some(refused) = refused {
         return [own].into_iter().chain(child::quota(world, &refused)).collect();
     }
-    let troubled = world.servers_of(&uid).into_iter().map(|found| pod::steps(world, found, now));
+    let troubled = world.servers_of(&uid).into_iter().map(|found| pod::steps(world, found));
     let troubled = troubled.filter(|steps| !steps.is_empty()).max_by_key(Vec::len);
     [own].into_iter().chain(troubled.unwrap_or_default()).collect()
 }

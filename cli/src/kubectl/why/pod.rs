@@ -14,7 +14,7 @@ use super::world::{World, time};
 use super::{Step, schedule};
 
 /// The chain from a pod; nothing where it runs as it should, or has done its work.
-pub(super) fn steps(world: &World, pod: &Pod, _now: Timestamp) -> Vec<Step> {
+pub(super) fn steps(world: &World, pod: &Pod) -> Vec<Step> {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("Pending");
     if phase == "Succeeded" {
         return Vec::new();

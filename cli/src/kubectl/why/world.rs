@@ -9,14 +9,10 @@ use serde_json::Value;
 use textnlp_crds::ModelDeployment;
 use textnlp_crds::task::labels;
 
-use super::super::target::Found;
-
 /// What was found in the namespace.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct World {
-    /// What was asked about.
-    pub(crate) subject: Found,
-    /// Its namespace.
+    /// Its name.
     pub(crate) namespace: String,
     /// All models of the namespace.
     pub(crate) models: Vec<ModelDeployment>,
@@ -41,24 +37,6 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A world of which only the subject is known.
-    pub(crate) fn of(subject: Found, namespace: &str) -> Self {
-        Self {
-            subject,
-            namespace: namespace.to_owned(),
-            models: Vec::new(),
-            jobs: Vec::new(),
-            deployments: Vec::new(),
-            pods: Vec::new(),
-            claims: Vec::new(),
-            quotas: Vec::new(),
-            events: Vec::new(),
-            nodes: Vec::new(),
-            workloads: Vec::new(),
-            unread: Vec::new(),
-        }
-    }
-
     /// The newest event about an object with one of these reasons (any, where there are none), and its sentence.
     pub(super) fn event(&self, uid: Option<&str>, reasons: &[&str]) -> Option<&Event> {
         let about = |event: &&Event| {
