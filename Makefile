@@ -18,7 +18,7 @@ help: ## lists the targets
 run: model build ## the main job: a real model, 64 airports, one validated dataset in ./airport-tickets
 	$(TARGET)/debug/textnlp run examples/airport-tickets/base --model "$(MODEL)" --output airport-tickets
 
-test: lint deny unit manifests ## format, lint, licences, unit, integration and end-to-end tests
+test: lint deny unit manifests e2e ## format, lint, licences, unit, integration and end-to-end tests
 
 model: ## fetches the example's model into $TEXTNLP_CACHE and checks its digest
 	@scripts/fetch-model.sh
@@ -45,6 +45,11 @@ deny: ## licences, banned crates and sources of every dependency
 
 unit: model ## all tests of the workspace
 	$(CARGO) test --workspace --features textnlp-engine/candle
+
+.PHONY: e2e
+e2e: model ## the tests on a real Kubernetes, which it starts (root); E2E_CLUSTER=current: on the one of KUBECONFIG
+	$(CARGO) build --package textnlp --package textnlp-operator
+	scripts/e2e.sh
 
 bench: model ## decode and prefill rates, and the whole example job, beside what the processor can do
 	scripts/bench.sh

@@ -2,6 +2,8 @@ package chart
 
 import (
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -183,6 +185,25 @@ func TestTheContainerGetsWhatTheOperatorReads(t *testing.T) {
 	}
 	if got := environment(variants["environment"])["HTTPS_PROXY"]; got != "http://proxy:3128" {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestTheOperatorReadsEveryVariableAndFlagThatTheChartSets(t *testing.T) {
+	const settings = "operator/src/config.rs"
+	if _, err := os.Stat(filepath.Join(root, settings)); err != nil {
+		t.Skipf("%s is not there yet", settings)
+	}
+	text := readFile(t, settings)
+	container := as[appsv1.Deployment](t, render(t, `{}`), operator).Spec.Template.Spec.Containers[0]
+	for _, variable := range container.Env {
+		if !strings.Contains(text, `env = "`+variable.Name+`"`) {
+			t.Errorf("%s does not read %s", settings, variable.Name)
+		}
+	}
+	for _, argument := range container.Args {
+		if flag, is := strings.CutPrefix(argument, "--"); is && !strings.Contains(text, "pub "+strings.ReplaceAll(flag, "-", "_")+":") {
+			t.Errorf("%s has no flag %s", settings, argument)
+		}
 	}
 }
 

@@ -2,6 +2,8 @@
 
 mod admission;
 mod faults;
+mod kstatus;
 mod lifecycle;
+mod rollout;
 mod same_digest;
 mod troubles;

@@ -9,6 +9,7 @@ mod space;
 mod wait;
 
 pub mod disturb;
+pub mod http;
 
 pub use command::{Answer, kubectl, run, run_with_input};
 pub use job::{Job, Model};

@@ -80,7 +80,7 @@ async fn interrupted() {
 }
 
 /// Copies what is wanted and missing; what to say when it is done.
-async fn copy(remote: &Remote, job: &GenerationJob, args: &GetArgs) -> Result<String, Error> {
+async fn copy(remote: &Remote<'_>, job: &GenerationJob, args: &GetArgs) -> Result<String, Error> {
     remote.wait_until_running().await?;
     let listed = remote.list().await?;
     let manifest_file = listed
@@ -177,7 +177,7 @@ fn wanted(listed: &[Listed], manifest: &Manifest, named: &[String]) -> Result<Ve
 
 /// Brings a file's contents into a part, goes on where an earlier try ended, and holds it against its digest.
 async fn fetch(
-    remote: &Remote,
+    remote: &Remote<'_>,
     directory: &Directory,
     file: &Listed,
     bar: &ProgressBar,

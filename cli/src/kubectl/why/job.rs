@@ -1,7 +1,6 @@
 //! Why a job is where it is. No I/O.
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use textnlp_crds::GenerationJob;
 use textnlp_crds::conditions::{Failure, types};

@@ -2,7 +2,6 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use textnlp_crds::ModelDeployment;
 use textnlp_crds::task::labels;

@@ -3,7 +3,8 @@
 //! `{name}` is what was asked about, `{object}` the last link, `{namespace}` the namespace.
 
 /// Reasons and remedies, in the order of the alphabet.
-const REMEDIES: [(&str, &str); 47] = [
+const REMEDIES: [(&str, &str); 60] = [
+    ("CacheFull", "raise spec.cache.size, and let the claim grow, or free space in it"),
     (
         "ClaimNotBound",
         "make a volume that fits the claim, or name a storage class that makes one (`kubectl describe {object} -n {namespace}`); a ReadWriteOnce volume must be let go by pods on other nodes",
@@ -36,15 +37,25 @@ const REMEDIES: [(&str, &str); 47] = [
         "DownloadFailed",
         "mend the address, the network or the Secret that the message names; it is tried again by itself",
     ),
+    ("External", "nothing is in the way: the model runs elsewhere"),
+    ("FailedCreate", "an admission rule of the cluster refuses a child: the message names it"),
     (
         "FailedMount",
         "mend what the message names: the volume, its driver, or a Secret or ConfigMap that is mounted",
+    ),
+    (
+        "FetchFailed",
+        "mend what the message names; it is tried again by itself, within five minutes. `kubectl textnlp logs {name}` has more",
     ),
     (
         "Fetching",
         "wait: the model's files are being brought into the cache; `kubectl textnlp logs {name}` shows how far it is",
     ),
     ("Finalizing", "wait: rows are merged, scored and written"),
+    (
+        "Forbidden",
+        "an admission rule of the cluster, or the operator's role, refuses a child: the message names it",
+    ),
     (
         "GateFailed",
         "the dataset is written and can be read: `kubectl textnlp get {name} -o DIR`. Change the gate in spec.validation (the same rows are judged anew), or the prompts in a job of another name",
@@ -55,9 +66,14 @@ const REMEDIES: [(&str, &str); 47] = [
         "push the image, or correct its name (spec.pod.image, spec.execution.pod.image, the chart's workloadImage); a private registry needs imagePullSecrets",
     ),
     (
+        "Invalid",
+        "correct the field that the message names: the API server refuses the child that it makes",
+    ),
+    (
         "InvalidModel",
         "put a whole model file there, of a format that can be served: `textnlp model inspect FILE` says what it is",
     ),
+    ("InvalidSource", "correct spec.source as the message says"),
     (
         "InvalidSpec",
         "correct the field that the message names, and apply the manifest again; a job that has started needs another name",
@@ -81,6 +97,12 @@ const REMEDIES: [(&str, &str); 47] = [
         "apply the ModelDeployment, or correct spec.modelRef.name; the job goes on by itself",
     ),
     ("ModelNotReady", "wait: the model is starting"),
+    (
+        "ModelUnauthorized",
+        "correct the token in the Secret of the model's source, or accept the model's licence at the hub; it is tried again by itself",
+    ),
+    ("ModelUnreadable", "let user 65532 read the model's files in the claim"),
+    ("NameTaken", "delete or rename the object that has the child's name"),
     ("NoPods", "wait; if it lasts, is the cluster's controller manager running?"),
     (
         "NoRows",
@@ -106,10 +128,12 @@ const REMEDIES: [(&str, &str); 47] = [
         "ResultUnreadable",
         "something removes pods as soon as they end: find what it is, then `kubectl textnlp retry {name}`",
     ),
+    ("RollingOut", "wait: servers are being replaced one by one"),
     (
         "ScaledToZero",
         "nothing is in the way: the model sleeps, and a job or a request to its autoscaler wakes it",
     ),
+    ("ScalingUp", "wait: more servers are starting"),
     (
         "SecretMissing",
         "create the Secret in the namespace {namespace}, with the keys of docs/pods.md, or name another in secretRef",
@@ -118,6 +142,10 @@ const REMEDIES: [(&str, &str); 47] = [
     (
         "ShardsLost",
         "read why workers failed: `kubectl textnlp logs {name} --step worker`; then `kubectl textnlp retry {name}` makes the missing rows",
+    ),
+    (
+        "SnapshotLost",
+        "the ConfigMap with the job's snapshot was deleted: `kubectl textnlp retry {name}` begins an attempt with a new one",
     ),
     ("Starting", "wait; if it lasts, `kubectl describe {object} -n {namespace}` shows its Events"),
     ("Succeeded", "nothing is in the way: `kubectl textnlp get {name} -o DIR` copies the dataset"),
@@ -158,5 +186,20 @@ mod tests {
         assert!(REMEDIES.is_sorted_by(|(a, _), (b, _)| a < b), "the search depends on the order");
         assert!(of("Unschedulable").is_some());
         assert_eq!(of("SomethingElse"), None);
+    }
+
+    #[test]
+    fn each_reason_of_the_documentation_has_a_remedy() {
+        let page = include_str!("../../../../docs/reasons.md");
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
+        let cells = rows.filter_map(|row| row.split('|').next());
+        let reasons: Vec<&str> = cells.flat_map(|cell| cell.split('`').step_by(2)).collect();
+        assert!(reasons.contains(&"Unschedulable"), "the page has its tables: {reasons:?}");
+        let without: Vec<_> = reasons
+            .into_iter()
+            .filter(|reason| reason.chars().all(char::is_alphanumeric) && !reason.is_empty())
+            .filter(|reason| of(reason).is_none())
+            .collect();
+        assert!(without.is_empty(), "{without:?}");
     }
 }

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# The end-to-end tests: on a cluster that this script starts (root), or with E2E_CLUSTER=current on the one that
+# KUBECONFIG names, with the operator installed.
+# usage: e2e.sh [ARGUMENT OF THE TEST PROGRAM...]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+CARGO=${CARGO:-cargo}
+
+if [ "${E2E_CLUSTER:-}" != current ]; then
+    if [ "$(id -u)" != 0 ]; then
+        echo "NOT RUN: the end-to-end tests on Kubernetes (tests/e2e): starting a cluster needs root." >&2
+        echo "Run \`sudo make e2e\`, or \`make e2e E2E_CLUSTER=current\` on a cluster of yours." >&2
+        [ "${CI:-}" = true ] && exit 1
+        exit 0
+    fi
+    trap 'tests/cluster/cluster down' EXIT
+    tests/cluster/deploy
+    source target/cluster/env
+fi
+
+# More tests at once than this only make each other wait: they compute on the same processors.
+$CARGO test --package textnlp-tests --features cluster --test e2e -- --test-threads "${E2E_THREADS:-3}" "$@"
+[ $# -gt 0 ] || [ "${E2E_CLUSTER:-}" = current ] || $CARGO test --package textnlp-tests --features cluster --test rights

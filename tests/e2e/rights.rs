@@ -1,0 +1,87 @@
+//! The operator has the rights that it needs, and no other. Runs after the other tests: it reads what they made it do.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use textnlp_tests::disturb::{OPERATOR, cluster};
+use textnlp_tests::kubectl;
+
+/// `group/resource verb` of every rule that the operator's account has.
+fn granted() -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    for kind in ["clusterroles", "roles"] {
+        let text = kubectl(&[
+            "--namespace",
+            OPERATOR,
+            "get",
+            kind,
+            "--selector",
+            "app.kubernetes.io/name=textnlp-operator",
+            "--output",
+            "json",
+        ])
+        .expect("the roles");
+        let list: Value = serde_json::from_str(&text).expect("JSON");
+        for role in list["items"].as_array().into_iter().flatten() {
+            // The roles that are added to `view` and `edit` are for people.
+            if !role["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-view"].is_null()
+                || !role["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-edit"]
+                    .is_null()
+            {
+                continue;
+            }
+            for rule in role["rules"].as_array().into_iter().flatten() {
+                for group in texts(&rule["apiGroups"]) {
+                    for resource in texts(&rule["resources"]) {
+                        for verb in texts(&rule["verbs"]) {
+                            all.insert(format!("{group}/{resource} {verb}"));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    all
+}
+
+fn texts(list: &Value) -> Vec<&str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// `group/resource verb` of every request of the operator that the API server granted, and of those it refused.
+fn used() -> (BTreeSet<String>, BTreeSet<String>) {
+    let log = std::fs::read_to_string(cluster(&["audit"]).trim()).expect("the audit log");
+    let (mut granted, mut refused) = (BTreeSet::new(), BTreeSet::new());
+    for line in log.lines().filter(|line| line.contains("system:serviceaccount:textnlp-system:")) {
+        let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
+        let object = &line["objectRef"];
+        let text = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
+        let mut resource = text("resource");
+        if !text("subresource").is_empty() {
+            resource = format!("{resource}/{}", text("subresource"));
+        }
+        let request = format!(
+            "{}/{resource} {}",
+            text("apiGroup"),
+            line["verb"].as_str().unwrap_or_default()
+        );
+        if line["responseStatus"]["code"] == 403 {
+            refused.insert(request);
+        } else {
+            granted.insert(request);
+        }
+    }
+    (granted, refused)
+}
+
+#[test]
+fn every_right_of_the_operator_is_used_and_none_is_missing() {
+    let (used, refused) = used();
+    assert!(refused.is_empty(), "refused: {refused:#?}");
+    // Finalizers are never requested by name: the right lets an owner reference block the owner's deletion.
+    let unused: Vec<String> = granted()
+        .into_iter()
+        .filter(|right| !right.contains("/finalizers ") && !used.contains(right))
+        .collect();
+    assert!(unused.is_empty(), "no test made the operator use: {unused:#?}");
+}

@@ -1,0 +1,61 @@
+//! Two servers are replaced one after the other under load, and no request is lost.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use serde_json::json;
+use textnlp_tests::disturb::together;
+use textnlp_tests::{Model, Space, eventually, http};
+
+#[test]
+fn a_rollout_under_load_loses_no_request() {
+    let _undisturbed = together();
+    let space = Space::new("rollout");
+    space.apply(&Model::small("smollm2").with("replicas", json!(2)).0);
+    space.until("mdl/smollm2", "both servers are ready", |o| o["status"]["readyReplicas"] == 2);
+    let address = address(&space);
+    let before = space.running("server");
+    let (stop, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let lost = std::thread::scope(|scope| {
+        let client = || {
+            let body =
+                json!({"model": "smollm2", "prompt": "A kettle is", "max_tokens": 4, "seed": 1})
+                    .to_string();
+            let mut lost = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                asked.fetch_add(1, Ordering::Relaxed);
+                match http::post(&address, "/v1/completions", &body) {
+                    Ok((200, _)) => {}
+                    other => lost.push(format!("{other:?}")),
+                }
+            }
+            lost
+        };
+        let clients = [scope.spawn(client), scope.spawn(client)];
+        space.patch(
+            "mdl/smollm2",
+            json!({"spec": {"pod": {"annotations": {"example.com/restart": "1"}}}}),
+        );
+        let replaced = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            eventually("both servers are new", || {
+                let now = space.running("server");
+                let old = now.iter().any(|pod| before.contains(pod));
+                let ready = space.get("mdl/smollm2")["status"]["readyReplicas"] == 2;
+                if !old && ready && now.len() == 2 { Ok(()) } else { Err(space.picture()) }
+            });
+        }));
+        stop.store(true, Ordering::Relaxed);
+        let lost: Vec<String> =
+            clients.into_iter().flat_map(|c| c.join().expect("a client")).collect();
+        replaced.map(|()| lost)
+    })
+    .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    assert!(lost.is_empty(), "{} of {} requests: {lost:#?}", lost.len(), asked.into_inner());
+}
+
+/// Address and port of the model's Service.
+fn address(space: &Space) -> String {
+    let url = space.get("mdl/smollm2")["status"]["url"].as_str().unwrap_or_default().to_owned();
+    let host = url.trim_start_matches("http://").split('.').next().unwrap_or_default().to_owned();
+    let service = space.get(&format!("service/{host}"));
+    format!("{}:8000", service["spec"]["clusterIP"].as_str().unwrap_or_default())
+}

@@ -1,0 +1,33 @@
+//! The smallest HTTP client: one request on one connection, from the machine that the cluster runs on.
+
+use std::io::{Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+/// Posts a JSON document; gives the status and the body, or why there was no answer.
+pub fn post(address: &str, path: &str, body: &str) -> Result<(u16, String), String> {
+    let failed = |error: std::io::Error| format!("POST http://{address}{path}: {error}");
+    let target = address
+        .to_socket_addrs()
+        .map_err(failed)?
+        .next()
+        .ok_or_else(|| format!("{address} has no address"))?;
+    let mut stream =
+        TcpStream::connect_timeout(&target, Duration::from_secs(10)).map_err(failed)?;
+    stream.set_read_timeout(Some(Duration::from_secs(120))).map_err(failed)?;
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    stream
+        .write_all(head.as_bytes())
+        .and_then(|()| stream.write_all(body.as_bytes()))
+        .map_err(failed)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).map_err(failed)?;
+    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok());
+    let status = status.ok_or_else(|| format!("no HTTP answer, but {answer:?}"))?;
+    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default();
+    Ok((status, body))
+}
