@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use textnlp_crds::GenerationJob;
 use textnlp_crds::task::labels;
@@ -50,10 +51,12 @@ pub(crate) async fn run(cluster: &Cluster, args: &GetArgs) -> Result<(), Error> 
     let selector = format!("{}={}", labels::JOB_UID, job.uid().unwrap_or_default());
     let children = cluster.list::<Job>(&selector).await?;
     let pod = reader::pod(&job, &children, args.image.as_deref(), &claim, &path)?;
-    let remote = Remote::create(cluster, &pod, &args.name).await?;
+    let remote = Remote::new(cluster, &pod, reader::root(&path), &args.name);
     let copied = tokio::select! {
-        copied = copy(&remote, &job, args) => copied,
+        // Signals first: they are caught before there is anything to clear away.
+        biased;
         () = interrupted() => Err(Error::Interrupted),
+        copied = copy(&remote, &pod, &job, args) => copied,
     };
     // However it ended: the pod goes.
     remote.delete().await;
@@ -80,8 +83,13 @@ async fn interrupted() {
 }
 
 /// Copies what is wanted and missing; what to say when it is done.
-async fn copy(remote: &Remote<'_>, job: &GenerationJob, args: &GetArgs) -> Result<String, Error> {
-    remote.wait_until_running().await?;
+async fn copy(
+    remote: &Remote<'_>,
+    pod: &Pod,
+    job: &GenerationJob,
+    args: &GetArgs,
+) -> Result<String, Error> {
+    remote.start(pod).await?;
     let listed = remote.list().await?;
     let manifest_file = listed
         .iter()

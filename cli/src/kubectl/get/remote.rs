@@ -1,5 +1,6 @@
 //! The reading pod: made, waited for, asked, and deleted. I/O.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
@@ -36,37 +37,34 @@ pub(crate) struct Remote<'a> {
     name: String,
     root: String,
     job: &'a str,
+    /// Whether there may be a pod to delete.
+    made: Cell<bool>,
 }
 
 impl<'a> Remote<'a> {
-    /// Makes the pod.
-    pub(crate) async fn create(
-        cluster: &'a Cluster,
-        pod: &Pod,
-        job: &'a str,
-    ) -> Result<Self, Error> {
-        let args = pod
-            .spec
-            .as_ref()
-            .and_then(|spec| spec.containers.first()?.args.clone())
-            .unwrap_or_default();
-        let root = args.get(2).cloned().unwrap_or_default();
-        let remote = Self { cluster, name: pod.name_any(), root, job };
-        let api = cluster.api::<Pod>();
-        match cluster.call("create", "pods", "", api.create(&PostParams::default(), pod)).await {
-            Ok(_) => Ok(remote),
-            Err(error) => {
-                // It may have been made all the same, when the answer was lost.
-                if error.is_passing() {
-                    remote.delete().await;
-                }
-                Err(error)
-            }
+    /// The pod that will be made.
+    pub(crate) fn new(cluster: &'a Cluster, pod: &Pod, root: String, job: &'a str) -> Self {
+        Self { cluster, name: pod.name_any(), root, job, made: Cell::new(false) }
+    }
+
+    /// Makes the pod, and waits until it can be asked.
+    pub(crate) async fn start(&self, pod: &Pod) -> Result<(), Error> {
+        // From now on: an answer may be lost, and the pod be there.
+        self.made.set(true);
+        let api = self.cluster.api::<Pod>();
+        let made = self.cluster.call("create", "pods", "", api.create(&PostParams::default(), pod));
+        if let Err(error) = made.await {
+            self.made.set(error.is_passing());
+            return Err(error);
         }
+        self.wait_until_running().await
     }
 
     /// Deletes the pod; the user is told where that fails.
     pub(crate) async fn delete(&self) {
+        if !self.made.get() {
+            return;
+        }
         let params = DeleteParams { grace_period_seconds: Some(1), ..DeleteParams::default() };
         let api = self.cluster.api::<Pod>();
         match self.cluster.call("delete", "pods", &self.name, api.delete(&self.name, &params)).await
@@ -79,8 +77,7 @@ impl<'a> Remote<'a> {
         }
     }
 
-    /// Waits until the pod can be asked.
-    pub(crate) async fn wait_until_running(&self) -> Result<(), Error> {
+    async fn wait_until_running(&self) -> Result<(), Error> {
         let begun = Instant::now();
         let mut told = String::new();
         loop {

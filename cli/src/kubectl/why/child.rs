@@ -32,9 +32,8 @@ pub(super) fn steps(world: &World, job: &Job) -> Vec<Step> {
         return suspended(world, job, what, since);
     }
     let pods = world.pods_of(job);
-    let troubled =
-        pods.iter().map(|found| pod::steps(world, found)).filter(|steps| !steps.is_empty());
-    if let Some(troubled) = troubled.max_by_key(Vec::len) {
+    let troubled = pod::troubled(world, &pods);
+    if !troubled.is_empty() {
         let own = Step::new(what, "PodsNotReady", counts(job), since);
         return [own].into_iter().chain(troubled).collect();
     }

@@ -106,7 +106,7 @@ fn remedy(subject: &Found, world: &World, steps: &[Step]) -> Option<String> {
         Found::Job(job) => job.metadata.name.clone(),
         Found::Model(model) => model.metadata.name.clone().map(|name| format!("mdl/{name}")),
     };
-    let text = steps.iter().rev().find_map(|step| remedies::of(&step.reason))?;
+    let text = remedies::of(&last.reason).unwrap_or(remedies::UNKNOWN);
     Some(
         text.replace("{name}", &name.unwrap_or_default())
             .replace("{object}", &last.what)

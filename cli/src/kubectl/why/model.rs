@@ -81,9 +81,8 @@ fn below(world: &World, model: &ModelDeployment) -> Vec<Step> {
     if let Some(refused) = refused {
         return [own].into_iter().chain(child::quota(world, &refused)).collect();
     }
-    let troubled = world.servers_of(&uid).into_iter().map(|found| pod::steps(world, found));
-    let troubled = troubled.filter(|steps| !steps.is_empty()).max_by_key(Vec::len);
-    [own].into_iter().chain(troubled.unwrap_or_default()).collect()
+    let troubled = pod::troubled(world, &world.servers_of(&uid));
+    [own].into_iter().chain(troubled).collect()
 }
 
 /// A Deployment, and why it can make no pods.

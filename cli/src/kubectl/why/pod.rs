@@ -13,6 +13,23 @@ use textnlp_crds::task::Termination;
 use super::world::{World, time};
 use super::{Step, schedule};
 
+/// The chain from the pod that says the most, of those that belong together; nothing where they run as they should. Pods that have
+/// failed or are leaving have successors: they count where there is no other.
+pub(super) fn troubled(world: &World, pods: &[&Pod]) -> Vec<Step> {
+    let (over, live): (Vec<&Pod>, Vec<&Pod>) = pods.iter().partition(|pod| is_over(pod));
+    if live.is_empty() {
+        return over.last().map(|pod| steps(world, pod)).unwrap_or_default();
+    }
+    let chains = live.into_iter().map(|pod| steps(world, pod));
+    // The first of the longest.
+    chains.rev().max_by_key(Vec::len).unwrap_or_default()
+}
+
+fn is_over(pod: &Pod) -> bool {
+    let failed = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Failed");
+    failed || pod.metadata.deletion_timestamp.is_some()
+}
+
 /// The chain from a pod; nothing where it runs as it should, or has done its work.
 pub(super) fn steps(world: &World, pod: &Pod) -> Vec<Step> {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("Pending");

@@ -2,8 +2,11 @@
 //!
 //! `{name}` is what was asked about, `{object}` the last link, `{namespace}` the namespace.
 
+/// What to do about a reason that is somebody else's word.
+pub(super) const UNKNOWN: &str = "mend what the message names; `kubectl describe {object} -n {namespace}` shows all that is known of it";
+
 /// Reasons and remedies, in the order of the alphabet.
-const REMEDIES: [(&str, &str); 60] = [
+const REMEDIES: [(&str, &str); 63] = [
     ("CacheFull", "raise spec.cache.size, and let the claim grow, or free space in it"),
     (
         "ClaimNotBound",
@@ -36,6 +39,11 @@ const REMEDIES: [(&str, &str); 60] = [
     (
         "DownloadFailed",
         "mend the address, the network or the Secret that the message names; it is tried again by itself",
+    ),
+    ("Error", "read why it ended: `kubectl textnlp logs {name}`; it is tried again by itself"),
+    (
+        "Evicted",
+        "the node had too little of something: the message names it; the pod is made again by itself",
     ),
     ("External", "nothing is in the way: the model runs elsewhere"),
     ("FailedCreate", "an admission rule of the cluster refuses a child: the message names it"),
@@ -138,6 +146,7 @@ const REMEDIES: [(&str, &str); 60] = [
         "SecretMissing",
         "create the Secret in the namespace {namespace}, with the keys of docs/pods.md, or name another in secretRef",
     ),
+    ("ServersNotReady", "wait; `kubectl textnlp logs {name}` shows what the servers do"),
     ("Serving", "nothing is in the way: the model answers"),
     (
         "ShardsLost",

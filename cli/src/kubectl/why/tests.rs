@@ -421,3 +421,30 @@ fn a_server_that_loads_says_that_it_is_not_ready() {
         "kubectl textnlp logs mdl/smollm2",
     );
 }
+
+#[test]
+fn pods_that_failed_before_do_not_hide_that_their_successor_runs() {
+    let ended = json!({"phase": "Failed", "containerStatuses":
+        container(json!({"terminated": {"exitCode": 1, "reason": "Error"}}), json!({}))});
+    let world = |pods: Vec<Value>| World {
+        jobs: vec![child_job("worker", json!({"template": {}}), json!({"active": 1, "failed": 1}))],
+        pods: pods.into_iter().map(pod).collect(),
+        models: vec![model(
+            json!({"readyReplicas": 1, "conditions": [condition("Ready", "True", "Serving", "")]}),
+        )],
+        ..World::default()
+    };
+    let running = || a_job(unfinished("Running", "Generating", ""));
+    let both = world(vec![ended.clone(), json!({"phase": "Running"})]);
+    check(running(), both, &[("gj/tickets", "Generating", "")], "nothing is in the way");
+    check(
+        running(),
+        world(vec![ended]),
+        &[
+            ("gj/tickets", "Generating", ""),
+            ("job/x-worker", "PodsNotReady", "1 active, 0 ready, 1 failed"),
+            ("pod/p", "Error", "exit code 1"),
+        ],
+        "kubectl textnlp logs tickets",
+    );
+}
