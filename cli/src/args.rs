@@ -42,6 +42,9 @@ pub(crate) enum Command {
     Worker(pods::WorkerArgs),
     /// Merge, score and write a job's dataset (the operator starts this)
     Finalize(pods::FinalizeArgs),
+    /// Send a dataset's files out of a pod, for `kubectl textnlp get`
+    #[command(hide = true)]
+    Send(crate::kubectl::send::SendArgs),
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@
 mod args;
 mod commands;
 mod failure;
+mod kubectl;
 mod load;
 mod models;
 mod progress;
@@ -20,6 +21,9 @@ use args::{Cli, Command, ModelCommand};
 use failure::Failure;
 
 fn main() -> ExitCode {
+    if kubectl::is_called() {
+        return kubectl::main();
+    }
     let cli = Cli::parse();
     match &cli.command {
         Command::Serve(args) => commands::serve::init_log(args),
@@ -65,6 +69,7 @@ fn dispatch(command: &Command) -> Result<(), Failure> {
         Command::Prepare(args) => commands::pods::prepare(args),
         Command::Worker(args) => commands::pods::worker(args),
         Command::Finalize(args) => commands::pods::finalize(args),
+        Command::Send(args) => kubectl::send::run(args),
     }
 }
 
