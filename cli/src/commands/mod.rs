@@ -9,4 +9,5 @@ pub(crate) mod inspect;
 pub(crate) mod interactive;
 pub(crate) mod pods;
 pub(crate) mod run;
+pub(crate) mod serve;
 pub(crate) mod validate;
