@@ -156,6 +156,8 @@ async fn file(
 }
 
 fn command(directory: &Path) -> Command {
+    // Kubernetes makes the file; a pod only writes it.
+    std::fs::write(directory.join("answer.json"), "").unwrap();
     let mut command = textnlp(directory);
     command
         .env_remove("TEXTNLP_MODEL_SOURCE")

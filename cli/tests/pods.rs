@@ -74,6 +74,10 @@ impl Pods {
         let names: Vec<String> = (0..40).map(|i| format!("p{i}")).collect();
         let csv = format!("product\n{}\n", names.join("\n"));
         std::fs::write(mounts.join("etc/textnlp/source/products.csv"), csv).unwrap();
+        for verb in ["prepare", "worker", "finalize"] {
+            // Kubernetes makes the file; a pod only writes it.
+            std::fs::write(pods.at().join(format!("{verb}.json")), "").unwrap();
+        }
         pods.write_task(&json!({
             "name": "tickets",
             "namespace": "default",
