@@ -145,10 +145,15 @@ impl Context {
 
 /// Objects as the API server returned them when their status was written, until the watch has caught up. Without it, the next
 /// reconciliation would start from the status before, and its write would be refused as a conflict.
-pub struct Written<K>(Mutex<ByUid<K>>);
+pub struct Written<K>(Mutex<HashMap<String, Chain<K>>>);
 
-/// By the object's UID: the version that was written to, and what came of it.
-type ByUid<K> = HashMap<String, (Option<String>, Arc<K>)>;
+/// Writes to one object, one upon the other.
+struct Chain<K> {
+    /// The versions that were written to: the watch may still be at any of them.
+    bases: Vec<Option<String>>,
+    /// What came of the last write.
+    newest: Arc<K>,
+}
 
 impl<K> Default for Written<K> {
     fn default() -> Self {
@@ -158,27 +163,33 @@ impl<K> Default for Written<K> {
 
 impl<K: Resource> Written<K> {
     /// Remembers the object that came of writing to `base`.
-    pub fn insert(&self, base: &K, object: Arc<K>) {
-        if let Some(uid) = base.uid() {
-            self.lock().insert(uid, (base.resource_version(), object));
-        }
+    pub fn insert(&self, base: &K, newest: Arc<K>) {
+        let Some(uid) = base.uid() else { return };
+        let mut written = self.lock();
+        let before = written.remove(&uid);
+        let follows =
+            before.filter(|chain| chain.newest.resource_version() == base.resource_version());
+        let mut bases = follows.map(|chain| chain.bases).unwrap_or_default();
+        bases.push(base.resource_version());
+        written.insert(uid, Chain { bases, newest });
     }
 
     /// The newest version that is known of a cached object.
     pub fn newest(&self, cached: Arc<K>) -> Arc<K> {
         let Some(uid) = cached.uid() else { return cached };
         match self.lock().get(&uid) {
-            Some((base, object)) if *base == cached.resource_version() => object.clone(),
+            Some(chain) if chain.bases.contains(&cached.resource_version()) => chain.newest.clone(),
             _ => cached,
         }
     }
 
-    /// The watch has shown this version: what was written before it is in it. (A write names the version that it is based on, so
-    /// none can lie between a base and what came of it.)
+    /// The watch has shown this version. If it is not one that was written to, it has what was written last, or is newer: a write
+    /// names the version that it is based on, so none can lie between.
     pub fn seen(&self, object: &K) {
         let Some(uid) = object.uid() else { return };
         let mut written = self.lock();
-        if written.get(&uid).is_some_and(|(base, _)| *base != object.resource_version()) {
+        if written.get(&uid).is_some_and(|chain| !chain.bases.contains(&object.resource_version()))
+        {
             written.remove(&uid);
         }
     }
@@ -190,7 +201,38 @@ impl<K: Resource> Written<K> {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, ByUid<K>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Chain<K>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use serde_json::json;
+
+    fn version(version: &str) -> Arc<ConfigMap> {
+        let metadata = json!({"name": "a", "uid": "uid-1", "resourceVersion": version});
+        Arc::new(serde_json::from_value(json!({"metadata": metadata})).expect("an object"))
+    }
+
+    #[test]
+    fn what_was_written_counts_until_the_watch_has_it() {
+        let written = Written::default();
+        let newest =
+            |cached: &str| written.newest(version(cached)).resource_version().unwrap_or_default();
+        assert_eq!(newest("1"), "1");
+        written.insert(&version("1"), version("2"));
+        written.insert(&version("2"), version("3"));
+        assert_eq!((newest("1"), newest("2"), newest("3")), ("3".into(), "3".into(), "3".into()));
+        written.seen(&version("2"));
+        assert_eq!(newest("2"), "3", "the watch is still behind");
+        assert_eq!(newest("9"), "9", "somebody else wrote since");
+        written.seen(&version("3"));
+        assert_eq!(newest("2"), "2");
+        written.insert(&version("3"), version("4"));
+        written.forget(&version("9"));
+        assert_eq!(newest("3"), "3");
     }
 }

@@ -226,8 +226,7 @@ async fn trouble(
     });
     let has_pods = child.pods.iter().any(|pod| !pods::has_ended(pod));
     let created = child.job.creation_timestamp().map(|time| time.0);
-    let is_old =
-        created.is_some_and(|created| now.duration_since(created).unsigned_abs() >= pods::PATIENCE);
+    let is_old = created.is_some_and(|created| pods::since(created, now) >= pods::PATIENCE);
     if explained.is_some() || has_pods || !is_old {
         return Ok(explained);
     }

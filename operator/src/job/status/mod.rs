@@ -373,7 +373,7 @@ impl Writer<'_> {
     fn remember_prepared(&mut self) {
         match self.before.attempt == Some(self.attempt) {
             true => self.keep_or(types::PREPARED, State::False),
-            false => self.not_prepared_only(),
+            false => self.conditions.set(types::PREPARED, State::False, reasons::NOT_YET, ""),
         }
     }
 
