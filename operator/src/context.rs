@@ -9,12 +9,14 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::Api;
 use kube::runtime::reflector::{Store, store::Writer};
 use kube::{Client, Resource, ResourceExt};
+use textnlp_crds::task::labels;
 use textnlp_crds::{GenerationJob, ModelDeployment};
 
 use crate::budget::Budget;
 use crate::config::Config;
 use crate::error::Error;
 use crate::events::Events;
+use crate::index::Index;
 use crate::metrics::Metrics;
 use crate::scrape::Scraper;
 
@@ -58,6 +60,10 @@ pub struct Context {
     pub job_children: Store<Job>,
     /// Cache of the pods of GenerationJobs.
     pub job_pods: Store<Pod>,
+    /// Which of [`Self::job_children`] belong to which job.
+    pub job_children_index: Index,
+    /// Which of [`Self::job_pods`] belong to which job.
+    pub job_pods_index: Index,
     /// What the workers of jobs said last.
     pub job_progress: crate::job::progress::Memory,
     /// Statuses that were written and are not in the cache yet.
@@ -94,6 +100,8 @@ impl Context {
             models: writers.models.as_reader(),
             job_children: writers.job_children.as_reader(),
             job_pods: writers.job_pods.as_reader(),
+            job_children_index: Index::new(labels::JOB_UID),
+            job_pods_index: Index::new(labels::JOB_UID),
             job_progress: Default::default(),
             written_jobs: Written::default(),
             written_models: Written::default(),

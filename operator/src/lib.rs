@@ -13,6 +13,7 @@ pub mod controller;
 pub mod error;
 pub mod events;
 pub mod http;
+pub mod index;
 pub mod job;
 pub mod lease;
 pub mod meta;

@@ -5,12 +5,16 @@ mod apply;
 mod build;
 mod children;
 mod clock;
+#[cfg(test)]
+mod fixture;
 mod notices;
 mod observe;
 mod plan;
 mod position;
 pub mod progress;
 pub mod reasons;
+#[cfg(test)]
+mod scenarios;
 mod spec;
 mod status;
 mod triggers;

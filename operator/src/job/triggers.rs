@@ -47,10 +47,17 @@ pub(crate) fn triggers(
     triggers.push(trigger_self(own, ()).boxed());
 
     let of_jobs = watch::children_of(labels::JOB_UID);
-    let children =
-        watcher(context.api::<Job>(), of_jobs.clone()).modify(watch::slim_job).reflect(children);
+    let index = context.clone();
+    let children = watcher(context.api::<Job>(), of_jobs.clone())
+        .modify(watch::slim_job)
+        .inspect_ok(move |event| index.job_children_index.follow(event))
+        .reflect(children);
     triggers.push(trigger_with(watch::touched(children), |job| owner(&job)).boxed());
-    let pods = watcher(context.api::<Pod>(), of_jobs).modify(watch::slim_pod).reflect(pods);
+    let index = context.clone();
+    let pods = watcher(context.api::<Pod>(), of_jobs)
+        .modify(watch::slim_pod)
+        .inspect_ok(move |event| index.job_pods_index.follow(event))
+        .reflect(pods);
     triggers.push(trigger_with(watch::touched(pods), |pod| owner(&pod)).boxed());
 
     let store = context.jobs.clone();
