@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kube::runtime::reflector::{Lookup, ObjectRef, Store};
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 
@@ -34,7 +34,7 @@ impl Index {
     /// The owner's children that are in the cache.
     pub fn children<K>(&self, owner: &str, cache: &Store<K>) -> Vec<Arc<K>>
     where
-        K: Resource<DynamicType = ()> + Lookup<DynamicType = ()> + Clone + 'static,
+        K: Resource<DynamicType = ()> + Clone + 'static,
     {
         let names = self.lock().get(owner).cloned().unwrap_or_default();
         let found = names.iter().filter_map(|(namespace, name)| {

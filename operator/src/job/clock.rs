@@ -122,13 +122,15 @@ mod tests {
 
     #[test]
     fn suspended_time_does_not_count() {
-        let mut status: GenerationJobStatus = serde_json::from_value(begun(json!({}))).expect("a status");
+        let mut status: GenerationJobStatus =
+            serde_json::from_value(begun(json!({}))).expect("a status");
         assert_eq!(active_seconds(&status, at(30)), 30);
         status.active_seconds = Some(30);
         status.conditions[1].status = "True".into();
         assert_eq!(active_seconds(&status, at(500)), 30);
         status.conditions[1].status = "False".into();
-        status.conditions[1].last_transition_time = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(500));
+        status.conditions[1].last_transition_time =
+            k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(500));
         assert_eq!(active_seconds(&status, at(520)), 50);
     }
 

@@ -27,7 +27,8 @@ pub(super) fn at(second: i64) -> Timestamp {
 
 /// An operator in the namespace `textnlp-system`.
 pub(super) fn config() -> Config {
-    let args = ["textnlp-operator", "--image", "textnlp:0.1.0", "--lease-namespace", "textnlp-system"];
+    let args =
+        ["textnlp-operator", "--image", "textnlp:0.1.0", "--lease-namespace", "textnlp-system"];
     Config::new(&Args::parse_from(args), Some("host".into())).expect("settings")
 }
 
@@ -130,7 +131,13 @@ pub(super) fn child(job: &GenerationJob, step: Step, fields: Value) -> Child {
 }
 
 /// A child Job with these fields merged in.
-pub(super) fn child_of(job: &GenerationJob, step: Step, attempt: i32, run: i32, fields: Value) -> Child {
+pub(super) fn child_of(
+    job: &GenerationJob,
+    step: Step,
+    attempt: i32,
+    run: i32,
+    fields: Value,
+) -> Child {
     let mut object = json!({
         "metadata": {
             "name": format!("{}-{attempt}-{run}", step.word()),
@@ -213,7 +220,8 @@ pub(super) fn observed(job: GenerationJob, children: Vec<Child>) -> Observed {
 /// The same, with the snapshot that the attempt was begun with.
 pub(super) fn with_snapshot(mut observed: Observed) -> Observed {
     let validated = super::validate::validate(&observed).expect("valid");
-    let task = super::build::task(&observed.owner, &observed.job.spec, observed.attempt, validated.models);
+    let task =
+        super::build::task(&observed.owner, &observed.job.spec, observed.attempt, validated.models);
     observed.snapshot = Some(task);
     observed
 }

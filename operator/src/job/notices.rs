@@ -92,7 +92,8 @@ mod tests {
             job.status.expect("a status")
         };
         let notices = between(&job(json!({})), &status(before), &status(after));
-        let found: Vec<_> = notices.iter().map(|notice| (notice.reason.as_str(), notice.severity)).collect();
+        let found: Vec<_> =
+            notices.iter().map(|notice| (notice.reason.as_str(), notice.severity)).collect();
         assert_eq!(found, expect, "{before:?} {after:?}");
     }
 
@@ -107,8 +108,20 @@ mod tests {
         check(&[], &waits, &[("WaitingForQuota", Normal)]);
         check(&waits, &["Reconciling=True/Generating", "Suspended=False/NotSuspended"], &[]);
         check(&[], &["Suspended=True/Suspended"], &[("Suspended", Normal)]);
-        check(&["Suspended=True/Suspended"], &["Suspended=False/NotSuspended"], &[("Resumed", Normal)]);
-        check(&["Succeeded=Unknown/NotYet"], &["Succeeded=True/Succeeded"], &[("Succeeded", Normal)]);
-        check(&["Succeeded=Unknown/NotYet"], &["Succeeded=False/GateFailed"], &[("GateFailed", Warning)]);
+        check(
+            &["Suspended=True/Suspended"],
+            &["Suspended=False/NotSuspended"],
+            &[("Resumed", Normal)],
+        );
+        check(
+            &["Succeeded=Unknown/NotYet"],
+            &["Succeeded=True/Succeeded"],
+            &[("Succeeded", Normal)],
+        );
+        check(
+            &["Succeeded=Unknown/NotYet"],
+            &["Succeeded=False/GateFailed"],
+            &[("GateFailed", Warning)],
+        );
     }
 }

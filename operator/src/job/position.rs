@@ -340,7 +340,9 @@ mod tests {
         match position {
             Position::Ended => "ended".into(),
             Position::Prepare(at) => format!("prepare {}", turn(at)),
-            Position::Generate(at, prepared) => format!("generate {} {}", turn(at), prepared.shards),
+            Position::Generate(at, prepared) => {
+                format!("generate {} {}", turn(at), prepared.shards)
+            }
             Position::Finalize(at, _, lost) => {
                 format!("finalize {}{}", turn(at), if lost.is_some() { " lost" } else { "" })
             }
@@ -384,7 +386,10 @@ mod tests {
         let job = with_status(job, remembered.clone());
         check(&job, &[], "generate 0.0 begin 3");
         let mut generated = remembered;
-        merge(&mut generated, json!({"conditions": conditions(&["Prepared=True/Prepared", "Generated=True/Generated"])}));
+        merge(
+            &mut generated,
+            json!({"conditions": conditions(&["Prepared=True/Prepared", "Generated=True/Generated"])}),
+        );
         let job = with_status(job, generated);
         check(&job, &[], "finalize 0.0 begin");
     }
@@ -402,9 +407,12 @@ mod tests {
     fn a_pod_that_cannot_work_fails_the_job_in_its_own_words() {
         let job = with_status(job(json!({})), begun(json!({})));
         let failed = child(&job, Step::Prepare, job_condition("Failed", "PodFailurePolicy"));
-        let message = r#"{"failed":{"reason":"InvalidSpec","message":"spec.columns[0].prompt: no end"}}"#;
+        let message =
+            r#"{"failed":{"reason":"InvalidSpec","message":"spec.columns[0].prompt: no end"}}"#;
         let failed = ended(ended(failed, 1, ""), 2, message);
-        let Position::Failed(failure) = position(&job, &[failed], 0) else { panic!("it has failed") };
+        let Position::Failed(failure) = position(&job, &[failed], 0) else {
+            panic!("it has failed")
+        };
         assert_eq!(failure.reason.as_deref(), Some("InvalidSpec"));
         assert_eq!(failure.message.as_deref(), Some("spec.columns[0].prompt: no end"));
         assert_eq!((failure.pod.as_deref(), failure.exit_code), (Some("prepare-pod-1"), Some(2)));
@@ -418,7 +426,9 @@ mod tests {
         let known = begun(json!({"failure": {"reason": "OutOfMemory", "message": "first"}}));
         let job = with_status(job, known);
         let children = [prepare_done(&job), failed];
-        let Position::Finalize(_, _, Some(cause)) = position(&job, &children, 0) else { panic!("finalize") };
+        let Position::Finalize(_, _, Some(cause)) = position(&job, &children, 0) else {
+            panic!("finalize")
+        };
         assert_eq!(cause.reason.as_deref(), Some("OutOfMemory"));
     }
 
@@ -441,7 +451,11 @@ mod tests {
     }
 
     fn succeeded(job: &GenerationJob) -> serde_json::Value {
-        let conditions = conditions(&["Prepared=True/Prepared", "Generated=True/Generated", "Succeeded=True/Succeeded"]);
+        let conditions = conditions(&[
+            "Prepared=True/Prepared",
+            "Generated=True/Generated",
+            "Succeeded=True/Succeeded",
+        ]);
         begun(json!({
             "observedGeneration": 0, "conditions": conditions, "validationHash": validation_hash(&job.spec),
             "records": 2, "generationHash": "sha256:g", "rows": {"requested": 8, "accepted": 8, "rejected": 0, "failed": 0},
@@ -451,7 +465,9 @@ mod tests {
     #[test]
     fn more_rows_are_another_attempt_and_another_gate_is_another_finalize() {
         let base = job(json!({}));
-        let snapshot = |job: &GenerationJob| crate::job::build::task(&owner(job), &job.spec, 0, Default::default());
+        let snapshot = |job: &GenerationJob| {
+            crate::job::build::task(&owner(job), &job.spec, 0, Default::default())
+        };
         let same = with_status(base.clone(), succeeded(&base));
         let more = with_status(job(json!({"samplesPerRecord": 3})), succeeded(&base));
         assert_eq!(attempt(&same, Some(&snapshot(&base))), 0);

@@ -47,7 +47,8 @@ impl Server {
                 if !call.starts_with("GET") {
                     seen.lock().expect("no panic").push((call, body));
                 }
-                let response = Response::builder().status(code).body(Body::from(serde_json::to_vec(&answer)?));
+                let response =
+                    Response::builder().status(code).body(Body::from(serde_json::to_vec(&answer)?));
                 Ok::<_, BoxError>(response?)
             }
         });
@@ -80,9 +81,11 @@ impl Server {
         }
         fill(&mut self.writers.models, models);
         fill(&mut self.writers.jobs, vec![]);
-        let pods: Vec<_> = children.iter().flat_map(|child| &child.pods).map(|pod| (**pod).clone()).collect();
+        let pods: Vec<_> =
+            children.iter().flat_map(|child| &child.pods).map(|pod| (**pod).clone()).collect();
         let jobs: Vec<_> = children.iter().map(|child| (*child.job).clone()).collect();
-        jobs.iter().for_each(|job| self.context.job_children_index.follow(&Event::Apply(job.clone())));
+        jobs.iter()
+            .for_each(|job| self.context.job_children_index.follow(&Event::Apply(job.clone())));
         pods.iter().for_each(|pod| self.context.job_pods_index.follow(&Event::Apply(pod.clone())));
         fill(&mut self.writers.job_children, jobs);
         fill(&mut self.writers.job_pods, pods);
@@ -103,7 +106,9 @@ impl Server {
 }
 
 /// Answers a status with the object as it is then.
-fn status_written(job: &GenerationJob) -> impl Fn(&str, &Value) -> Option<(u16, Value)> + Send + Sync + 'static {
+fn status_written(
+    job: &GenerationJob,
+) -> impl Fn(&str, &Value) -> Option<(u16, Value)> + Send + Sync + 'static {
     let job = serde_json::to_value(job).expect("JSON");
     move |call, body| {
         let mut after = job.clone();
@@ -113,7 +118,8 @@ fn status_written(job: &GenerationJob) -> impl Fn(&str, &Value) -> Option<(u16, 
     }
 }
 
-const STATUS: &str = "PATCH /apis/textnlp.dev/v1alpha1/namespaces/shop/generationjobs/tickets/status";
+const STATUS: &str =
+    "PATCH /apis/textnlp.dev/v1alpha1/namespaces/shop/generationjobs/tickets/status";
 
 #[tokio::test]
 async fn a_new_job_is_frozen_first_and_prepared_then() {
@@ -129,11 +135,14 @@ async fn a_new_job_is_frozen_first_and_prepared_then() {
 
     // The cache is behind, yet the job goes on from what was written.
     server.reconcile(&job).await.expect("done");
-    assert_eq!(server.calls(), [
-        "PATCH /api/v1/namespaces/shop/persistentvolumeclaims/gj-tickets-4a49acf8-dataset",
-        "POST /api/v1/namespaces/shop/configmaps",
-        "POST /apis/batch/v1/namespaces/shop/jobs",
-    ]);
+    assert_eq!(
+        server.calls(),
+        [
+            "PATCH /api/v1/namespaces/shop/persistentvolumeclaims/gj-tickets-4a49acf8-dataset",
+            "POST /api/v1/namespaces/shop/configmaps",
+            "POST /apis/batch/v1/namespaces/shop/jobs",
+        ]
+    );
 }
 
 #[tokio::test]
@@ -169,7 +178,11 @@ async fn a_quota_that_refuses_a_child_becomes_a_condition() {
     let server = Server::new(move |call, body| {
         let quota = json!({"kind": "Status", "code": 403, "reason": "Forbidden",
             "message": "jobs.batch \"x\" is forbidden: exceeded quota: few, requested: count/jobs.batch=1"});
-        if call == "POST /apis/batch/v1/namespaces/shop/jobs" { Some((403, quota)) } else { written(call, body) }
+        if call == "POST /apis/batch/v1/namespaces/shop/jobs" {
+            Some((403, quota))
+        } else {
+            written(call, body)
+        }
     });
     server.reconcile(&job).await.expect("done");
     let writes = server.writes();
@@ -183,26 +196,44 @@ async fn a_job_of_that_name_that_is_not_ours_is_not_adopted() {
     let job = with_status(job(json!({})), begun(json!({})));
     let written = status_written(&job);
     let server = Server::new(move |call, body| match call {
-        "POST /apis/batch/v1/namespaces/shop/jobs" => Some((409, json!({"kind": "Status", "code": 409, "reason": "AlreadyExists", "message": "exists"}))),
-        "GET /apis/batch/v1/namespaces/shop/jobs/gj-tickets-4a49acf8-prepare-0" => {
-            Some((200, json!({"metadata": {"name": "gj-tickets-4a49acf8-prepare-0"}, "spec": {"template": {}}})))
-        }
+        "POST /apis/batch/v1/namespaces/shop/jobs" => Some((
+            409,
+            json!({"kind": "Status", "code": 409, "reason": "AlreadyExists", "message": "exists"}),
+        )),
+        "GET /apis/batch/v1/namespaces/shop/jobs/gj-tickets-4a49acf8-prepare-0" => Some((
+            200,
+            json!({"metadata": {"name": "gj-tickets-4a49acf8-prepare-0"}, "spec": {"template": {}}}),
+        )),
         _ => written(call, body),
     });
     server.reconcile(&job).await.expect("done");
     let writes = server.writes();
     let condition = &writes.last().expect("a status").1["status"]["conditions"][0];
     assert_eq!(condition["reason"], "NameTaken");
-    assert!(condition["message"].as_str().is_some_and(|message| message.contains("gj-tickets-4a49acf8-prepare-0")));
+    assert!(
+        condition["message"]
+            .as_str()
+            .is_some_and(|message| message.contains("gj-tickets-4a49acf8-prepare-0"))
+    );
 }
 
 #[tokio::test]
 async fn a_server_that_fails_is_an_error_that_is_tried_again() {
     let job = job(json!({}));
-    let server = Server::new(|_, _| Some((500, json!({"kind": "Status", "code": 500, "reason": "InternalError", "message": "etcd"}))));
+    let server = Server::new(|_, _| {
+        Some((
+            500,
+            json!({"kind": "Status", "code": 500, "reason": "InternalError", "message": "etcd"}),
+        ))
+    });
     let error = server.reconcile(&job).await.expect_err("it fails");
     assert_eq!(error.reason(), "ServerError");
-    let conflict = Server::new(|_, _| Some((409, json!({"kind": "Status", "code": 409, "reason": "Conflict", "message": "changed"}))));
+    let conflict = Server::new(|_, _| {
+        Some((
+            409,
+            json!({"kind": "Status", "code": 409, "reason": "Conflict", "message": "changed"}),
+        ))
+    });
     assert!(conflict.reconcile(&job).await.expect_err("it fails").is_conflict());
 }
 

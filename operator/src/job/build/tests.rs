@@ -119,7 +119,8 @@ fn output_mount() -> (Value, Value) {
 
 #[test]
 fn prepare_reads_a_key_of_a_config_map_and_writes_into_the_claim() {
-    let source = json!({"source": {"inline": null, "configMap": {"name": "products", "key": "p.csv"}}});
+    let source =
+        json!({"source": {"inline": null, "configMap": {"name": "products", "key": "p.csv"}}});
     let found = built(source, false, |blueprint| prepare(blueprint, &FIRST));
     let hash = found["metadata"]["annotations"][POD_HASH].clone();
     let (task, output) = (task_mount(), output_mount());
@@ -152,7 +153,8 @@ fn prepare_reads_a_key_of_a_config_map_and_writes_into_the_claim() {
 #[test]
 fn generate_is_an_indexed_job_of_workers_with_the_keys_of_external_models() {
     let execution = json!({"execution": {"parallelism": 5, "backoffLimitPerShard": 2}});
-    let found = built(execution, false, |blueprint| generate(blueprint, &FIRST, &fixture::answered()));
+    let found =
+        built(execution, false, |blueprint| generate(blueprint, &FIRST, &fixture::answered()));
     let (task, output) = (task_mount(), output_mount());
     let mut pods = template(
         "worker",
@@ -184,7 +186,10 @@ fn with_a_queue_a_job_is_made_suspended_and_labelled() {
     assert_eq!(found["spec"]["suspend"], true);
     assert_eq!(found["metadata"]["labels"]["kueue.x-k8s.io/queue-name"], "team");
     assert_eq!(found["metadata"]["name"], "gj-tickets-4a49acf8-finalize-2-1");
-    assert_eq!(found["spec"]["template"]["spec"]["containers"][0]["args"], json!(["finalize", "--lost-shards"]));
+    assert_eq!(
+        found["spec"]["template"]["spec"]["containers"][0]["args"],
+        json!(["finalize", "--lost-shards"])
+    );
 }
 
 #[test]
@@ -227,7 +232,10 @@ fn an_object_store_has_secrets_and_no_claim() {
 #[test]
 fn a_retained_claim_has_no_owner_that_the_garbage_collector_knows() {
     let owner = fixture::owner(&fixture::job(json!({})));
-    let wanted = |when: &str| serde_json::from_value(json!({"whenDeleted": when, "storageClassName": "fast"})).expect("a claim");
+    let wanted = |when: &str| {
+        serde_json::from_value(json!({"whenDeleted": when, "storageClassName": "fast"}))
+            .expect("a claim")
+    };
     let retained = serde_json::to_value(claim(&owner, &wanted("Retain"))).expect("JSON");
     let expected = json!({
         "apiVersion": "v1",
