@@ -14,8 +14,8 @@ use textnlp_crds::{GenerationJob, ModelDeployment};
 
 use crate::budget::Budget;
 use crate::config::Config;
-use crate::error::Error;
 use crate::events::Events;
+use crate::filling::Filling;
 use crate::index::Index;
 use crate::metrics::Metrics;
 use crate::scrape::Scraper;
@@ -64,6 +64,8 @@ pub struct Context {
     pub job_children_index: Index,
     /// Which of [`Self::job_pods`] belong to which job.
     pub job_pods_index: Index,
+    /// Whether the four caches are filled.
+    pub filling: Filling,
     /// What the workers of jobs said last.
     pub job_progress: crate::job::progress::Memory,
     /// Statuses that were written and are not in the cache yet.
@@ -102,6 +104,7 @@ impl Context {
             job_pods: writers.job_pods.as_reader(),
             job_children_index: Index::new(labels::JOB_UID),
             job_pods_index: Index::new(labels::JOB_UID),
+            filling: Filling::of(4),
             job_progress: Default::default(),
             written_jobs: Written::default(),
             written_models: Written::default(),
@@ -128,18 +131,6 @@ impl Context {
             Scope::Cluster => Api::all(self.shared.client.clone()),
             Scope::Namespace(namespace) => Api::namespaced(self.shared.client.clone(), namespace),
         }
-    }
-
-    /// Waits until all caches that reconciliations read from are filled: an object that is not there yet must not be taken
-    /// for one that does not exist.
-    pub async fn caches_are_filled(&self) -> Result<(), Error> {
-        let filled = futures::future::try_join4(
-            self.jobs.wait_until_ready(),
-            self.models.wait_until_ready(),
-            self.job_children.wait_until_ready(),
-            self.job_pods.wait_until_ready(),
-        );
-        filled.await.map(|_| ()).map_err(|_| Error::Incomplete("cache: its watch has ended"))
     }
 }
 

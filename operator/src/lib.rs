@@ -12,6 +12,7 @@ pub mod context;
 pub mod controller;
 pub mod error;
 pub mod events;
+pub mod filling;
 pub mod http;
 pub mod index;
 pub mod job;

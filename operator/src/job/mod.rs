@@ -53,7 +53,7 @@ pub async fn controller(
 
 /// Brings one job a step further.
 async fn reconcile(cached: Arc<GenerationJob>, context: Arc<Context>) -> Result<Action, Error> {
-    context.caches_are_filled().await?;
+    context.filling.done().await;
     let job = context.written_jobs.newest(cached);
     if job.metadata.deletion_timestamp.is_some() {
         // The garbage collector takes the children.

@@ -38,6 +38,7 @@ pub(crate) fn triggers(
     let own = watch::guarded::<GenerationJob>(context.clone(), CONTROLLER)
         .inspect_ok(move |event| watch::caught_up(&caught_up.written_jobs, event))
         .reflect(jobs)
+        .inspect_ok(context.filling.follow())
         .applied_objects()
         // Statuses are the controller's own: they trigger nothing.
         .predicate_filter(
@@ -51,13 +52,15 @@ pub(crate) fn triggers(
     let children = watcher(context.api::<Job>(), of_jobs.clone())
         .modify(watch::slim_job)
         .inspect_ok(move |event| index.job_children_index.follow(event))
-        .reflect(children);
+        .reflect(children)
+        .inspect_ok(context.filling.follow());
     triggers.push(trigger_with(watch::touched(children), |job| owner(&job)).boxed());
     let index = context.clone();
     let pods = watcher(context.api::<Pod>(), of_jobs)
         .modify(watch::slim_pod)
         .inspect_ok(move |event| index.job_pods_index.follow(event))
-        .reflect(pods);
+        .reflect(pods)
+        .inspect_ok(context.filling.follow());
     triggers.push(trigger_with(watch::touched(pods), |pod| owner(&pod)).boxed());
 
     let store = context.jobs.clone();

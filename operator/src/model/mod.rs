@@ -5,6 +5,7 @@ pub mod apply;
 pub mod caches;
 pub mod demand;
 pub mod fetch;
+pub mod fetch_job;
 #[cfg(test)]
 mod fixture;
 pub mod load;
@@ -12,10 +13,13 @@ pub mod memory;
 pub mod network;
 pub mod notices;
 pub mod observe;
+pub mod place;
 pub mod plan;
-pub mod pods;
 pub mod scale;
+pub mod scaled;
 pub mod scaling;
+pub mod server;
+pub mod standing;
 pub mod start;
 pub mod status;
 pub mod triggers;
@@ -67,8 +71,8 @@ async fn reconcile(
     context: &Context,
     caches: &Caches,
 ) -> Result<Action, Error> {
-    context.caches_are_filled().await?;
-    caches.are_filled().await.map_err(|_| Error::Incomplete("cache: its watch has ended"))?;
+    context.filling.done().await;
+    caches.filling.done().await;
     let now = Timestamp::now();
     let model = context.written_models.newest(model);
     if model.metadata.deletion_timestamp.is_some() {
