@@ -4,6 +4,7 @@ mod admission;
 mod faults;
 mod kstatus;
 mod lifecycle;
+mod plugin;
 mod rollout;
 mod same_digest;
 mod troubles;
