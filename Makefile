@@ -62,6 +62,10 @@ generate: ## writes the generated files again: the CRDs, then what is made from 
 	$(CARGO) run --package textnlp-crds --bin crdgen
 	scripts/generate-manifests.sh
 
+.PHONY: bench-operator
+bench-operator: ## the operator with JOBS (1000) jobs at once, beside a plain client; its memory with HELD (10000) resources (root)
+	scripts/bench-operator.sh
+
 goldens: ## writes the golden values again from their oracles (a Python environment with torch: large)
 	scripts/make-goldens.sh
 
