@@ -20,14 +20,10 @@ use failure::Failure;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("TEXTNLP_LOG")
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
-        )
-        .with_writer(std::io::stderr)
-        .with_ansi(std::env::var_os("NO_COLOR").is_none())
-        .init();
+    match &cli.command {
+        Command::Serve(args) => commands::serve::init_log(args),
+        _ => init_log(),
+    }
     match dispatch(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { code, message }) => {
@@ -39,6 +35,17 @@ fn main() -> ExitCode {
     }
 }
 
+fn init_log() {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("TEXTNLP_LOG")
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
+        )
+        .with_writer(std::io::stderr)
+        .with_ansi(std::env::var_os("NO_COLOR").is_none())
+        .init();
+}
+
 fn dispatch(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Run(args) => commands::run::run(args),
@@ -48,6 +55,7 @@ fn dispatch(command: &Command) -> Result<(), Failure> {
         Command::Explain(args) => commands::explain::run(args.field.as_deref()),
         Command::Model(ModelCommand::Inspect { path, json }) => commands::inspect::run(path, *json),
         Command::Bench(args) => commands::bench::run(args),
+        Command::Serve(args) => commands::serve::run(args),
     }
 }
 

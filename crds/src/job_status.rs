@@ -60,6 +60,13 @@ pub struct GenerationJobStatus {
     /// Digest of everything that decides the rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation_hash: Option<String>,
+    /// Digest of what judges and forms the dataset, as it was when the dataset was written. A change of it in the spec
+    /// writes the dataset again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_hash: Option<String>,
+    /// Seconds that the attempt was active until it was last suspended or ended; `activeDeadlineSeconds` limits them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_seconds: Option<i64>,
     /// The number of the attempt, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<i32>,

@@ -79,6 +79,13 @@ pub struct JobTask {
     pub spec: GenerationJobSpec,
     /// The models that its columns call, by the name of their ModelDeployment.
     pub models: BTreeMap<String, ModelEndpoint>,
+    /// Number of the attempt, from 0: each attempt splits what is missing at its beginning into shards of its own.
+    #[serde(default)]
+    pub attempt: i32,
+    /// Name of the claim at [`OUTPUT_MOUNT`], the user's own or the operator's: the dataset's URI has it. None for an
+    /// object store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<String>,
 }
 
 /// A model, and where it answers.

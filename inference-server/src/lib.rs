@@ -1,1 +1,27 @@
-//! An OpenAI-compatible HTTP API over the engine.
+//! An OpenAI-compatible HTTP API over the engine: completions, chat, models, health and metrics.
+//!
+//! [`run`] binds nothing and loads nothing by itself: it gets a listener, a function that loads the model, and a future
+//! that says when to stop. The way of a request: `routes` (HTTP) → `api` (wire types) → `ask` (checked, in the engine's
+//! terms) → `generation` (the engine) → `answer` (wire types again).
+
+mod admission;
+mod answer;
+mod api;
+mod ask;
+mod body;
+mod config;
+mod connection;
+mod error;
+mod generation;
+mod inflight;
+mod loading;
+mod metrics;
+mod readiness;
+mod recorder;
+mod routes;
+mod served;
+mod server;
+
+pub use config::ServerConfig;
+pub use loading::{LoadError, LoadPhase, Loading, ModelSettings};
+pub use server::{Drained, ServeError, Stop, run};

@@ -7,4 +7,5 @@ pub(crate) mod generate;
 pub(crate) mod inspect;
 pub(crate) mod interactive;
 pub(crate) mod run;
+pub(crate) mod serve;
 pub(crate) mod validate;

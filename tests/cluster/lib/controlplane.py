@@ -28,7 +28,7 @@ _COREFILE = """\
 .:53 {{
     errors
     kubernetes cluster.local {{
-        kubeconfig {kubeconfig}
+        kubeconfig "{kubeconfig}"
         pods insecure
     }}
     cache 5

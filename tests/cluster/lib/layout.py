@@ -5,7 +5,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-# Kept for tests of networks (RFC 2544): no real peer is hidden. Half of it for pods and nodes, half for Services.
+# Kept for tests of networks (RFC 2544): no real peer is hidden. Half of it is for pods and nodes, half for Services.
+RANGE = "198.18.0.0/15"
 _PODS, _SERVICES = "198.18", "198.19"
 SLOTS = 16  # clusters side by side
 LAST_NODE = 14  # nodes of one cluster; the 16th /24 of a slot holds the nodes' own addresses

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from .layout import Layout
-from .shell import Failure, wait
+from .shell import Failure, tails, wait
 
 
 class Component:
@@ -48,6 +48,11 @@ class Component:
             return False
         return _started(record["pid"]) == record["started"]
 
+    def require(self) -> None:
+        """Fails, with the end of its log, if the component does not run."""
+        if not self.running():
+            raise Failure(f"{self.name} of node {self.node} ended{tails([self.log])}")
+
     def _launch(self, command: list[str], mounts: int | None) -> None:
         enter = ["nsenter", f"--net=/run/netns/{self.layout.namespace(self.node)}"]
         if mounts is not None:
@@ -67,6 +72,11 @@ class Component:
             return json.loads(self._record.read_text())
         except (OSError, ValueError):
             raise Failure(f"{self.name} of node {self.node} was never started") from None
+
+
+def components(layout: Layout, node: int) -> list[Component]:
+    """All that were started on a node."""
+    return [Component(layout, node, path.stem) for path in sorted((layout.node(node) / "run").glob("*.json"))]
 
 
 def _started(pid: int) -> str | None:

@@ -33,9 +33,13 @@ def wait(what: str, condition: Callable[[], bool], seconds: float = 60, logs: Se
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            tails = "".join(f"\n--- {log}\n{_tail(log)}" for log in logs)
-            raise Failure(f"{what}: not within {seconds:.0f} s{tails}")
+            raise Failure(f"{what}: not within {seconds:.0f} s{tails(logs)}")
         time.sleep(0.1)
+
+
+def tails(logs: Sequence[object]) -> str:
+    """The end of each log, to be appended to a message."""
+    return "".join(f"\n--- {log}\n{_tail(log)}" for log in logs)
 
 
 def _tail(log: object, lines: int = 15) -> str:

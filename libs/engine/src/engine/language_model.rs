@@ -6,7 +6,7 @@ use std::thread;
 
 use super::{Engine, EngineConfig, EngineError, EngineStats, Request, Sink, SubmitError, Ticket};
 use crate::chat::{ChatError, ChatTemplate, Message};
-use crate::model::ModelError;
+use crate::model::{Model, ModelError};
 use crate::models::{CpuModel, CpuOptions, cpu};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 use crate::weights::{ModelFiles, WeightsError};
@@ -43,6 +43,8 @@ pub struct Rendered {
 pub struct LanguageModelInfo {
     /// Name of the file without its ending, or of the directory.
     pub name: String,
+    /// Family, such as `llama`.
+    pub architecture: String,
     /// Digest of the files.
     pub digest: String,
     /// Name of the arithmetic.
@@ -125,6 +127,7 @@ impl OpenModel {
         let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
         let info = LanguageModelInfo {
             name: name.unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+            architecture: files.config().architecture.as_str().to_owned(),
             digest: digest?,
             numerics: cpu::NUMERICS.to_owned(),
             reproducible: true,
@@ -170,18 +173,14 @@ impl OpenModel {
             engine.threads = threads;
         }
         let model = self.executor(options.threads, engine.max_batch_tokens)?;
-        let tokenizer = Arc::clone(&self.prompts.tokenizer);
-        Ok(LanguageModel {
-            info: self.info.clone(),
-            prompts: Arc::clone(&self.prompts),
-            engine: Engine::start(Box::new(model), tokenizer, engine)?,
-        })
+        let prompts = Arc::clone(&self.prompts);
+        LanguageModel::start(self.info.clone(), prompts, Box::new(model), engine)
     }
 }
 
 impl PromptEncoder {
-    /// Of a tokenizer, and the text of a chat template.
-    fn new(tokenizer: Tokenizer, chat_template: Option<&str>) -> PromptEncoder {
+    /// Of a tokenizer, and the text of a chat template. (One that does not compile fails conversations only.)
+    pub fn new(tokenizer: Tokenizer, chat_template: Option<&str>) -> PromptEncoder {
         let chat = match chat_template {
             None => Err(NoChat::Missing),
             Some(source) => {
@@ -217,6 +216,11 @@ impl PromptEncoder {
         Ok(Rendered { tokens: self.encode(prompt)?, text })
     }
 
+    /// Bytes that a token stands for, a special token's name; they need not be whole characters.
+    pub fn token_bytes(&self, token: u32) -> &[u8] {
+        self.tokenizer.token_bytes(token).unwrap_or_default()
+    }
+
     fn chat(&self) -> Result<&ChatTemplate, LanguageModelError> {
         self.chat.as_ref().map_err(|reason| match reason {
             NoChat::Missing => LanguageModelError::NoChatTemplate,
@@ -248,6 +252,21 @@ impl LanguageModel {
     /// The files, the tokenizer, or memory and threads.
     pub fn load(path: &Path, options: LoadOptions) -> Result<LanguageModel, LanguageModelError> {
         OpenModel::open(path)?.load(options)
+    }
+
+    /// Starts the engine on an executor, whichever it is.
+    ///
+    /// # Errors
+    /// As [`Engine::start`].
+    pub fn start(
+        info: LanguageModelInfo,
+        prompts: Arc<PromptEncoder>,
+        executor: Box<dyn Model>,
+        engine: EngineConfig,
+    ) -> Result<LanguageModel, LanguageModelError> {
+        let context_tokens = engine.context_tokens(info.context_tokens);
+        let engine = Engine::start(executor, Arc::clone(&prompts.tokenizer), engine)?;
+        Ok(LanguageModel { info: LanguageModelInfo { context_tokens, ..info }, prompts, engine })
     }
 
     /// What is known of the model.

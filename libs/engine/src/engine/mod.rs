@@ -29,9 +29,11 @@ use self::worker::Worker;
 use crate::model::{Model, ModelInfo};
 use crate::tokenizer::Tokenizer;
 
-/// Limits of an engine. None of them changes a completion.
+/// Limits of an engine. None but the context changes a completion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineConfig {
+    /// Most tokens of prompt and completion together; `None`, and what the model cannot do, is the model's own context.
+    pub max_context_tokens: Option<usize>,
     /// Most sequences that are generated at a time.
     pub max_sequences: usize,
     /// Most tokens of a step; `None` leaves it to the model.
@@ -48,10 +50,18 @@ pub struct EngineConfig {
     pub reuse_prefixes: bool,
 }
 
+impl EngineConfig {
+    /// The context that a model gets.
+    pub(crate) fn context_tokens(&self, model: usize) -> usize {
+        model.min(self.max_context_tokens.unwrap_or(usize::MAX))
+    }
+}
+
 impl Default for EngineConfig {
     /// For a job: 64 sequences, 1 GiB of KV memory, steps of 250 ms, 1024 waiting requests, a thread per processor.
     fn default() -> EngineConfig {
         EngineConfig {
+            max_context_tokens: None,
             max_sequences: 64,
             max_batch_tokens: None,
             kv_bytes: 1 << 30,

@@ -158,6 +158,17 @@ fn the_context_cuts_a_completion() {
 }
 
 #[test]
+fn a_smaller_context_cuts_a_completion_and_refuses_prompts() {
+    let config = EngineConfig { max_context_tokens: Some(10), ..EngineConfig::default() };
+    let engine = start(fake(FakeLogits::Successor), config);
+    let completion = complete(&engine, greedy("abcdefg", 50)).expect("completed");
+    assert_eq!((completion.text.as_str(), completion.finish_reason), ("hij", FinishReason::Length));
+    let error = complete(&engine, greedy("abcdefghij", 1)).expect_err("it leaves no room");
+    let expect = "the prompt has 10 tokens; the model's context of 10 leaves room for 9 at most";
+    assert_eq!(error.to_string(), expect);
+}
+
+#[test]
 fn logprobs_come_with_every_token() {
     let mut request = greedy("a", 3);
     request.params.logprobs = Some(2);

@@ -70,6 +70,7 @@ impl Worker {
         let pages = u32::try_from(config.kv_bytes / info.page_bytes.max(1)).unwrap_or(u32::MAX);
         let mut limits = SchedulerConfig::new(info, config.max_sequences, pages);
         limits.max_rows = limits.max_rows.min(config.max_batch_tokens.unwrap_or(usize::MAX));
+        limits.context_tokens = config.context_tokens(limits.context_tokens);
         limits.reuse_prefixes = config.reuse_prefixes;
         Worker {
             model,

@@ -38,6 +38,16 @@ pub enum Architecture {
     Gpt2,
 }
 
+impl Architecture {
+    /// As it is written for users.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Architecture::Llama => "llama",
+            Architecture::Gpt2 => "gpt2",
+        }
+    }
+}
+
 /// A model's shape and constants, from `config.json` or GGUF metadata, checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelConfig {

@@ -1,0 +1,102 @@
+//! What a user can type behind `textnlp serve`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::EngineArgs;
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Model file or directory
+    #[arg(long, value_name = "PATH")]
+    pub(crate) model: PathBuf,
+    /// Name by which requests ask for the model [default: the file's or directory's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Address and port of the API
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8000")]
+    pub(crate) listen: SocketAddr,
+    /// Serve the model only if it has this digest, as `textnlp model inspect` prints it
+    #[arg(long, value_name = "sha256:…", value_parser = digest)]
+    pub(crate) expect_digest: Option<String>,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+    /// Most tokens of prompt and completion together [default: the model's own context]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1_048_576))]
+    pub(crate) max_context_tokens: Option<u32>,
+    /// Most tokens that one step computes [default: 512]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub(crate) max_batch_tokens: Option<u32>,
+    /// Most completions that are computed together
+    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) max_sequences: u16,
+    /// Most completions that wait beside those; further requests get 429
+    #[arg(long, value_name = "N", default_value = "256", value_parser = clap::value_parser!(u16).range(1..=16_384))]
+    pub(crate) queue: u16,
+    /// Number format of the arithmetic
+    #[arg(long, value_enum, ignore_case = true, default_value = "Auto")]
+    pub(crate) dtype: Dtype,
+    /// Number format of the weights
+    #[arg(long, value_enum, ignore_case = true, default_value = "Auto")]
+    pub(crate) quantization: Quantization,
+    /// Number format of the keys and values of past tokens
+    #[arg(long, value_enum, ignore_case = true, default_value = "Auto")]
+    pub(crate) kv_cache: KvCache,
+    /// Most bytes of a request's body
+    #[arg(long, value_name = "BYTES", default_value = "4194304", value_parser = clap::value_parser!(u32).range(1024..))]
+    pub(crate) max_body_bytes: u32,
+    /// After SIGTERM, new requests are served for so long, until those who send them know that this server leaves
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = clap::value_parser!(u16).range(0..=3600))]
+    pub(crate) drain_grace: u16,
+    /// After that, running requests get so long to finish
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u16).range(0..=3600))]
+    pub(crate) drain_seconds: u16,
+    /// Format of the log on stderr
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) log_format: LogFormat,
+}
+
+/// Number formats of a ModelDeployment's `spec.engine`, by their names there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "verbatim")]
+pub(crate) enum Dtype {
+    Auto,
+    F32,
+    BF16,
+    F16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "verbatim")]
+pub(crate) enum Quantization {
+    Auto,
+    None,
+    Int8,
+    Int4,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "verbatim")]
+pub(crate) enum KvCache {
+    Auto,
+    BF16,
+    Int8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// A digest as it is written: 64 lower-case digits.
+fn digest(text: &str) -> Result<String, String> {
+    let hash = text.strip_prefix("sha256:").unwrap_or_default();
+    let is_hash = hash.len() == 64 && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    match is_hash {
+        true => Ok(text.to_owned()),
+        false => Err("a digest is sha256: and 64 lower-case hexadecimal digits".to_owned()),
+    }
+}

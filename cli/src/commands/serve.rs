@@ -1,0 +1,238 @@
+//! `textnlp serve`: the inference server in this process, until SIGTERM or Ctrl-C.
+
+use std::future::Future;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use textnlp_crds::task::{TERMINATION_FILE, TaskFailure, Termination};
+use textnlp_engine::engine::{EngineConfig, LoadOptions};
+use textnlp_inference_server::{ModelSettings, ServeError, ServerConfig, Stop};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::args::serve::{Dtype, KvCache, LogFormat, Quantization, ServeArgs};
+use crate::failure::Failure;
+
+/// How long a step may take while prompts are being read: other clients' tokens wait for it.
+const STEP: Duration = Duration::from_millis(50);
+/// Threads that serve connections; the engine has its own.
+const HTTP_THREADS: usize = 2;
+
+/// The log of a server: on stderr, told from the start.
+pub(crate) fn init_log(args: &ServeArgs) {
+    let filter = EnvFilter::try_from_env("TEXTNLP_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+    match args.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
+    serve(args).map_err(|(reason, failure)| {
+        let message = failure.message.clone().unwrap_or_default();
+        let failed = Termination::Failed(TaskFailure { reason: reason.to_owned(), message });
+        terminate(Path::new(TERMINATION_FILE), &failed);
+        failure
+    })
+}
+
+/// What went wrong: a reason for the operator, and what the user gets.
+type Failed = (&'static str, Failure);
+
+fn serve(args: &ServeArgs) -> Result<(), Failed> {
+    check_formats(args).map_err(|failure| ("UnsupportedEngine", failure))?;
+    let failed = |error: std::io::Error| ("ServerFailed", Failure::failed(error));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(HTTP_THREADS)
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    let served = runtime.block_on(async {
+        let listener = TcpListener::bind(args.listen).await.map_err(|error| {
+            let message = format!("cannot listen on {}: {error}", args.listen);
+            ("AddressUnavailable", Failure::failed(message))
+        })?;
+        let shutdown = stop_signal(Duration::from_secs(args.drain_grace.into())).map_err(failed)?;
+        let settings = settings(args);
+        let load = move |loading: &_| settings.load(loading);
+        textnlp_inference_server::run(listener, config(args), load, shutdown).await.map_err(refused)
+    });
+    // A thread that still reads weights is not waited for.
+    runtime.shutdown_background();
+    match served? {
+        drained if drained.cut > 0 => {
+            let cut = drained.cut;
+            crate::note(&format!("{cut} connections were cut: --drain-seconds was too short"));
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The formats that this build computes in.
+fn check_formats(args: &ServeArgs) -> Result<(), Failure> {
+    let refuse = |flag, found: &dyn std::fmt::Debug, allowed| {
+        let message = format!("{flag} is {found:?}: this build does not compute in it; {allowed}");
+        Err(Failure::usage(message))
+    };
+    match (args.dtype, args.quantization, args.kv_cache) {
+        (Dtype::BF16 | Dtype::F16, ..) => refuse("--dtype", &args.dtype, "use Auto or F32"),
+        (_, Quantization::Int8 | Quantization::Int4, _) => {
+            refuse("--quantization", &args.quantization, "use Auto or None")
+        }
+        (.., KvCache::BF16 | KvCache::Int8) => refuse("--kv-cache", &args.kv_cache, "use Auto"),
+        _ => Ok(()),
+    }
+}
+
+/// Completions computed or waiting at once.
+fn capacity(args: &ServeArgs) -> usize {
+    usize::from(args.max_sequences) + usize::from(args.queue)
+}
+
+fn settings(args: &ServeArgs) -> ModelSettings {
+    let size = |tokens: Option<u32>| tokens.map(|tokens| tokens as usize);
+    let engine = EngineConfig {
+        max_context_tokens: size(args.max_context_tokens),
+        max_sequences: args.max_sequences.into(),
+        max_batch_tokens: size(args.max_batch_tokens),
+        step: STEP,
+        queue: capacity(args),
+        ..EngineConfig::default()
+    };
+    ModelSettings {
+        path: args.model.clone(),
+        expect_digest: args.expect_digest.clone(),
+        options: LoadOptions { threads: args.engine.threads.map(usize::from), engine },
+    }
+}
+
+fn config(args: &ServeArgs) -> ServerConfig {
+    let name = args.name.clone().unwrap_or_else(|| {
+        let path = &args.model;
+        let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
+        name.unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+    });
+    ServerConfig {
+        capacity: capacity(args),
+        body_limit: args.max_body_bytes as usize,
+        drain_limit: Duration::from_secs(args.drain_seconds.into()),
+        ..ServerConfig::new(name)
+    }
+}
+
+/// A server that has no model: 2 if it never will.
+fn refused(error: ServeError) -> Failed {
+    match &error {
+        ServeError::Load(load) if load.is_permanent() => (load.reason(), Failure::usage(&error)),
+        ServeError::Load(load) => (load.reason(), Failure::failed(&error)),
+        ServeError::Start(_) => ("ServerFailed", Failure::failed(&error)),
+    }
+}
+
+/// Ready at the first signal. A cluster sends SIGTERM, and requests still come for a while; Ctrl-C is a person's. A
+/// second signal ends the process at once.
+fn stop_signal(grace: Duration) -> std::io::Result<impl Future<Output = Stop>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        let stop = tokio::select! {
+            _ = terminate.recv() => Stop { grace },
+            _ = interrupt.recv() => Stop { grace: Duration::ZERO },
+        };
+        tokio::spawn(exit_at_next(terminate, interrupt));
+        stop
+    })
+}
+
+async fn exit_at_next(mut terminate: Signal, mut interrupt: Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    crate::note("stopped by a second signal; running requests are cut");
+    std::process::exit(130);
+}
+
+/// Leaves the message where the kubelet looks for it, if there is such a file: outside of a pod there is none.
+fn terminate(file: &Path, termination: &Termination) {
+    let Ok(mut file) = std::fs::OpenOptions::new().write(true).truncate(true).open(file) else {
+        return;
+    };
+    if let Err(error) = file.write_all(termination.write().as_bytes()) {
+        crate::note(&format!("cannot write the termination message: {error}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    use crate::args::{Cli, Command};
+
+    fn args(extra: &[&str]) -> ServeArgs {
+        let all = ["textnlp", "serve", "--model", "models/smollm2.gguf"].iter().chain(extra);
+        match Cli::try_parse_from(all).expect("valid arguments").command {
+            Command::Serve(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_name_is_the_files_unless_one_is_given() {
+        assert_eq!(config(&args(&[])).model_name, "smollm2");
+        assert_eq!(config(&args(&["--name", "m"])).model_name, "m");
+    }
+
+    #[test]
+    fn the_flags_are_those_of_the_manifest() {
+        let given = args(&[
+            "--max-context-tokens",
+            "100",
+            "--max-batch-tokens",
+            "32",
+            "--max-sequences",
+            "4",
+            "--queue",
+            "6",
+            "--threads",
+            "3",
+            "--quantization",
+            "None",
+        ]);
+        let ModelSettings { options: LoadOptions { threads, engine }, .. } = settings(&given);
+        assert_eq!((threads, engine.max_context_tokens), (Some(3), Some(100)));
+        assert_eq!((engine.max_batch_tokens, engine.max_sequences), (Some(32), 4));
+        assert_eq!((engine.queue, config(&given).capacity), (10, 10));
+        assert!(check_formats(&given).is_ok());
+    }
+
+    #[test]
+    fn a_format_that_this_build_does_not_compute_in_is_refused() {
+        let failure = check_formats(&args(&["--quantization", "Int8"])).expect_err("not built");
+        let expect = "--quantization is Int8: this build does not compute in it; use Auto or None";
+        assert_eq!((failure.code, failure.message.as_deref()), (2, Some(expect)));
+        assert!(check_formats(&args(&["--dtype", "BF16"])).is_err());
+        assert!(check_formats(&args(&["--kv-cache", "Int8"])).is_err());
+    }
+
+    #[test]
+    fn the_termination_message_is_written_only_where_there_is_a_file_for_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("termination-log");
+        let failure = TaskFailure { reason: "ModelChanged".into(), message: "m".into() };
+        terminate(&file, &Termination::Failed(failure.clone()));
+        assert!(!file.exists());
+        std::fs::write(&file, "what was there before, which is longer").expect("a file");
+        terminate(&file, &Termination::Failed(failure.clone()));
+        let text = std::fs::read_to_string(&file).expect("a file");
+        assert_eq!(Termination::read(&text), Some(Termination::Failed(failure)));
+    }
+}

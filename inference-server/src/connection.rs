@@ -1,0 +1,93 @@
+//! Connections: accepted within limits, served, and closed once nothing is under way on them.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_util::task::TaskTracker;
+
+use crate::config::ServerConfig;
+
+/// How long to wait after an accept that failed for want of file descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts connections until it is dropped.
+pub(crate) struct Acceptor {
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+    http: http1::Builder,
+    router: Router,
+}
+
+impl Acceptor {
+    pub(crate) fn new(listener: TcpListener, router: Router, config: &ServerConfig) -> Self {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(config.header_timeout)
+            .max_header_size(config.header_limit);
+        let places = config.connections.clamp(1, Semaphore::MAX_PERMITS);
+        Self { listener, places: Arc::new(Semaphore::new(places)), http, router }
+    }
+
+    /// Never returns. Connections are tasks of `tracker`; each closes after its current request once `closing` is true.
+    pub(crate) async fn run(&self, tracker: &TaskTracker, closing: &watch::Receiver<bool>) {
+        loop {
+            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    let connection = self.serve(stream, place, closing.clone());
+                    tracker.spawn(connection);
+                }
+                Err(error) if is_of_connection(&error) => {}
+                Err(error) => {
+                    tracing::warn!("cannot accept a connection: {error}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn serve(
+        &self,
+        stream: TcpStream,
+        place: OwnedSemaphorePermit,
+        mut closing: watch::Receiver<bool>,
+    ) -> impl Future<Output = ()> + use<> {
+        // Tokens are small and should not wait for each other.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!("cannot set TCP_NODELAY: {error}");
+        }
+        let service = TowerToHyperService::new(self.router.clone());
+        let connection = self.http.serve_connection(TokioIo::new(stream), service);
+        async move {
+            let _place = place;
+            let mut connection = std::pin::pin!(connection);
+            let closed = async {
+                // An error says that the server has ended.
+                let _ = closing.wait_for(|closing| *closing).await;
+            };
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = closed => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!("a connection ended with: {error}");
+            }
+        }
+    }
+}
+
+/// The client went before it was accepted.
+fn is_of_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionRefused | ConnectionAborted | ConnectionReset)
+}

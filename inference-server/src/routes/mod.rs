@@ -1,0 +1,87 @@
+//! The routes, and what happens to every request: a panic is answered, responses carry the model's digest.
+
+mod generate;
+mod health;
+mod models;
+mod scrape;
+
+use std::any::Any;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use http::{HeaderValue, header};
+use textnlp_crds::task::MODEL_DIGEST_HEADER;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::admission::Admission;
+use crate::config::ServerConfig;
+use crate::error::ApiError;
+use crate::metrics::Metrics;
+use crate::readiness::Readiness;
+
+/// What every handler may use.
+#[derive(Debug, Clone)]
+pub(crate) struct AppState {
+    /// Limits.
+    pub(crate) config: Arc<ServerConfig>,
+    /// The server's phase, and the model.
+    pub(crate) readiness: Arc<Readiness>,
+    /// What is counted.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Places for completions.
+    pub(crate) admission: Arc<Admission>,
+}
+
+/// All routes.
+pub(crate) fn router(state: AppState) -> Router {
+    Router::new()
+        .route("/v1/completions", post(generate::completions))
+        .route("/v1/chat/completions", post(generate::chat))
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{*id}", get(models::one))
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(scrape::metrics))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn_with_state(state.clone(), every_response))
+        .layer(CatchPanicLayer::custom(panicked))
+        .with_state(state)
+}
+
+async fn every_response(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let is_api = request.uri().path().starts_with("/v1/");
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    if let Some(served) = state.readiness.served() {
+        headers.insert(MODEL_DIGEST_HEADER, served.digest.clone());
+    }
+    if state.readiness.is_leaving() {
+        // The next request of this client should find another server.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    if is_api {
+        state.metrics.responded(response.status());
+    }
+    response
+}
+
+async fn not_found(request: Request) -> ApiError {
+    let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
+    ApiError::NotFound { method, path }
+}
+
+async fn method_not_allowed(request: Request) -> ApiError {
+    let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
+    ApiError::MethodNotAllowed { method, path }
+}
+
+/// The panic itself went to stderr, with its place.
+fn panicked(_: Box<dyn Any + Send>) -> Response {
+    tracing::error!("a request's handler panicked");
+    ApiError::Internal.into_response()
+}

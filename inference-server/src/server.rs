@@ -1,0 +1,156 @@
+//! The server's life: it answers probes while the model loads, serves, leaves, drains, and ends.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use textnlp_engine::engine::LanguageModel;
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio_util::task::TaskTracker;
+
+use crate::admission::Admission;
+use crate::answer::unix_seconds;
+use crate::config::ServerConfig;
+use crate::connection::Acceptor;
+use crate::loading::{LoadError, LoadPhase, Loading, warm_up};
+use crate::metrics::Metrics;
+use crate::readiness::Readiness;
+use crate::routes::{AppState, router};
+use crate::served::Served;
+
+/// How a server is asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stop {
+    /// How long new requests are still served: until those who send them have learnt that this server leaves.
+    pub grace: Duration,
+}
+
+/// How a server has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections that were cut because their requests took longer than the limit.
+    pub cut: usize,
+}
+
+/// Why a server ends by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// There is no model to serve.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The listener has no address, or the operating system gives no thread for loading.
+    #[error("cannot start the server: {0}")]
+    Start(#[from] std::io::Error),
+}
+
+/// Serves until `shutdown` says to stop, and the running requests have finished.
+///
+/// `load` runs on a thread of its own while `/healthz`, `/readyz` and `/metrics` answer already.
+///
+/// # Errors
+/// The model cannot be loaded.
+pub async fn run<L>(
+    listener: TcpListener,
+    config: ServerConfig,
+    load: L,
+    shutdown: impl Future<Output = Stop>,
+) -> Result<Drained, ServeError>
+where
+    L: FnOnce(&Loading) -> Result<LanguageModel, LoadError> + Send + 'static,
+{
+    tracing::info!("listening on http://{}", listener.local_addr()?);
+    let config = Arc::new(config);
+    let readiness = Arc::new(Readiness::default());
+    let now = Instant::now();
+    let metrics = Arc::new(Metrics::new(&config.model_name, Arc::clone(&readiness), now));
+    let loading = Loading::new(Arc::clone(&readiness), Arc::clone(&metrics));
+    let admission = Arc::new(Admission::new(config.capacity));
+    let state = AppState { config: Arc::clone(&config), readiness, metrics, admission };
+    let acceptor = Acceptor::new(listener, router(state.clone()), &config);
+    let (close, closing) = watch::channel(false);
+    let connections = TaskTracker::new();
+
+    let loaded = load_on_thread(loading, state.clone(), load)?;
+    let stop = tokio::select! {
+        () = acceptor.run(&connections, &closing) => Stop { grace: Duration::ZERO },
+        failed = failure(loaded) => return Err(failed.into()),
+        stop = shutdown => stop,
+    };
+
+    state.readiness.leave();
+    tracing::info!(grace_seconds = stop.grace.as_secs(), "leaving: new requests are still served");
+    let _ = tokio::time::timeout(stop.grace, acceptor.run(&connections, &closing)).await;
+
+    state.readiness.drain();
+    tracing::info!("draining: new requests are refused");
+    let _ = close.send(true);
+    connections.close();
+    // Those who come now get their 503, and are not waited for.
+    let late = TaskTracker::new();
+    let (_never, open) = watch::channel(false);
+    let drained = tokio::select! {
+        () = acceptor.run(&late, &open) => false,
+        () = connections.wait() => true,
+        () = tokio::time::sleep(config.drain_limit) => false,
+    };
+    let cut = if drained { 0 } else { connections.len() };
+    stop_engine(&state).await;
+    Ok(Drained { cut })
+}
+
+/// The error of loading; pending for ever once the model is loaded.
+async fn failure(loaded: oneshot::Receiver<Result<(), LoadError>>) -> LoadError {
+    match loaded.await {
+        Ok(Ok(())) => std::future::pending().await,
+        Ok(Err(error)) => error,
+        Err(_) => LoadError::Thread,
+    }
+}
+
+/// Loads the model and makes it ready. The thread is not waited for: one that reads a huge file must not hold up an end.
+fn load_on_thread<L>(
+    loading: Loading,
+    state: AppState,
+    load: L,
+) -> Result<oneshot::Receiver<Result<(), LoadError>>, std::io::Error>
+where
+    L: FnOnce(&Loading) -> Result<LanguageModel, LoadError> + Send + 'static,
+{
+    let (sender, loaded) = oneshot::channel();
+    let work = move || {
+        let begun = Instant::now();
+        let result = load(&loading).and_then(|model| {
+            loading.phase(LoadPhase::Warmup, || warm_up(&model))?;
+            Ok(model)
+        });
+        let result = result.map(|model| {
+            state.metrics.loaded("total", begun.elapsed());
+            let name = state.config.model_name.clone();
+            let served = Served::new(name, model, unix_seconds());
+            let info = served.model.info();
+            tracing::info!(
+                model = served.name,
+                digest = info.digest,
+                numerics = info.numerics,
+                seconds = begun.elapsed().as_secs_f64(),
+                "ready"
+            );
+            state.readiness.ready(Arc::new(served));
+        });
+        // Nobody waits any more only when the server has ended.
+        let _ = sender.send(result);
+    };
+    thread::Builder::new().name("load".to_owned()).spawn(work)?;
+    Ok(loaded)
+}
+
+/// Ends the engine's thread, which finishes its step first.
+async fn stop_engine(state: &AppState) {
+    if let Some(served) = state.readiness.served().cloned() {
+        let stopped = tokio::task::spawn_blocking(move || served.model.engine().shutdown()).await;
+        if let Err(error) = stopped {
+            tracing::error!("stopping the engine failed: {error}");
+        }
+    }
+}

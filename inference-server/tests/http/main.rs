@@ -1,0 +1,10 @@
+//! The server over real sockets, with a model that needs no weights.
+
+mod chat;
+mod completions;
+mod errors;
+mod lifecycle;
+mod limits;
+mod model;
+mod server;
+mod streaming;

@@ -1,0 +1,81 @@
+//! Which Kubernetes Events a change of status is worth. No I/O.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Resource;
+use textnlp_crds::conditions::{Condition, types};
+use textnlp_crds::{GenerationJob, GenerationJobStatus};
+
+use crate::conditions;
+use crate::events::{Notice, Severity};
+use crate::job::reasons;
+
+/// Reasons of `Reconciling` that are the ordinary course of a job.
+const ORDINARY: [&str; 6] = [
+    reasons::PENDING,
+    reasons::PREPARING,
+    reasons::GENERATING,
+    reasons::FINALIZING,
+    reasons::MODEL_NOT_READY,
+    "PullingImage",
+];
+
+/// The events between two statuses of a job.
+pub(crate) fn between(
+    job: &GenerationJob,
+    before: &GenerationJobStatus,
+    after: &GenerationJobStatus,
+) -> Vec<Notice> {
+    let regarding = ObjectReference { resource_version: None, ..job.object_ref(&()) };
+    let notice = |severity, condition: &Condition| Notice {
+        regarding: regarding.clone(),
+        severity,
+        reason: condition.reason.clone(),
+        note: condition.message.clone(),
+        action: "Reconcile",
+    };
+    let changed = |type_: &str| {
+        let now = conditions::find(&after.conditions, type_)?;
+        let then = conditions::find(&before.conditions, type_);
+        let same = then.is_some_and(|then| then.status == now.status && then.reason == now.reason);
+        (!same).then_some(now)
+    };
+    let mut notices = Vec::new();
+    if let Some(condition) = changed(types::PREPARED).filter(|condition| condition.status == "True")
+    {
+        notices.push(notice(Severity::Normal, condition));
+    }
+    if let Some(condition) =
+        changed(types::RECONCILING).filter(|condition| condition.status == "True")
+    {
+        match condition.reason.as_str() {
+            reasons::WAITING_FOR_QUOTA => notices.push(notice(Severity::Normal, condition)),
+            reason if ORDINARY.contains(&reason) => {}
+            _ => notices.push(notice(Severity::Warning, condition)),
+        }
+    }
+    let suspended = changed(types::SUSPENDED)
+        .filter(|condition| condition.reason != reasons::WAITING_FOR_QUOTA);
+    if let Some(condition) = suspended {
+        let was = conditions::find(&before.conditions, types::SUSPENDED);
+        match condition.status.as_str() {
+            "True" => notices.push(notice(Severity::Normal, condition)),
+            _ if was.is_some_and(|was| was.reason == reasons::SUSPENDED) => {
+                let mut resumed = notice(Severity::Normal, condition);
+                resumed.reason = "Resumed".into();
+                resumed.note = "the job goes on".into();
+                notices.push(resumed);
+            }
+            _ => {}
+        }
+    }
+    match changed(types::SUCCEEDED) {
+        Some(condition) if condition.status == "True" => {
+            notices.push(notice(Severity::Normal, condition))
+        }
+        Some(condition) if condition.status == "False" => {
+            notices.push(notice(Severity::Warning, condition))
+        }
+        _ => {}
+    }
+    notices
+}

@@ -1,0 +1,189 @@
+//! The controller of ModelDeployments: observe → validate → plan → apply → status. I/O in [`mod@observe`], [`mod@apply`] and the
+//! status patch alone.
+
+pub mod apply;
+pub mod caches;
+pub mod demand;
+pub mod fetch;
+#[cfg(test)]
+mod fixture;
+pub mod load;
+pub mod memory;
+pub mod network;
+pub mod notices;
+pub mod observe;
+pub mod plan;
+pub mod pods;
+pub mod scale;
+pub mod scaling;
+pub mod start;
+pub mod status;
+pub mod triggers;
+pub mod trouble;
+pub mod validate;
+mod write;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::store::Writer;
+use textnlp_crds::ModelDeployment;
+
+use self::apply::Applied;
+use self::caches::Caches;
+use self::fetch::Fetch;
+use self::observe::Observed;
+use self::status::Facts;
+use self::trouble::Trouble;
+use self::validate::{Source, Validated};
+use crate::context::Context;
+use crate::controller;
+use crate::error::Error;
+
+/// Name of the controller, in metrics and logs.
+const NAME: &str = "modeldeployment";
+/// Time until something that waits for others is looked at again.
+const RECHECK: Duration = Duration::from_secs(15);
+/// Time until the API server is asked again for a child that it refused.
+const REFUSED: Duration = Duration::from_secs(60);
+
+/// Runs the controller until its watches end; `models` is the writing end of [`Context::models`].
+pub async fn controller(context: Arc<Context>, models: Writer<ModelDeployment>) {
+    let (caches, triggers) = triggers::triggers(&context, models);
+    let store = context.models.clone();
+    controller::run(NAME, context, store, triggers, move |model, context| {
+        let caches = caches.clone();
+        async move { reconcile(model, &context, &caches).await }
+    })
+    .await;
+}
+
+/// Brings one model a step nearer to its spec, and says how it stands.
+async fn reconcile(
+    model: Arc<ModelDeployment>,
+    context: &Context,
+    caches: &Caches,
+) -> Result<Action, Error> {
+    context.caches_are_filled().await?;
+    caches.are_filled().await.map_err(|_| Error::Incomplete("cache: its watch has ended"))?;
+    let now = Timestamp::now();
+    let model = context.written_models.newest(model);
+    if model.metadata.deletion_timestamp.is_some() {
+        // Its children go when it is gone: they name it as their owner.
+        return Ok(Action::await_change());
+    }
+    let validated = match validate::validate(&model) {
+        Ok(validated) => validated,
+        Err(error) => {
+            let status =
+                status::invalid(&write::before(&model), model.metadata.generation, &error, now);
+            write::status(context, caches, &model, status, now).await?;
+            return Ok(Action::await_change());
+        }
+    };
+    let observed = observe::observe(context, caches, &validated, now).await?;
+    let fetch = read_fetch(&validated, &observed);
+    let plan = plan::plan(&validated, context.config(), &observed, &fetch, now);
+    let applied = apply::apply(context, &validated, &observed, plan).await?;
+    let next = next(context, &validated, &observed, &fetch, &applied, now);
+    let status = status_of(&model, &validated, observed, &fetch, applied, now);
+    write::status(context, caches, &model, status, now).await?;
+    Ok(next)
+}
+
+fn read_fetch(model: &Validated, observed: &Observed) -> Fetch {
+    let pods: Vec<&Pod> = observed.fetchers.iter().map(|pod| &**pod).collect();
+    fetch::read(observed.fetch_job(model).map(|job| &**job), &pods)
+}
+
+fn status_of(
+    model: &ModelDeployment,
+    validated: &Validated,
+    observed: Observed,
+    fetch: &Fetch,
+    applied: Applied,
+    now: Timestamp,
+) -> textnlp_crds::ModelDeploymentStatus {
+    let before = write::before(model);
+    let generation = model.metadata.generation;
+    if let Source::External(external) = &validated.source {
+        return status::external(&before, generation, external, now);
+    }
+    let facts = Facts {
+        model: validated,
+        fetch,
+        deployment: applied.deployment.as_ref(),
+        decision: applied.decision,
+        scaled: applied.scaled.as_ref(),
+        blind: observed.blind,
+        trouble: trouble(validated, &observed, fetch, &applied, now),
+        load: observed.load,
+        cold_start: observed.cold_start,
+    };
+    status::status(&before, generation, &facts, now)
+}
+
+/// Why it does not go on: the first of what stands in the way.
+fn trouble(
+    model: &Validated,
+    observed: &Observed,
+    fetch: &Fetch,
+    applied: &Applied,
+    now: Timestamp,
+) -> Option<Trouble> {
+    if let Some(refused) = &applied.refused {
+        return Some(refused.clone());
+    }
+    let trouble = match fetch {
+        Fetch::Done { .. } => trouble::of_servers(
+            applied.deployment.as_ref(),
+            &observed.servers,
+            &observed.events,
+            now,
+        ),
+        Fetch::Failed { failure, .. } | Fetch::Running { failure: Some(failure) } => {
+            Some(Trouble::not_fetched(failure))
+        }
+        Fetch::Running { failure: None } | Fetch::Missing | Fetch::Leaving | Fetch::Lost => {
+            let job = observed.fetch_job(model).map(|job| &**job);
+            trouble::of_fetch(job, &observed.fetchers, &observed.events, now)
+        }
+    };
+    trouble.map(|trouble| trouble.with_claim(&model.claim_name()))
+}
+
+/// When to look again, if nothing changes before.
+fn next(
+    context: &Context,
+    model: &Validated,
+    observed: &Observed,
+    fetch: &Fetch,
+    applied: &Applied,
+    now: Timestamp,
+) -> Action {
+    let mut waits = Vec::new();
+    if let Fetch::Failed { again, .. } = fetch {
+        waits
+            .push(again.duration_since(now).max(jiff::SignedDuration::from_secs(1)).unsigned_abs());
+    }
+    let mut pods = observed.servers.iter().chain(&observed.fetchers);
+    let silent_job = matches!(fetch, Fetch::Running { .. }) && observed.fetchers.is_empty();
+    if silent_job || pods.any(|pod| crate::pods::is_waiting(pod)) {
+        waits.push(RECHECK);
+    }
+    if observed.servers.iter().any(|pod| crate::pods::is_ready(pod)) {
+        let busy = model.spec.scaling.is_some()
+            || !observed.holds.jobs.is_empty()
+            || observed.load.as_ref().is_some_and(|load| {
+                load.running_requests > Some(0) || load.tokens_per_second > Some(0.0)
+            });
+        waits.push(Duration::from_secs_f64(observe::interval(context, busy)));
+    }
+    if applied.refused.is_some() {
+        waits.push(controller::jittered(REFUSED));
+    }
+    waits.into_iter().min().map_or_else(Action::await_change, Action::requeue)
+}
