@@ -5,7 +5,9 @@
 mod args;
 mod commands;
 mod failure;
+mod kubectl;
 mod load;
+mod models;
 mod progress;
 mod table;
 
@@ -19,9 +21,16 @@ use args::{Cli, Command, ModelCommand};
 use failure::Failure;
 
 fn main() -> ExitCode {
+    if kubectl::is_called() {
+        return kubectl::main();
+    }
     let cli = Cli::parse();
     match &cli.command {
         Command::Serve(args) => commands::serve::init_log(args),
+        Command::Fetch(args) => commands::pods::init_log(&args.pod),
+        Command::Prepare(args) => commands::pods::init_log(&args.pod),
+        Command::Worker(args) => commands::pods::init_log(&args.job.pod),
+        Command::Finalize(args) => commands::pods::init_log(&args.job.pod),
         _ => init_log(),
     }
     match dispatch(&cli.command) {
@@ -56,6 +65,11 @@ fn dispatch(command: &Command) -> Result<(), Failure> {
         Command::Model(ModelCommand::Inspect { path, json }) => commands::inspect::run(path, *json),
         Command::Bench(args) => commands::bench::run(args),
         Command::Serve(args) => commands::serve::run(args),
+        Command::Fetch(args) => commands::fetch::run(args),
+        Command::Prepare(args) => commands::pods::prepare(args),
+        Command::Worker(args) => commands::pods::worker(args),
+        Command::Finalize(args) => commands::pods::finalize(args),
+        Command::Send(args) => kubectl::send::run(args),
     }
 }
 

@@ -6,6 +6,7 @@ mod faults;
 mod kstatus;
 mod kueue;
 mod lifecycle;
+mod plugin;
 mod rollout;
 mod same_digest;
 mod troubles;

@@ -93,7 +93,11 @@ impl Applier<'_> {
                 return Ok(None);
             }
         };
-        self.unless_refused(result)
+        match self.unless_refused(result)? {
+            // What is refused leaves what is there as it was.
+            None => Ok(observed.filter(|object| self.controls(*object)).cloned()),
+            made => Ok(made),
+        }
     }
 
     fn controls(&self, object: &impl Resource) -> bool {

@@ -74,3 +74,18 @@ pub(super) fn labels(component: &str) -> Value {
         "textnlp.dev/model-uid": "uid-1",
     })
 }
+
+/// The pods' security under the restricted standard.
+pub(super) fn pod_security() -> Value {
+    json!({
+        "runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532,
+        "fsGroupChangePolicy": "OnRootMismatch", "seccompProfile": {"type": "RuntimeDefault"},
+    })
+}
+
+/// The containers' security under the restricted standard.
+pub(super) fn container_security() -> Value {
+    json!({
+        "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": true,
+    })
+}

@@ -19,7 +19,7 @@ use super::fetch::{self, Fetch};
 use super::observe::Observed;
 use super::scaling::{self, Decision, Why};
 use super::validate::{Source, Validated};
-use super::{network, pods};
+use super::{fetch_job, network, server};
 use crate::config::Config;
 use crate::meta;
 
@@ -113,7 +113,7 @@ pub fn plan(
         headless_service: Wish::Have(Box::new(network::headless_service(model))),
         disruption_budget: Wish::Have(Box::new(network::disruption_budget(model))),
         fetch: fetch_step(
-            meta::with_hash(pods::fetch_job(model, config)),
+            meta::with_hash(fetch_job::fetch_job(model, config)),
             job,
             &observed.servers,
             fetch,
@@ -121,7 +121,7 @@ pub fn plan(
         ),
         // Servers of the source before go on until the new one can be served.
         deployment: match fetched {
-            Some(fetched) => Wish::Have(Box::new(pods::deployment(model, fetched, config))),
+            Some(fetched) => Wish::Have(Box::new(server::deployment(model, fetched, config))),
             None => Wish::Keep,
         },
         decision: decision(model, observed, now),
@@ -242,7 +242,7 @@ mod tests {
     }
 
     fn wanted() -> Job {
-        meta::with_hash(pods::fetch_job(&in_claim(), &config()))
+        meta::with_hash(fetch_job::fetch_job(&in_claim(), &config()))
     }
 
     fn step(job: Option<&Job>, fetch: &Fetch) -> FetchStep {
@@ -261,7 +261,7 @@ mod tests {
         assert!(matches!(before.service, Wish::Have(_)));
 
         let after = plan(&in_claim(), &config(), &Observed::default(), &done(false), at(0));
-        let servers = pods::deployment(&in_claim(), &fetched(), &config());
+        let servers = server::deployment(&in_claim(), &fetched(), &config());
         assert_eq!(after.deployment, Wish::Have(Box::new(servers)));
         assert_eq!(after.cache, Wish::Gone);
         assert_eq!(after.decision, Decision { replicas: 1, why: Why::Fixed });

@@ -61,22 +61,6 @@ pub enum Why {
     Unknown,
 }
 
-impl Why {
-    /// The reason of the condition `Scaled`.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Fixed => "FixedReplicas",
-            Self::Initial => "InitialReplicas",
-            Self::Demand => "FollowsDemand",
-            Self::Held => "HeldByJob",
-            Self::Stabilizing => "Stabilizing",
-            Self::IdleSoon => "IdleSoon",
-            Self::Idle => "Idle",
-            Self::Unknown => "DemandUnknown",
-        }
-    }
-}
-
 impl History {
     /// Remembers what was needed at `now`. `observed` is the number of servers that there are; none before the first.
     pub fn record(

@@ -11,7 +11,9 @@ use textnlp_crds::task::SERVER_PORT;
 use super::fetch::Fetch;
 use super::network::selector;
 use super::scale::Scaled;
-use super::scaling::{Decision, Why};
+use super::scaled::scaled;
+use super::scaling::Decision;
+use super::standing::{Progress, Servers, Standing};
 use super::trouble::Trouble;
 use super::validate::{self, Source, Validated};
 use crate::conditions::{Conditions, State};
@@ -41,37 +43,6 @@ pub struct Facts<'a> {
     pub cold_start: Option<ColdStart>,
 }
 
-/// Servers by number.
-#[derive(Clone, Copy, Debug, Default)]
-struct Servers {
-    /// That there shall be.
-    wanted: i32,
-    /// That there are.
-    there: i32,
-    /// That answer.
-    ready: i32,
-    /// That are of the newest template.
-    updated: i32,
-    /// Whether the Deployment's controller has seen its newest spec.
-    seen: bool,
-}
-
-/// How a model stands, in one word and one sentence.
-struct Standing {
-    ready: bool,
-    /// Whether it is on its way, or stuck: neither when it is where it should be.
-    progress: Progress,
-    reason: String,
-    message: String,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Progress {
-    Done,
-    Reconciling,
-    Stalled,
-}
-
 /// The status of a model with servers.
 pub fn status(
     before: &ModelDeploymentStatus,
@@ -79,15 +50,15 @@ pub fn status(
     facts: &Facts<'_>,
     now: Timestamp,
 ) -> ModelDeploymentStatus {
-    let servers = servers(facts);
-    let standing = standing(facts, servers);
+    let servers = Servers::of(facts);
+    let standing = Standing::of(facts, servers);
     let mut conditions = Conditions::new(&before.conditions, generation, now);
-    set_standing(&mut conditions, &standing);
+    standing.set(&mut conditions, servers);
     let (state, reason, message) = cached(facts);
     conditions.set(types::MODEL_CACHED, state, reason, message);
     let (state, reason, message) = loaded(&standing, servers);
     conditions.set(types::MODEL_LOADED, state, &reason, message);
-    let (state, reason, message) = scaled(facts);
+    let (state, reason, message) = scaled(facts.model, facts.decision, facts.scaled, facts.blind);
     conditions.set(types::SCALED, state, reason, message);
     let model = facts.model;
     let labels: Vec<String> =
@@ -131,15 +102,13 @@ pub fn external(
     now: Timestamp,
 ) -> ModelDeploymentStatus {
     let mut conditions = Conditions::new(&before.conditions, generation, now);
-    set_standing(
-        &mut conditions,
-        &Standing {
-            ready: true,
-            progress: Progress::Done,
-            reason: "External".into(),
-            message: format!("{} answers for the model {:?}", external.endpoint, external.model),
-        },
-    );
+    let standing = Standing {
+        ready: true,
+        progress: Progress::Done,
+        reason: "External".into(),
+        message: format!("{} answers for the model {:?}", external.endpoint, external.model),
+    };
+    standing.set(&mut conditions, Servers::default());
     ModelDeploymentStatus {
         observed_generation: generation,
         conditions: conditions.finish(),
@@ -168,15 +137,13 @@ pub fn invalid(
         exit_code: None,
         stalled: true,
     };
-    set_standing(
-        &mut conditions,
-        &Standing {
-            ready: false,
-            progress: Progress::Stalled,
-            reason: trouble.reason.clone(),
-            message: trouble.message.clone(),
-        },
-    );
+    let standing = Standing {
+        ready: false,
+        progress: Progress::Stalled,
+        reason: trouble.reason.clone(),
+        message: trouble.message.clone(),
+    };
+    standing.set(&mut conditions, Servers::default());
     for kept in [types::MODEL_CACHED, types::MODEL_LOADED, types::SCALED] {
         conditions.keep(kept);
     }
@@ -186,93 +153,6 @@ pub fn invalid(
         failure: failure(before, Some(&trouble), now),
         ..before.clone()
     }
-}
-
-fn set_standing(conditions: &mut Conditions, standing: &Standing) {
-    let Standing { ready, progress, reason, message } = standing;
-    let servers = if *ready && *progress != Progress::Done { "Serving" } else { reason };
-    conditions.set(types::READY, State::from(*ready), servers, message.as_str());
-    for (type_, holds) in [
-        (types::RECONCILING, *progress == Progress::Reconciling),
-        (types::STALLED, *progress == Progress::Stalled),
-    ] {
-        conditions.set(
-            type_,
-            State::from(holds),
-            reason,
-            if holds { message.as_str() } else { "" },
-        );
-    }
-}
-
-fn servers(facts: &Facts<'_>) -> Servers {
-    let Some(deployment) = facts.deployment else { return Servers::default() };
-    let status = deployment.status.clone().unwrap_or_default();
-    Servers {
-        wanted: match facts.scaled {
-            // Somebody else decides: then that is what is waited for.
-            Some(Scaled::OwnedBy(_)) => {
-                deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1)
-            }
-            _ => facts.decision.replicas,
-        },
-        there: status.replicas.unwrap_or(0),
-        ready: status.ready_replicas.unwrap_or(0),
-        updated: status.updated_replicas.unwrap_or(0),
-        seen: status.observed_generation >= deployment.metadata.generation,
-    }
-}
-
-fn standing(facts: &Facts<'_>, servers: Servers) -> Standing {
-    let Servers { wanted, there, ready, updated, seen } = servers;
-    let standing = |progress: Progress, reason: &str, message: String| Standing {
-        ready: ready > 0,
-        progress,
-        reason: reason.into(),
-        message,
-    };
-    let blocked = |trouble: &Trouble| {
-        let progress = if trouble.stalled { Progress::Stalled } else { Progress::Reconciling };
-        standing(progress, &trouble.reason, trouble.message.clone())
-    };
-    let is_fetched = matches!(facts.fetch, Fetch::Done { .. });
-    if let Some(trouble) = facts.trouble.as_ref().filter(|trouble| trouble.stalled || !is_fetched) {
-        return blocked(trouble);
-    }
-    if !is_fetched {
-        return standing(
-            Progress::Reconciling,
-            "Fetching",
-            "the model is being fetched and looked at".into(),
-        );
-    }
-    if facts.deployment.is_none() {
-        return match &facts.trouble {
-            Some(trouble) => blocked(trouble),
-            None => {
-                standing(Progress::Reconciling, "Starting", "the servers are being created".into())
-            }
-        };
-    }
-    if wanted == 0 {
-        let message = "no server is wanted: spec.replicas or spec.scaling says so; a job that needs the model wakes one";
-        return Standing {
-            ready: true,
-            ..standing(Progress::Done, "ScaledToZero", message.into())
-        };
-    }
-    if seen && ready >= wanted && updated >= wanted && there == wanted {
-        return standing(Progress::Done, "Serving", format!("{ready} of {wanted} servers answer"));
-    }
-    if let Some(trouble) = &facts.trouble {
-        return blocked(trouble);
-    }
-    let reason = match (ready, updated < wanted && there >= wanted) {
-        (0, _) => "Starting",
-        (_, true) => "RollingOut",
-        (_, false) => "ScalingUp",
-    };
-    standing(Progress::Reconciling, reason, format!("{ready} of {wanted} servers answer"))
 }
 
 fn cached(facts: &Facts<'_>) -> (State, &'static str, String) {
@@ -296,43 +176,6 @@ fn loaded(standing: &Standing, servers: Servers) -> (State, String, String) {
     match servers.ready > 0 {
         true => (State::True, "Loaded".into(), "a server has loaded the model".into()),
         false => (State::False, standing.reason.clone(), standing.message.clone()),
-    }
-}
-
-fn scaled(facts: &Facts<'_>) -> (State, &'static str, String) {
-    let Decision { replicas, why } = facts.decision;
-    let spec = facts.model.spec.replicas;
-    if let Some(Scaled::OwnedBy(owner)) = facts.scaled {
-        let message = format!(
-            "{replicas} servers are wanted, but spec.replicas of the Deployment {} belongs to {owner}: take it away there, then delete the Deployment with --cascade=orphan, and it is made again around its pods",
-            facts.model.child_name()
-        );
-        return (State::False, "ReplicasOwnedByOther", message);
-    }
-    let ignored = match spec {
-        1 => String::new(),
-        spec => format!("; spec.replicas ({spec}) is ignored beside spec.scaling"),
-    };
-    match why {
-        Why::Fixed => (State::True, "FixedReplicas", format!("spec.replicas asks for {spec}")),
-        _ if facts.blind => (
-            State::Unknown,
-            "DemandUnknown",
-            format!(
-                "the servers' metrics cannot be read: {replicas} servers are kept until they can{ignored}"
-            ),
-        ),
-        Why::Idle => (State::True, "Idle", format!("nobody asks for the model{ignored}")),
-        Why::Initial
-        | Why::Demand
-        | Why::Held
-        | Why::Stabilizing
-        | Why::IdleSoon
-        | Why::Unknown => (
-            State::True,
-            "FollowsDemand",
-            format!("the number of servers follows jobs and requests{ignored}"),
-        ),
     }
 }
 
@@ -360,7 +203,8 @@ fn failure(
 #[cfg(test)]
 mod tests {
     use super::super::fetch::FetchFailure;
-    use super::super::fixture::{NAME, fetched, in_claim, model};
+    use super::super::fixture::{NAME, fetched, in_claim};
+    use super::super::scaling::Why;
     use super::*;
     use serde_json::{Value, json};
     use textnlp_crds::conditions::Condition;
@@ -522,6 +366,15 @@ mod tests {
     }
 
     #[test]
+    fn a_child_that_is_refused_shows_even_where_all_servers_answer() {
+        let refused = || Some(Trouble { pod: None, ..trouble("Forbidden", false) });
+        let serving = of(&done(), Some(&servers(1, 1, 1)), 1, refused());
+        check(&serving, "True Serving", "reconciling Forbidden");
+        let asleep = of(&done(), Some(&servers(0, 0, 0)), 0, refused());
+        check(&asleep, "False Forbidden", "reconciling Forbidden");
+    }
+
+    #[test]
     fn a_trouble_that_is_over_leaves_no_failure() {
         let status = of(&done(), Some(&servers(1, 1, 1)), 1, Some(trouble("CrashLoop", false)));
         check(&status, "True Serving", "current");
@@ -577,43 +430,6 @@ mod tests {
         };
         let first = status(&ModelDeploymentStatus::default(), Some(3), &facts(), at(0));
         assert_eq!(status(&first, Some(3), &facts(), at(60)), first);
-    }
-
-    #[test]
-    fn the_condition_scaled_says_who_decides() {
-        let scaling = model(json!({
-            "source": {"huggingFace": {"repo": "a/b"}}, "replicas": 4, "scaling": {"maxReplicas": 8},
-        }));
-        let check = |why: Why, scaled: Scaled, blind: bool, expect: (&str, &str)| {
-            let facts = Facts {
-                model: &scaling,
-                fetch: &done(),
-                deployment: Some(&servers(2, 2, 2)),
-                decision: Decision { replicas: 2, why },
-                scaled: Some(&scaled),
-                blind,
-                trouble: None,
-                load: None,
-                cold_start: None,
-            };
-            let status = status(&ModelDeploymentStatus::default(), Some(1), &facts, at(0));
-            let condition = condition(&status, types::SCALED);
-            assert_eq!((condition.status.as_str(), condition.reason.as_str()), expect);
-            condition.message.clone()
-        };
-        check(Why::Demand, Scaled::Done, false, ("True", "FollowsDemand"));
-        check(Why::Unknown, Scaled::Done, false, ("True", "FollowsDemand"));
-        check(Why::Unknown, Scaled::Done, true, ("Unknown", "DemandUnknown"));
-        check(Why::Fixed, Scaled::Done, false, ("True", "FixedReplicas"));
-        let idle = check(Why::Idle, Scaled::Done, false, ("True", "Idle"));
-        assert!(idle.contains("spec.replicas (4) is ignored"), "{idle}");
-        let other = check(
-            Why::Demand,
-            Scaled::OwnedBy("kubectl".into()),
-            false,
-            ("False", "ReplicasOwnedByOther"),
-        );
-        assert!(other.contains("belongs to kubectl"), "{other}");
     }
 
     #[test]
