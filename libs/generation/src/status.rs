@@ -127,3 +127,73 @@ fn gates(report: &Report) -> String {
         .collect();
     told.join("; ")
 }
+
+#[cfg(test)]
+mod tests {
+    use textnlp_crds::output::OutputFormat;
+
+    use super::*;
+
+    fn finished(verdict: local::Verdict) -> Finished {
+        let report = json!({
+            "records": 5,
+            "rows": {"requested": 10, "accepted": 7, "rejected": 1, "failed": 2},
+            "rejections": [{"filter": "long", "rows": 1}],
+            "failures": [{"stage": "shard", "rows": 2, "first": "row 3-0: lost"}],
+            "scores": [
+                {"metric": "wordCount", "column": "ticket", "value": 12.5, "signature": "wordCount|v:1"},
+                {"metric": "duplicateRate", "column": "ticket", "value": 0.2, "signature": "duplicateRate|v:1",
+                 "gate": {"max": 0.1, "passed": false}}
+            ],
+            "distributions": [],
+            "samples": [],
+            "passed": false,
+            "digest": "sha256:aa",
+            "output": {"directory": "pvc://claim/data", "formats": ["JSONL"], "rows": 7, "bytes": 900},
+            "usage": {"promptTokens": 100, "completionTokens": 200, "requests": 10},
+            "seconds": 1.5,
+        });
+        let report = serde_json::from_value(report).expect("a report");
+        Finished { report, verdict, was_finished: false }
+    }
+
+    #[test]
+    fn a_report_is_told_in_the_words_of_a_status() {
+        let told = finalized(&finished(local::Verdict::GateFailed), &[OutputFormat::JSONL]);
+        assert_eq!(
+            serde_json::to_value(&told).unwrap(),
+            json!({
+                "verdict": "GateFailed",
+                "message": "the dataset does not pass: duplicateRate of ticket is 0.2000 (allowed: ≤ 0.1000)",
+                "rows": {"requested": 10, "accepted": 7, "rejected": 1, "failed": 2},
+                "rejections": [{"filter": "long", "rows": 1}],
+                "usage": {"promptTokens": 100, "completionTokens": 200, "requests": 10},
+                "validation": {"passed": false, "scores": [
+                    {"metric": "wordCount", "column": "ticket", "value": 12.5, "signature": "wordCount|v:1"},
+                    {"metric": "duplicateRate", "column": "ticket", "value": 0.2,
+                     "gate": {"max": 0.1, "passed": false}, "signature": "duplicateRate|v:1"},
+                ]},
+                "output": {
+                    "uri": "pvc://claim/data", "formats": ["JSONL"], "rows": 7, "bytes": 900, "digest": "sha256:aa",
+                    "report": "pvc://claim/data/report.json",
+                },
+            })
+        );
+    }
+
+    #[test]
+    fn each_verdict_has_its_sentence() {
+        let check = |verdict, expect: &str| {
+            assert_eq!(finalized(&finished(verdict), &[]).message, expect);
+        };
+        check(local::Verdict::Succeeded, "7 of 10 rows accepted");
+        check(
+            local::Verdict::NoRows,
+            "none of 10 rows was accepted; 2 failed at shard, first row 3-0: lost; 1 rejected by long",
+        );
+        check(
+            local::Verdict::ShardsLost,
+            "2 of 10 rows are missing, since their shards failed too often; a retry generates them",
+        );
+    }
+}
