@@ -65,6 +65,12 @@ pub fn needs_events(pod: &Pod, now: Timestamp) -> bool {
             .is_none()
 }
 
+/// How long until [`why`] speaks of a pod that waits; none if it does not wait, or has waited long enough.
+pub fn patience_left(pod: &Pod, now: Timestamp) -> Option<Duration> {
+    let left = PATIENCE.checked_sub(waited(pod, now)).filter(|left| !left.is_zero());
+    left.filter(|_| is_waiting(pod))
+}
+
 /// Whether the pod waits for its start, so that it should be looked at again after [`PATIENCE`].
 pub fn is_waiting(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
@@ -325,6 +331,9 @@ mod tests {
     #[test]
     fn a_pod_that_is_only_starting_is_in_no_trouble() {
         check(json!({"phase": "Pending"}), &[], 14, None);
+        let starting = pod(json!({"phase": "Pending"}));
+        assert_eq!(patience_left(&starting, at(14)), Some(Duration::from_secs(1)));
+        assert_eq!(patience_left(&starting, at(15)), None);
         check(waiting_for("ErrImagePull", "not found"), &[], 14, None);
         check(json!({"phase": "Running"}), &[], 1000, None);
         check(json!({"phase": "Failed"}), &[], 1000, None);
