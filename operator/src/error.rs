@@ -6,7 +6,7 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The API server refused a call, or could not be reached.
-    #[error("{what}: {source}")]
+    #[error("{what}: {}", said(source))]
     Api {
         /// What was called, such as `create Job shop/gj-x-prepare-0`.
         what: String,
@@ -91,6 +91,14 @@ impl Error {
             Self::Api { source, .. } => code(source),
             _ => None,
         }
+    }
+}
+
+/// The API server's own sentence; it is shown to users, as part of conditions and events.
+fn said(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+        other => other.to_string(),
     }
 }
 

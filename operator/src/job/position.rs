@@ -364,7 +364,7 @@ mod tests {
         check(&job, &[], "prepare 0.0 begin");
         check(&job, &[child(&job, Step::Prepare, json!({}))], "prepare 0.0 child");
         let prepare = prepare_done(&job);
-        check(&job, &[prepare.clone()], "generate 0.0 begin 3");
+        check(&job, std::slice::from_ref(&prepare), "generate 0.0 begin 3");
         check(&job, &[prepare.clone(), generate(&job, json!({}))], "generate 0.0 child 3");
         let complete = generate(&job, job_condition("Complete", ""));
         check(&job, &[prepare.clone(), complete.clone()], "finalize 0.0 begin");

@@ -66,6 +66,10 @@ impl Server {
         let (context, writers) = Context::new(shared, Scope::Cluster);
         let mut server = Self { calls, context, writers };
         server.caches(vec![model()], vec![]);
+        for _ in 0..4 {
+            let mut filled = server.context.filling.follow::<()>();
+            filled(&Event::InitDone);
+        }
         server
     }
 

@@ -61,6 +61,7 @@ pub(super) fn metadata(name: &str, component: &str) -> Value {
         "ownerReferences": [{
             "apiVersion": "textnlp.dev/v1alpha1", "kind": "ModelDeployment", "name": "smollm2", "uid": "uid-1",
             "controller": true,
+            "blockOwnerDeletion": true,
         }],
     })
 }

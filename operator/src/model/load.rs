@@ -69,11 +69,13 @@ impl Track {
             return None;
         }
         let sum = |figure: fn(&Sample) -> f64| last.iter().map(|s| figure(s)).sum::<f64>() as i64;
-        let tokens_per_second = self.rate(|sample| sample.tokens);
+        // A server that was asked only once has shown no rate yet.
+        let rates = self.pods.values().filter_map(|pair| pair.rate(|sample| sample.tokens));
+        let tokens_per_second: f64 = rates.sum();
         Some(Load {
             running_requests: Some(sum(|sample| sample.running)),
             queued_requests: Some(sum(|sample| sample.waiting)),
-            tokens_per_second: tokens_per_second.map(|rate| (rate * 10.0).round() / 10.0),
+            tokens_per_second: Some((tokens_per_second * 10.0).round() / 10.0),
         })
     }
 

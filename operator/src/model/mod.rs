@@ -30,11 +30,12 @@ mod write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::store::Writer;
-use textnlp_crds::ModelDeployment;
+use textnlp_crds::model_status::Load;
+use textnlp_crds::{ModelDeployment, ModelDeploymentStatus};
 
 use self::apply::Applied;
 use self::caches::Caches;
@@ -44,8 +45,8 @@ use self::status::Facts;
 use self::trouble::Trouble;
 use self::validate::{Source, Validated};
 use crate::context::Context;
-use crate::controller;
 use crate::error::Error;
+use crate::{controller, pods};
 
 /// Name of the controller, in metrics and logs.
 const NAME: &str = "modeldeployment";
@@ -110,7 +111,7 @@ fn status_of(
     fetch: &Fetch,
     applied: Applied,
     now: Timestamp,
-) -> textnlp_crds::ModelDeploymentStatus {
+) -> ModelDeploymentStatus {
     let before = write::before(model);
     let generation = model.metadata.generation;
     if let Source::External(external) = &validated.source {
@@ -170,20 +171,23 @@ fn next(
 ) -> Action {
     let mut waits = Vec::new();
     if let Fetch::Failed { again, .. } = fetch {
-        waits
-            .push(again.duration_since(now).max(jiff::SignedDuration::from_secs(1)).unsigned_abs());
+        let left = again.duration_since(now).max(SignedDuration::from_secs(1));
+        waits.push(left.unsigned_abs());
     }
-    let mut pods = observed.servers.iter().chain(&observed.fetchers);
-    let silent_job = matches!(fetch, Fetch::Running { .. }) && observed.fetchers.is_empty();
-    if silent_job || pods.any(|pod| crate::pods::is_waiting(pod)) {
+    let pods = observed.servers.iter().chain(&observed.fetchers);
+    let waiting = pods.filter(|pod| pods::is_waiting(pod));
+    // A moment later than needed, the pod has waited long enough for sure.
+    let left = |pod| pods::patience_left(pod, now).map(|left| left + Duration::from_millis(500));
+    waits.extend(waiting.map(|pod| left(&**pod).unwrap_or(RECHECK)));
+    if matches!(fetch, Fetch::Running { .. }) && observed.fetchers.is_empty() {
         waits.push(RECHECK);
     }
-    if observed.servers.iter().any(|pod| crate::pods::is_ready(pod)) {
+    if observed.servers.iter().any(|pod| pods::is_ready(pod)) {
+        let works =
+            |load: &Load| load.running_requests > Some(0) || load.tokens_per_second > Some(0.0);
         let busy = model.spec.scaling.is_some()
             || !observed.holds.jobs.is_empty()
-            || observed.load.as_ref().is_some_and(|load| {
-                load.running_requests > Some(0) || load.tokens_per_second > Some(0.0)
-            });
+            || observed.load.as_ref().is_some_and(works);
         waits.push(Duration::from_secs_f64(observe::interval(context, busy)));
     }
     if applied.refused.is_some() {

@@ -49,7 +49,9 @@ pub enum Progress {
 impl Servers {
     /// Counts the servers of the Deployment.
     pub fn of(facts: &Facts<'_>) -> Self {
-        let Some(deployment) = facts.deployment else { return Self::default() };
+        let Some(deployment) = facts.deployment else {
+            return Self { wanted: facts.decision.replicas, ..Self::default() };
+        };
         let status = deployment.status.clone().unwrap_or_default();
         Self {
             wanted: match facts.scaled {

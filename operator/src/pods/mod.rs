@@ -4,14 +4,16 @@
 //! out of memory), and, for mounts, claims and Secrets, only in Events about it. Events are read when a pod has waited
 //! [`PATIENCE`] and says nothing itself ([`needs_events`]).
 
+mod end;
+
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{
-    ContainerState, ContainerStateTerminated, ContainerStatus, Event, Pod,
-};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Event, Pod};
 use kube::ResourceExt;
 use textnlp_crds::task::Termination;
+
+pub use end::{End, end};
 
 /// How long a pod may be starting before someone is told why.
 pub const PATIENCE: Duration = Duration::from_secs(15);
@@ -25,23 +27,6 @@ pub struct Trouble {
     pub message: String,
     /// The pod.
     pub pod: String,
-}
-
-/// How a pod's main container ended.
-#[derive(Clone, Debug, PartialEq)]
-pub struct End {
-    /// The pod.
-    pub pod: String,
-    /// The container's exit code; none if it never ran (the pod was evicted before).
-    pub exit_code: Option<i32>,
-    /// The cluster's word, such as `Completed`, `Error`, `OOMKilled`, `Evicted`.
-    pub reason: String,
-    /// The cluster's sentence, if it has one.
-    pub message: String,
-    /// What the container answered, if it can be read.
-    pub answer: Option<Termination>,
-    /// When it ended.
-    pub time: Option<Timestamp>,
 }
 
 /// Why a pod does not run, once it has waited long enough; none if it runs, has ended, or is only starting. `events` are those
@@ -80,6 +65,12 @@ pub fn needs_events(pod: &Pod, now: Timestamp) -> bool {
             .is_none()
 }
 
+/// How long until [`why`] speaks of a pod that waits; none if it does not wait, or has waited long enough.
+pub fn patience_left(pod: &Pod, now: Timestamp) -> Option<Duration> {
+    let left = PATIENCE.checked_sub(waited(pod, now)).filter(|left| !left.is_zero());
+    left.filter(|_| is_waiting(pod))
+}
+
 /// Whether the pod waits for its start, so that it should be looked at again after [`PATIENCE`].
 pub fn is_waiting(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
@@ -96,39 +87,6 @@ pub fn has_ended(pod: &Pod) -> bool {
 pub fn is_ready(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_none()
         && condition(pod, "Ready").is_some_and(|ready| ready.status == "True")
-}
-
-/// How the pod ended; none while it runs or waits.
-pub fn end(pod: &Pod) -> Option<End> {
-    if !has_ended(pod) {
-        return None;
-    }
-    let status = pod.status.as_ref()?;
-    let terminated = statuses(pod).find_map(|status| status.state.as_ref()?.terminated.as_ref());
-    let own = |text: &Option<String>| text.clone().unwrap_or_default();
-    Some(match terminated {
-        Some(terminated) => End {
-            pod: pod.name_any(),
-            exit_code: Some(terminated.exit_code),
-            // `Evicted` and the like stand at the pod, and say more than the container's `Error`.
-            reason: status
-                .reason
-                .clone()
-                .or_else(|| terminated.reason.clone())
-                .unwrap_or_else(|| "Error".into()),
-            message: status.message.clone().unwrap_or_else(|| ended(pod, terminated)),
-            answer: terminated.message.as_deref().and_then(Termination::read),
-            time: terminated.finished_at.as_ref().map(|time| time.0),
-        },
-        None => End {
-            pod: pod.name_any(),
-            exit_code: None,
-            reason: status.reason.clone().unwrap_or_else(|| "PodFailed".into()),
-            message: own(&status.message),
-            answer: None,
-            time: None,
-        },
-    })
 }
 
 /// The one name of a trouble that the cluster names in several ways, or not at all: `reason` and `message` are its own.
@@ -154,27 +112,6 @@ pub fn reason(reason: &str, message: &str) -> String {
         reason => reason,
     };
     named.to_owned()
-}
-
-/// A sentence on how a container ended.
-fn ended(pod: &Pod, terminated: &ContainerStateTerminated) -> String {
-    if terminated.reason.as_deref() == Some("OOMKilled") {
-        let limit = pod.spec.as_ref().and_then(|spec| {
-            let limits = spec.containers.first()?.resources.as_ref()?.limits.as_ref()?;
-            limits.get("memory").map(|memory| memory.0.clone())
-        });
-        return match limit {
-            Some(limit) => format!("the container used more memory than its limit of {limit}: raise resources.limits.memory"),
-            None => "the container was killed since the node ran out of memory: set resources.requests.memory".into(),
-        };
-    }
-    let said =
-        match terminated.message.as_deref().map(|message| (Termination::read(message), message)) {
-            Some((Some(Termination::Failed(failure)), _)) => format!(": {}", failure.message),
-            Some((None, message)) if !message.trim().is_empty() => format!(": {}", message.trim()),
-            _ => String::new(),
-        };
-    format!("the container ended with exit code {}{said}", terminated.exit_code)
 }
 
 fn condition<'a>(
@@ -394,6 +331,9 @@ mod tests {
     #[test]
     fn a_pod_that_is_only_starting_is_in_no_trouble() {
         check(json!({"phase": "Pending"}), &[], 14, None);
+        let starting = pod(json!({"phase": "Pending"}));
+        assert_eq!(patience_left(&starting, at(14)), Some(Duration::from_secs(1)));
+        assert_eq!(patience_left(&starting, at(15)), None);
         check(waiting_for("ErrImagePull", "not found"), &[], 14, None);
         check(json!({"phase": "Running"}), &[], 1000, None);
         check(json!({"phase": "Failed"}), &[], 1000, None);
@@ -482,31 +422,5 @@ mod tests {
                 "the container used more memory than its limit, 3 time(s) so far: raise resources.limits.memory",
             )),
         );
-    }
-
-    #[test]
-    fn an_end_has_code_reason_and_answer() {
-        let ended = |state: Value| {
-            let mut status = container(json!({"state": {"terminated": state}}));
-            status["phase"] = "Failed".into();
-            end(&pod(status)).expect("it has ended")
-        };
-        let failed = ended(
-            json!({"exitCode": 2, "reason": "Error", "message": r#"{"failed":{"reason":"X","message":"y"}}"#}),
-        );
-        assert_eq!((failed.exit_code, failed.reason.as_str()), (Some(2), "Error"));
-        assert!(
-            matches!(failed.answer, Some(Termination::Failed(failure)) if failure.reason == "X")
-        );
-        let killed = ended(json!({"exitCode": 137, "reason": "OOMKilled"}));
-        assert!(killed.message.contains("limit of 1Gi"), "{}", killed.message);
-        let evicted =
-            pod(json!({"phase": "Failed", "reason": "Evicted", "message": "low on disk"}));
-        let evicted = end(&evicted).expect("it has ended");
-        assert_eq!(
-            (evicted.exit_code, evicted.reason.as_str(), evicted.message.as_str()),
-            (None, "Evicted", "low on disk")
-        );
-        assert_eq!(end(&pod(json!({"phase": "Running"}))), None);
     }
 }
