@@ -35,9 +35,7 @@ impl Target {
     /// The store at that place. An object store takes the credentials that this user's tools have.
     pub(crate) fn open(&self) -> Result<Box<dyn Store>, Failure> {
         match self {
-            Self::Directory(path) => {
-                Ok(Box::new(LocalStore::open(path).map_err(Failure::failed)?))
-            }
+            Self::Directory(path) => Ok(Box::new(LocalStore::open(path).map_err(Failure::failed)?)),
             Self::Objects(place) => {
                 let access = Access::from_environment();
                 let store = ObjectStore::open(place, &Credentials::Identity, access);
@@ -192,12 +190,7 @@ fn source(
     Ok(Source::None)
 }
 
-fn output(
-    args: &RunArgs,
-    job: &GenerationJob,
-    base: &Path,
-    name: &str,
-) -> Result<Target, Failure> {
+fn output(args: &RunArgs, job: &GenerationJob, base: &Path, name: &str) -> Result<Target, Failure> {
     if let Some(output) = &args.output {
         return Ok(Target::Directory(output.clone()));
     }

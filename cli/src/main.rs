@@ -7,9 +7,11 @@ mod commands;
 mod failure;
 mod kubectl;
 mod load;
+mod log;
 mod models;
 mod progress;
 mod table;
+mod termination;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -26,12 +28,12 @@ fn main() -> ExitCode {
     }
     let cli = Cli::parse();
     match &cli.command {
-        Command::Serve(args) => commands::serve::init_log(args),
-        Command::Fetch(args) => commands::pods::init_log(&args.pod),
-        Command::Prepare(args) => commands::pods::init_log(&args.pod),
-        Command::Worker(args) => commands::pods::init_log(&args.job.pod),
-        Command::Finalize(args) => commands::pods::init_log(&args.job.pod),
-        _ => init_log(),
+        Command::Serve(args) => log::init_told(args.log_format),
+        Command::Fetch(args) => log::init_told(args.pod.log_format),
+        Command::Prepare(args) => log::init_told(args.pod.log_format),
+        Command::Worker(args) => log::init_told(args.job.pod.log_format),
+        Command::Finalize(args) => log::init_told(args.job.pod.log_format),
+        _ => log::init_quiet(),
     }
     match dispatch(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
@@ -42,17 +44,6 @@ fn main() -> ExitCode {
             ExitCode::from(code)
         }
     }
-}
-
-fn init_log() {
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("TEXTNLP_LOG")
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
-        )
-        .with_writer(std::io::stderr)
-        .with_ansi(std::env::var_os("NO_COLOR").is_none())
-        .init();
 }
 
 fn dispatch(command: &Command) -> Result<(), Failure> {

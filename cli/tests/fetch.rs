@@ -49,10 +49,17 @@ struct Requests {
 
 impl Hub {
     fn start() -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
         let bind = |address: &str| runtime.block_on(TcpListener::bind(address)).unwrap();
         let (hub, store) = (bind("127.0.0.1:0"), bind("127.0.0.2:0"));
-        let state = Arc::new(Requests { store: format!("http://{}", store.local_addr().unwrap()), ..Requests::default() });
+        let state = Arc::new(Requests {
+            store: format!("http://{}", store.local_addr().unwrap()),
+            ..Requests::default()
+        });
         let url = format!("http://{}", hub.local_addr().unwrap());
         let app = Router::new()
             .route("/api/models/{owner}/{name}/revision/{revision}", get(list))
@@ -84,8 +91,12 @@ async fn list(
             ])
         }
         "gated" if !has_token(&headers) => return StatusCode::UNAUTHORIZED.into_response(),
-        "gated" => json!([{"rfilename": "model.gguf", "size": MODEL.len(), "lfs": {"sha256": *SHA256}}]),
-        "pickles" => json!([{"rfilename": "pytorch_model.bin", "size": 5}, {"rfilename": "config.json", "size": 2}]),
+        "gated" => {
+            json!([{"rfilename": "model.gguf", "size": MODEL.len(), "lfs": {"sha256": *SHA256}}])
+        }
+        "pickles" => {
+            json!([{"rfilename": "pytorch_model.bin", "size": 5}, {"rfilename": "config.json", "size": 2}])
+        }
         "garbage" => json!([{"rfilename": "garbage.gguf", "size": 4}]),
         // The first answer fails, as servers do.
         "shaky" if number == 0 => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
@@ -123,12 +134,14 @@ async fn file(
         return "GGUF".into_response();
     }
     let range = headers.get(header::RANGE).and_then(|v| v.to_str().ok());
-    let from: Option<usize> = range.and_then(|r| r.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
+    let from: Option<usize> =
+        range.and_then(|r| r.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
     if state.files.fetch_add(1, Ordering::Relaxed) == 0 {
         // The first answer breaks off in the middle.
         let half = MODEL.slice(..MODEL.len() / 2);
         let broken = futures::stream::iter([Ok(half), Err(std::io::Error::other("broken"))]);
-        return ([(header::CONTENT_LENGTH, MODEL.len())], Body::from_stream(broken)).into_response();
+        return ([(header::CONTENT_LENGTH, MODEL.len())], Body::from_stream(broken))
+            .into_response();
     }
     match from {
         None => MODEL.clone().into_response(),
@@ -136,12 +149,15 @@ async fn file(
             state.resumed.fetch_add(1, Ordering::Relaxed);
             let length = MODEL.len();
             let range = format!("bytes {from}-{}/{length}", length - 1);
-            (StatusCode::PARTIAL_CONTENT, [(header::CONTENT_RANGE, range)], MODEL.slice(from..)).into_response()
+            (StatusCode::PARTIAL_CONTENT, [(header::CONTENT_RANGE, range)], MODEL.slice(from..))
+                .into_response()
         }
     }
 }
 
 fn command(directory: &Path) -> Command {
+    // Kubernetes makes the file; a pod only writes it.
+    std::fs::write(directory.join("answer.json"), "").unwrap();
     let mut command = textnlp(directory);
     command
         .env_remove("TEXTNLP_MODEL_SOURCE")
@@ -191,7 +207,7 @@ fn a_repository_is_fetched_once_also_when_the_line_breaks() {
     assert_eq!(hub.state.resumed.load(Ordering::Relaxed), 1, "the rest was fetched, not the whole");
     assert_eq!(found.model.architecture.as_deref(), Some("llama"));
     assert_eq!(found.model.chat_template, Some(true));
-    assert_eq!((found.model.context_tokens, found.path.len()), (Some(2048), 32));
+    assert_eq!((found.model.context_tokens, found.path.len()), (Some(8192), 32));
     assert!(found.model.parameters.unwrap() > 130_000_000 && found.bytes >= MODEL.len() as i64);
     let inspected = textnlp(at)
         .args(["model", "inspect", "--json"])
@@ -210,7 +226,8 @@ fn a_repository_is_fetched_once_also_when_the_line_breaks() {
     std::fs::write(models(at).join(&found.path).join("model.gguf"), "GGUF").unwrap();
     assert_eq!(fetched(at, &fetch(at, &source)).model, found.model);
     assert_eq!(hub.state.lists.load(Ordering::Relaxed), lists + 1);
-    let left: Vec<_> = std::fs::read_dir(models(at)).unwrap().flatten().map(|e| e.file_name()).collect();
+    let left: Vec<_> =
+        std::fs::read_dir(models(at)).unwrap().flatten().map(|e| e.file_name()).collect();
     assert_eq!(left.len(), 2, "the model and the lock: {left:?}");
 }
 
@@ -245,7 +262,8 @@ fn what_is_no_model_is_refused_for_good_and_leaves_nothing() {
         assert_eq!((reason.as_str(), code), expect, "{message}");
         assert!(message.contains(words), "{message}");
     };
-    let repo = |name: &str| json!({"huggingFace": {"repo": format!("me/{name}"), "endpoint": hub.url}});
+    let repo =
+        |name: &str| json!({"huggingFace": {"repo": format!("me/{name}"), "endpoint": hub.url}});
     check(repo("pickles"), ("InvalidModel", 2), "Python pickles only");
     check(repo("shaky"), ("InvalidModel", 2), "has no model");
     check(repo("missing"), ("ModelNotFound", 2), "(404)");
@@ -256,9 +274,14 @@ fn what_is_no_model_is_refused_for_good_and_leaves_nothing() {
     check(source, ("ModelNotFound", 2), "revision/v9");
     let file = format!("{}/files/model.gguf", hub.state.store);
     check(json!({"url": {"url": file, "sha256": "1".repeat(64)}}), ("DigestMismatch", 2), "1111");
-    check(json!({"url": {"url": "http://169.254.169.254/m.gguf", "sha256": "1".repeat(64)}}), ("InvalidSource", 2), "link-local");
+    check(
+        json!({"url": {"url": "http://169.254.169.254/m.gguf", "sha256": "1".repeat(64)}}),
+        ("InvalidSource", 2),
+        "link-local",
+    );
     check(json!({"file": {"path": "/x.gguf"}}), ("InvalidSource", 2), "no files of your machine");
-    let left: Vec<_> = std::fs::read_dir(models(at)).unwrap().flatten().map(|e| e.file_name()).collect();
+    let left: Vec<_> =
+        std::fs::read_dir(models(at)).unwrap().flatten().map(|e| e.file_name()).collect();
     assert!(left.iter().all(|name| name.to_string_lossy().ends_with(".lock")), "{left:?}");
 }
 
@@ -273,7 +296,11 @@ fn a_file_at_an_address_is_fetched_and_checked() {
     // Without the allowance for tests, this machine is no place for a user's address.
     let output = command(at)
         .env_remove("TEXTNLP_ALLOW_LOOPBACK")
-        .env("TEXTNLP_MODEL_SOURCE", json!({"url": {"url": format!("{}/files/a.gguf", hub.state.store), "sha256": *SHA256}}).to_string())
+        .env(
+            "TEXTNLP_MODEL_SOURCE",
+            json!({"url": {"url": format!("{}/files/a.gguf", hub.state.store), "sha256": *SHA256}})
+                .to_string(),
+        )
         .output()
         .unwrap();
     let (reason, code, message) = refused(at, &output);
@@ -287,7 +314,9 @@ fn a_claim_is_looked_at_and_never_left() {
     let at = directory.path();
     let claim = models(at);
     std::fs::create_dir_all(claim.join("sub")).unwrap();
-    std::fs::hard_link(model(), claim.join("sub/m.gguf")).or_else(|_| std::fs::copy(model(), claim.join("sub/m.gguf")).map(drop)).unwrap();
+    std::fs::hard_link(model(), claim.join("sub/m.gguf"))
+        .or_else(|_| std::fs::copy(model(), claim.join("sub/m.gguf")).map(drop))
+        .unwrap();
     std::os::unix::fs::symlink("/etc", claim.join("out")).unwrap();
     std::fs::write(claim.join("cut.gguf"), &MODEL[..100_000]).unwrap();
     let look = |path: &str| command(at).args(["--offline", path]).output().unwrap();

@@ -29,21 +29,31 @@ struct Model {
 
 impl Model {
     fn start() -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::new(AtomicU64::new(0));
-        let app = Router::new().route("/v1/chat/completions", post(complete)).with_state(asked.clone());
+        let app =
+            Router::new().route("/v1/chat/completions", post(complete)).with_state(asked.clone());
         runtime.spawn(async move { axum::serve(listener, app).await.unwrap() });
         Self { url, asked, _runtime: runtime }
     }
 }
 
-async fn complete(State(asked): State<Arc<AtomicU64>>, headers: HeaderMap, Json(body): Json<Value>) -> Json<Value> {
+async fn complete(
+    State(asked): State<Arc<AtomicU64>>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Json<Value> {
     assert_eq!(headers["x-textnlp-model-digest"], "sha256:00");
     asked.fetch_add(1, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_millis(40)).await;
-    let text = format!("{} said {}", body["messages"][0]["content"].as_str().unwrap(), body["seed"]);
+    let text =
+        format!("{} said {}", body["messages"][0]["content"].as_str().unwrap(), body["seed"]);
     Json(json!({
         "choices": [{"message": {"content": text}, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 3, "completion_tokens": 2},
@@ -64,6 +74,10 @@ impl Pods {
         let names: Vec<String> = (0..40).map(|i| format!("p{i}")).collect();
         let csv = format!("product\n{}\n", names.join("\n"));
         std::fs::write(mounts.join("etc/textnlp/source/products.csv"), csv).unwrap();
+        for verb in ["prepare", "worker", "finalize"] {
+            // Kubernetes makes the file; a pod only writes it.
+            std::fs::write(pods.at().join(format!("{verb}.json")), "").unwrap();
+        }
         pods.write_task(&json!({
             "name": "tickets",
             "namespace": "default",
@@ -108,7 +122,9 @@ impl Pods {
 
     fn worker(&self, index: u32) -> Command {
         let mut command = self.command("worker");
-        command.env("JOB_COMPLETION_INDEX", index.to_string()).args(["--metrics-listen", "127.0.0.1:0"]);
+        command
+            .env("JOB_COMPLETION_INDEX", index.to_string())
+            .args(["--metrics-listen", "127.0.0.1:0"]);
         command
     }
 
@@ -163,7 +179,10 @@ fn a_job_is_prepared_worked_on_and_finalized_through_kills_and_stops() {
     let model = Model::start();
     let pods = Pods::new(&model.url, 1);
     let prepared = pods.prepare();
-    assert_eq!((prepared.records, prepared.rows, prepared.finished, prepared.shards), (40, 80, 0, 4));
+    assert_eq!(
+        (prepared.records, prepared.rows, prepared.finished, prepared.shards),
+        (40, 80, 0, 4)
+    );
     assert_eq!(pods.prepare(), prepared, "a step that is run again answers the same");
 
     // Shard 3 is killed without a word, shard 0 asked to stop; each goes on later.
@@ -178,7 +197,9 @@ fn a_job_is_prepared_worked_on_and_finalized_through_kills_and_stops() {
     let output = terminate(stopped);
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
     assert!(pods.chunks() > 0, "finished rows were kept");
-    assert!(matches!(pods.answer("worker"), Termination::Failed(failed) if failed.reason == "Interrupted"));
+    assert!(
+        matches!(pods.answer("worker"), Termination::Failed(failed) if failed.reason == "Interrupted")
+    );
 
     let rows: Vec<i64> = [2, 0, 3, 1].into_iter().map(|index| pods.work(index).rows).collect();
     assert!(rows[0] == 20 && (1..20).contains(&rows[1]) && rows[3] == 20, "{rows:?}");
@@ -186,12 +207,17 @@ fn a_job_is_prepared_worked_on_and_finalized_through_kills_and_stops() {
     let output = pods.command("finalize").output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let Termination::Finalized(done) = pods.answer("finalize") else { panic!() };
-    assert_eq!((done.verdict, done.message.as_str()), (Verdict::Succeeded, "80 of 80 rows accepted"));
+    assert_eq!(
+        (done.verdict, done.message.as_str()),
+        (Verdict::Succeeded, "80 of 80 rows accepted")
+    );
     assert_eq!((done.rows.requested, done.rows.accepted, done.usage.requests), (80, 80, 80));
     assert_eq!(done.output.uri.as_deref(), Some("pvc://tickets-output/dataset"));
     assert_eq!(done.output.report.as_deref(), Some("pvc://tickets-output/dataset/report.json"));
     assert_eq!(done.validation.scores.len(), 1);
-    let report: Value = serde_json::from_slice(&std::fs::read(pods.dataset().join("report.json")).unwrap()).unwrap();
+    let report: Value =
+        serde_json::from_slice(&std::fs::read(pods.dataset().join("report.json")).unwrap())
+            .unwrap();
     assert_eq!(report["digest"].as_str(), done.output.digest.as_deref());
     let first = std::fs::read_to_string(pods.dataset().join("dataset.csv")).unwrap();
     assert!(first.starts_with("product,ticket,id\np0,p0 said "), "{first}");
@@ -208,16 +234,20 @@ fn a_worker_tells_its_figures_and_fails_for_good_where_trying_cannot_help() {
     let pods = Pods::new(&model.url, 1);
     let output = pods.worker(0).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
-    assert!(matches!(pods.answer("worker"), Termination::Failed(failed) if failed.reason == "NotPrepared"));
+    assert!(
+        matches!(pods.answer("worker"), Termination::Failed(failed) if failed.reason == "NotPrepared")
+    );
     pods.prepare();
     let output = pods.worker(9).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
-    assert!(matches!(pods.answer("worker"), Termination::Failed(failed) if failed.reason == "ShardUnknown"));
+    assert!(
+        matches!(pods.answer("worker"), Termination::Failed(failed) if failed.reason == "ShardUnknown")
+    );
 
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let address = format!("127.0.0.1:{port}");
-    let mut worker = pods.worker(1);
-    worker.args(["--metrics-listen", &address]).stderr(Stdio::null());
+    let mut worker = pods.command("worker");
+    worker.args(["--index", "1", "--metrics-listen", &address]).stderr(Stdio::null());
     let child = worker.spawn().unwrap();
     let mut page = String::new();
     wait("a page of figures", || {
@@ -248,7 +278,9 @@ fn lost_shards_are_told_and_a_bad_task_is_named() {
     }
     let output = pods.command("finalize").output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    assert!(matches!(pods.answer("finalize"), Termination::Failed(failed) if failed.reason == "RowsMissing"));
+    assert!(
+        matches!(pods.answer("finalize"), Termination::Failed(failed) if failed.reason == "RowsMissing")
+    );
     let output = pods.command("finalize").arg("--lost-shards").output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let Termination::Finalized(done) = pods.answer("finalize") else { panic!() };
@@ -265,8 +297,15 @@ fn lost_shards_are_told_and_a_bad_task_is_named() {
     };
     check("{}", "this is no task of a job: missing field `name`");
     let task = |spec: Value| {
-        json!({"name": "x", "namespace": "default", "uid": "2", "spec": spec, "models": {}}).to_string()
+        json!({"name": "x", "namespace": "default", "uid": "2", "spec": spec, "models": {}})
+            .to_string()
     };
-    check(&task(json!({"modelRef": {"name": "gone"}, "columns": [{"name": "a", "prompt": "x"}]})), "no ModelDeployment \"gone\"");
-    check(&task(json!({"source": {"file": {"path": "x"}}, "columns": [{"name": "a", "value": "x"}]})), "spec.source.file");
+    check(
+        &task(json!({"modelRef": {"name": "gone"}, "columns": [{"name": "a", "prompt": "x"}]})),
+        "no ModelDeployment \"gone\"",
+    );
+    check(
+        &task(json!({"source": {"file": {"path": "x"}}, "columns": [{"name": "a", "value": "x"}]})),
+        "spec.source.file",
+    );
 }

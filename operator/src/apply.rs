@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::meta::{self, FIELD_MANAGER};
 
 /// The most time that a call may take.
-pub const CALL_LIMIT: Duration = Duration::from_secs(15);
+pub const CALL_LIMIT: Duration = Duration::from_secs(10);
 
 /// A namespaced kind that can be read and written.
 pub trait Object:

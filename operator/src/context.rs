@@ -9,12 +9,14 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::Api;
 use kube::runtime::reflector::{Store, store::Writer};
 use kube::{Client, Resource, ResourceExt};
+use textnlp_crds::task::labels;
 use textnlp_crds::{GenerationJob, ModelDeployment};
 
 use crate::budget::Budget;
 use crate::config::Config;
-use crate::error::Error;
 use crate::events::Events;
+use crate::filling::Filling;
+use crate::index::Index;
 use crate::metrics::Metrics;
 use crate::scrape::Scraper;
 
@@ -58,6 +60,12 @@ pub struct Context {
     pub job_children: Store<Job>,
     /// Cache of the pods of GenerationJobs.
     pub job_pods: Store<Pod>,
+    /// Which of [`Self::job_children`] belong to which job.
+    pub job_children_index: Index,
+    /// Which of [`Self::job_pods`] belong to which job.
+    pub job_pods_index: Index,
+    /// Whether the four caches are filled.
+    pub filling: Filling,
     /// What the workers of jobs said last.
     pub job_progress: crate::job::progress::Memory,
     /// Statuses that were written and are not in the cache yet.
@@ -94,6 +102,9 @@ impl Context {
             models: writers.models.as_reader(),
             job_children: writers.job_children.as_reader(),
             job_pods: writers.job_pods.as_reader(),
+            job_children_index: Index::new(labels::JOB_UID),
+            job_pods_index: Index::new(labels::JOB_UID),
+            filling: Filling::of(4),
             job_progress: Default::default(),
             written_jobs: Written::default(),
             written_models: Written::default(),
@@ -121,26 +132,19 @@ impl Context {
             Scope::Namespace(namespace) => Api::namespaced(self.shared.client.clone(), namespace),
         }
     }
-
-    /// Waits until all caches that reconciliations read from are filled: an object that is not there yet must not be taken
-    /// for one that does not exist.
-    pub async fn caches_are_filled(&self) -> Result<(), Error> {
-        let filled = futures::future::try_join4(
-            self.jobs.wait_until_ready(),
-            self.models.wait_until_ready(),
-            self.job_children.wait_until_ready(),
-            self.job_pods.wait_until_ready(),
-        );
-        filled.await.map(|_| ()).map_err(|_| Error::Incomplete("cache: its watch has ended"))
-    }
 }
 
 /// Objects as the API server returned them when their status was written, until the watch has caught up. Without it, the next
 /// reconciliation would start from the status before, and its write would be refused as a conflict.
-pub struct Written<K>(Mutex<ByUid<K>>);
+pub struct Written<K>(Mutex<HashMap<String, Chain<K>>>);
 
-/// By the object's UID: the version that was written to, and what came of it.
-type ByUid<K> = HashMap<String, (Option<String>, Arc<K>)>;
+/// Writes to one object, one upon the other.
+struct Chain<K> {
+    /// The versions that were written to: the watch may still be at any of them.
+    bases: Vec<Option<String>>,
+    /// What came of the last write.
+    newest: Arc<K>,
+}
 
 impl<K> Default for Written<K> {
     fn default() -> Self {
@@ -150,27 +154,33 @@ impl<K> Default for Written<K> {
 
 impl<K: Resource> Written<K> {
     /// Remembers the object that came of writing to `base`.
-    pub fn insert(&self, base: &K, object: Arc<K>) {
-        if let Some(uid) = base.uid() {
-            self.lock().insert(uid, (base.resource_version(), object));
-        }
+    pub fn insert(&self, base: &K, newest: Arc<K>) {
+        let Some(uid) = base.uid() else { return };
+        let mut written = self.lock();
+        let before = written.remove(&uid);
+        let follows =
+            before.filter(|chain| chain.newest.resource_version() == base.resource_version());
+        let mut bases = follows.map(|chain| chain.bases).unwrap_or_default();
+        bases.push(base.resource_version());
+        written.insert(uid, Chain { bases, newest });
     }
 
     /// The newest version that is known of a cached object.
     pub fn newest(&self, cached: Arc<K>) -> Arc<K> {
         let Some(uid) = cached.uid() else { return cached };
         match self.lock().get(&uid) {
-            Some((base, object)) if *base == cached.resource_version() => object.clone(),
+            Some(chain) if chain.bases.contains(&cached.resource_version()) => chain.newest.clone(),
             _ => cached,
         }
     }
 
-    /// The watch has shown this version: what was written before it is in it. (A write names the version that it is based on, so
-    /// none can lie between a base and what came of it.)
+    /// The watch has shown this version. If it is not one that was written to, it has what was written last, or is newer: a write
+    /// names the version that it is based on, so none can lie between.
     pub fn seen(&self, object: &K) {
         let Some(uid) = object.uid() else { return };
         let mut written = self.lock();
-        if written.get(&uid).is_some_and(|(base, _)| *base != object.resource_version()) {
+        if written.get(&uid).is_some_and(|chain| !chain.bases.contains(&object.resource_version()))
+        {
             written.remove(&uid);
         }
     }
@@ -182,7 +192,38 @@ impl<K: Resource> Written<K> {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, ByUid<K>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Chain<K>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use serde_json::json;
+
+    fn version(version: &str) -> Arc<ConfigMap> {
+        let metadata = json!({"name": "a", "uid": "uid-1", "resourceVersion": version});
+        Arc::new(serde_json::from_value(json!({"metadata": metadata})).expect("an object"))
+    }
+
+    #[test]
+    fn what_was_written_counts_until_the_watch_has_it() {
+        let written = Written::default();
+        let newest =
+            |cached: &str| written.newest(version(cached)).resource_version().unwrap_or_default();
+        assert_eq!(newest("1"), "1");
+        written.insert(&version("1"), version("2"));
+        written.insert(&version("2"), version("3"));
+        assert_eq!((newest("1"), newest("2"), newest("3")), ("3".into(), "3".into(), "3".into()));
+        written.seen(&version("2"));
+        assert_eq!(newest("2"), "3", "the watch is still behind");
+        assert_eq!(newest("9"), "9", "somebody else wrote since");
+        written.seen(&version("3"));
+        assert_eq!(newest("2"), "2");
+        written.insert(&version("3"), version("4"));
+        written.forget(&version("9"));
+        assert_eq!(newest("3"), "3");
     }
 }

@@ -22,11 +22,11 @@ use crate::error::Error;
 use crate::meta::FIELD_MANAGER;
 
 /// How long others wait after the last renewal that they saw.
-const DURATION: Duration = Duration::from_secs(40);
+const DURATION: Duration = Duration::from_secs(24);
 /// How long the leader may start writes after a renewal.
-const RENEW_LIMIT: Duration = Duration::from_secs(20);
+const RENEW_LIMIT: Duration = Duration::from_secs(12);
 /// Time between two tries.
-const RETRY: Duration = Duration::from_secs(4);
+const RETRY: Duration = Duration::from_secs(3);
 
 /// One replica's part in the election.
 pub struct Elector {

@@ -1,5 +1,6 @@
 //! The operator's program: arguments, logs, signals.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -14,7 +15,11 @@ async fn main() -> ExitCode {
     let args = Args::parse();
     let filter = match EnvFilter::try_new(&args.log) {
         Ok(filter) => filter,
-        Err(error) => return fail(&format!("TEXTNLP_LOG {:?}: {error}", args.log)),
+        Err(error) => {
+            // There are no logs yet.
+            let _ = writeln!(std::io::stderr(), "textnlp-operator: --log {:?}: {error}", args.log);
+            return ExitCode::FAILURE;
+        }
     };
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match args.log_format {
@@ -48,8 +53,5 @@ fn stop_on_signal(stop: CancellationToken) -> std::io::Result<()> {
 
 fn fail(message: &str) -> ExitCode {
     tracing::error!("{message}");
-    // Before the logs are set up, nobody listens to them.
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "textnlp-operator: {message}");
     ExitCode::FAILURE
 }

@@ -38,11 +38,10 @@ impl Owner {
     /// The owner of a GenerationJob's or ModelDeployment's children; none for an object without UID, which no API server
     /// gives out.
     pub fn of<K: Resource<DynamicType = ()>>(owner: &K, uid_label: &'static str) -> Option<Self> {
-        Some(Self {
-            reference: owner.controller_owner_ref(&())?,
-            namespace: owner.namespace()?,
-            uid_label,
-        })
+        let mut reference = owner.controller_owner_ref(&())?;
+        // Deleted in the foreground, the owner stays until its children are gone.
+        reference.block_owner_deletion = Some(true);
+        Some(Self { reference, namespace: owner.namespace()?, uid_label })
     }
 
     /// The owner's name.

@@ -199,14 +199,17 @@ fn waiting(status: &ContainerStatus) -> Option<(&str, &str)> {
     ))
 }
 
+/// Time since then; none if clocks differ so much that it is still to come.
+pub fn since(then: Timestamp, now: Timestamp) -> Duration {
+    now.duration_since(then).max(SignedDuration::ZERO).unsigned_abs()
+}
+
 /// Time since the pod was bound to a node, or made.
 fn waited(pod: &Pod, now: Timestamp) -> Duration {
     let bound = condition(pod, "PodScheduled")
         .and_then(|condition| condition.last_transition_time.as_ref());
     let since = bound.or(pod.metadata.creation_timestamp.as_ref());
-    since.map_or(Duration::ZERO, |since| {
-        now.duration_since(since.0).max(SignedDuration::ZERO).unsigned_abs()
-    })
+    since.map_or(Duration::ZERO, |time| self::since(time.0, now))
 }
 
 fn unscheduled(pod: &Pod) -> Option<(String, String)> {

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use textnlp_crds::task::{MODEL_SOURCE_VARIABLE, TASK_FILE, TERMINATION_FILE};
+
+use crate::log::LogFormat;
 
 /// What every pod is told.
 #[derive(Debug, Args)]
@@ -64,10 +66,4 @@ pub(crate) struct FetchArgs {
     pub(crate) offline: Option<String>,
     #[command(flatten)]
     pub(crate) pod: PodArgs,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    Text,
-    Json,
 }

@@ -249,9 +249,9 @@ impl Client {
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(Policy::none())
             .dns_resolver(GuardedResolver(access));
-        let inner = settings(builder).build().map_err(|error| {
-            AddressError::Client(error.source().unwrap_or(&error).to_string())
-        })?;
+        let inner = settings(builder)
+            .build()
+            .map_err(|error| AddressError::Client(error.source().unwrap_or(&error).to_string()))?;
         Ok(Self { inner, access })
     }
 
@@ -271,7 +271,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_of_this_machine_its_link_and_metadata_services_are_refused_however_they_are_written() {
+    fn addresses_of_this_machine_its_link_and_metadata_services_are_refused_however_they_are_written()
+     {
         let check = |url: &str, expect: Option<&str>| {
             let found = super::check(url, Access::default());
             match (expect, &found) {

@@ -79,7 +79,9 @@ fn of_many_claims_at_once_exactly_one_wins_and_the_place_keeps_its_owner() {
     assert!(error.is_final());
     assert_eq!(
         error.to_string(),
-        format!("`s3://data/claimed` belongs to {owner}; choose another output directory, or remove it if that dataset is not needed")
+        format!(
+            "`s3://data/claimed` belongs to {owner}; choose another output directory, or remove it if that dataset is not needed"
+        )
     );
     // The owner's name is no file of the dataset.
     store.put("x", b"1").unwrap();
@@ -107,7 +109,10 @@ fn a_failure_names_the_object_and_shows_no_secret() {
     location.uri = "s3://no-such-bucket/x".into();
     let store = ObjectStore::open(&location, &s3.credentials(), access).unwrap();
     let message = store.put("a", b"1").unwrap_err().to_string();
-    assert!(message.contains("s3://no-such-bucket/x/a") && message.contains("NoSuchBucket"), "{message}");
+    assert!(
+        message.contains("s3://no-such-bucket/x/a") && message.contains("NoSuchBucket"),
+        "{message}"
+    );
 
     let error = ObjectStore::open(&s3.location("x"), &s3.credentials(), Access::default());
     let message = error.unwrap_err().to_string();

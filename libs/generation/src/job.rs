@@ -7,9 +7,9 @@ use textnlp_crds::job::{
     Attribute as AttributeSpec, Column as ColumnSpec, GenerationJobSpec, Mode,
 };
 use textnlp_crds::sampling::ResolvedSampling;
-use textnlp_dataset::{Record, RowId};
 use textnlp_dataset::attributes::{Attribute, Distribution};
 use textnlp_dataset::template::{Template, Templates};
+use textnlp_dataset::{Record, RowId};
 
 use crate::completer::Models;
 use crate::error::Error;

@@ -93,7 +93,8 @@ struct Rows(Arc<Progress>);
 impl Collector for Rows {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let progress = &self.0;
-        let rows = ConstGauge::new(i64::try_from(Progress::get(&progress.rows)).unwrap_or(i64::MAX));
+        let rows =
+            ConstGauge::new(i64::try_from(Progress::get(&progress.rows)).unwrap_or(i64::MAX));
         let help = "Rows of this shard that were missing when it was planned";
         rows.encode(encoder.encode_descriptor(
             "textnlp_shard_rows",

@@ -128,7 +128,8 @@ pub fn split(missing: &[RowRange], wanted: u64) -> Vec<Shard> {
             let later = count - shards.len() as u64 - 1;
             // The shard ends where its share of all rows does, as long as each later one still gets a record.
             let share = u128::from(rows) * u128::from(shards.len() as u64 + 1) / u128::from(count);
-            let lacking = u64::try_from(share).unwrap_or(u64::MAX).saturating_sub(done + shard.rows);
+            let lacking =
+                u64::try_from(share).unwrap_or(u64::MAX).saturating_sub(done + shard.rows);
             let takes = lacking
                 .div_ceil(stretch.rows)
                 .max(u64::from(shard.rows == 0))

@@ -239,12 +239,7 @@ fn http_endpoint(name: &str, endpoint: &ModelEndpoint, key: PathBuf, workers: u3
         },
     };
     let model = endpoint.external.as_ref().map_or(name, |external| &external.model);
-    Endpoint {
-        name: name.to_owned(),
-        model: model.to_owned(),
-        url: endpoint.url.clone(),
-        server,
-    }
+    Endpoint { name: name.to_owned(), model: model.to_owned(), url: endpoint.url.clone(), server }
 }
 
 /// A place in an object store, as the manifest has it.

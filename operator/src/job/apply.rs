@@ -9,7 +9,7 @@ use crate::apply;
 use crate::context::Context;
 use crate::error::Error;
 use crate::job::observe::Observed;
-use crate::job::plan::{Plan, Stand};
+use crate::job::plan::{Patch, Plan, Stand};
 use crate::job::reasons;
 use crate::job::validate::Obstacle;
 use crate::meta::Owner;
@@ -29,13 +29,16 @@ pub(crate) async fn execute(
     observed: &Observed,
     context: &Context,
 ) -> Result<Applied, Error> {
-    let Plan { attempt, claim, task, delete, patch, create, stand } = plan;
+    let Plan { attempt, claim, claim_owner, task, delete, patch, create, stand } = plan;
     let stand = match write(claim, task, create, observed, context).await {
         Ok(()) => stand,
         Err(error) => Stand::Obstructed(obstacle(error)?),
     };
+    let namespace = &observed.owner.namespace;
+    if let Some(Patch { name, fields }) = claim_owner {
+        apply::merge::<PersistentVolumeClaim>(context.client(), namespace, &name, &fields).await?;
+    }
     for patch in patch {
-        let namespace = &observed.owner.namespace;
         apply::merge::<Job>(context.client(), namespace, &patch.name, &patch.fields).await?;
     }
     for job in delete {
@@ -104,7 +107,7 @@ fn obstacle(error: Error) -> Result<Obstacle, Error> {
     let reason = if error.is_quota() {
         reasons::QUOTA_EXCEEDED
     } else if matches!(error, Error::NameTaken { .. }) {
-        reasons::TARGET_IN_USE
+        reasons::NAME_TAKEN
     } else if error.is_refused() {
         reasons::REFUSED
     } else {

@@ -18,6 +18,8 @@ pub(crate) const RUN: &str = "textnlp.dev/run";
 pub(crate) const PREPARED: &str = "textnlp.dev/prepared";
 /// Annotation of the finalize Job: hash of what judges and forms the dataset.
 pub(crate) const VALIDATION: &str = "textnlp.dev/validation-hash";
+/// Annotation: all pods of the Job are on one node, since only one can mount the claim.
+pub(crate) const ONE_NODE: &str = "textnlp.dev/one-node";
 /// Label by which Kueue finds a Job.
 pub(crate) const QUEUE: &str = "kueue.x-k8s.io/queue-name";
 

@@ -113,3 +113,43 @@ pub(crate) fn next_look(
         None => Action::await_change(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::fixture::*;
+    use serde_json::json;
+
+    #[test]
+    fn suspended_time_does_not_count() {
+        let mut status: GenerationJobStatus =
+            serde_json::from_value(begun(json!({}))).expect("a status");
+        assert_eq!(active_seconds(&status, at(30)), 30);
+        status.active_seconds = Some(30);
+        status.conditions[1].status = "True".into();
+        assert_eq!(active_seconds(&status, at(500)), 30);
+        status.conditions[1].status = "False".into();
+        status.conditions[1].last_transition_time =
+            k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(500));
+        assert_eq!(active_seconds(&status, at(520)), 50);
+    }
+
+    #[test]
+    fn a_deadline_counts_active_seconds_of_this_attempt() {
+        let job = job(json!({"execution": {"activeDeadlineSeconds": 60}}));
+        assert_eq!(until_deadline(&job, 0, at(100)), None, "not begun");
+        let job = with_status(job, begun(json!({"activeSeconds": 20})));
+        assert_eq!(until_deadline(&job, 0, at(30)), Some(Duration::from_secs(10)));
+        assert!(!is_overdue(&job, 0, at(39)) && is_overdue(&job, 0, at(40)));
+        assert!(!is_overdue(&job, 1, at(1000)), "another attempt");
+    }
+
+    #[test]
+    fn children_of_an_ended_job_go_when_their_time_is_over() {
+        let ended = begun(json!({"completionTime": at(10).to_string()}));
+        let kept = with_status(job(json!({})), ended.clone());
+        assert!(!is_expired(&kept, at(1_000_000)));
+        let short = with_status(job(json!({"execution": {"ttlSecondsAfterFinished": 5}})), ended);
+        assert!(!is_expired(&short, at(14)) && is_expired(&short, at(15)));
+    }
+}

@@ -5,12 +5,16 @@ mod apply;
 mod build;
 mod children;
 mod clock;
+#[cfg(test)]
+mod fixture;
 mod notices;
 mod observe;
 mod plan;
 mod position;
 pub mod progress;
 pub mod reasons;
+#[cfg(test)]
+mod scenarios;
 mod spec;
 mod status;
 mod triggers;
@@ -49,7 +53,7 @@ pub async fn controller(
 
 /// Brings one job a step further.
 async fn reconcile(cached: Arc<GenerationJob>, context: Arc<Context>) -> Result<Action, Error> {
-    context.caches_are_filled().await?;
+    context.filling.done().await;
     let job = context.written_jobs.newest(cached);
     if job.metadata.deletion_timestamp.is_some() {
         // The garbage collector takes the children.

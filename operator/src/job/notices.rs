@@ -79,3 +79,49 @@ pub(crate) fn between(
     }
     notices
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::fixture::{begun, conditions, job, with_status};
+    use serde_json::json;
+
+    fn check(before: &[&str], after: &[&str], expect: &[(&str, Severity)]) {
+        let status = |of: &[&str]| {
+            let job = with_status(job(json!({})), begun(json!({"conditions": conditions(of)})));
+            job.status.expect("a status")
+        };
+        let notices = between(&job(json!({})), &status(before), &status(after));
+        let found: Vec<_> =
+            notices.iter().map(|notice| (notice.reason.as_str(), notice.severity)).collect();
+        assert_eq!(found, expect, "{before:?} {after:?}");
+    }
+
+    #[test]
+    fn events_tell_what_a_user_would_ask_for_and_nothing_twice() {
+        use Severity::{Normal, Warning};
+        check(&[], &["Reconciling=True/ModelNotFound"], &[("ModelNotFound", Warning)]);
+        check(&["Reconciling=True/ModelNotFound"], &["Reconciling=True/ModelNotFound"], &[]);
+        check(&["Reconciling=True/ModelNotFound"], &["Reconciling=True/Preparing"], &[]);
+        check(&["Prepared=False/Preparing"], &["Prepared=True/Prepared"], &[("Prepared", Normal)]);
+        let waits = ["Reconciling=True/WaitingForQuota", "Suspended=True/WaitingForQuota"];
+        check(&[], &waits, &[("WaitingForQuota", Normal)]);
+        check(&waits, &["Reconciling=True/Generating", "Suspended=False/NotSuspended"], &[]);
+        check(&[], &["Suspended=True/Suspended"], &[("Suspended", Normal)]);
+        check(
+            &["Suspended=True/Suspended"],
+            &["Suspended=False/NotSuspended"],
+            &[("Resumed", Normal)],
+        );
+        check(
+            &["Succeeded=Unknown/NotYet"],
+            &["Succeeded=True/Succeeded"],
+            &[("Succeeded", Normal)],
+        );
+        check(
+            &["Succeeded=Unknown/NotYet"],
+            &["Succeeded=False/GateFailed"],
+            &[("GateFailed", Warning)],
+        );
+    }
+}

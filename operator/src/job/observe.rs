@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ConfigMap, Event, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, PersistentVolumeClaim};
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use textnlp_crds::task::{JobTask, labels};
@@ -36,6 +36,8 @@ pub(crate) struct Observed {
     pub(crate) snapshot: Option<JobTask>,
     /// The ConfigMap and claims that a step to begin needs.
     pub(crate) needs: Needs,
+    /// The claim that the operator made, where the spec was changed since the last look.
+    pub(crate) owned_claim: Option<PersistentVolumeClaim>,
     /// Why a pod of the current step is stuck, or why there is none.
     pub(crate) trouble: Option<Trouble>,
     /// What Kueue says of a Job that it has not admitted.
@@ -105,6 +107,13 @@ pub(crate) async fn observe(
         Some(child) => (trouble(context, child, now).await?, queue_message(context, child).await?),
         None => (None, None),
     };
+    let changed = position::is_changed(&job)
+        && spec::owned_claim(&job.spec).is_some()
+        && attempt_is_known(&job);
+    let owned_claim = match changed {
+        true => optional(context, namespace, Some(&spec::claim_name(&owner))).await?,
+        false => None,
+    };
     let models = spec::models(&job.spec).into_iter();
     let models = models.map(|name| {
         let reference = ObjectRef::<ModelDeployment>::new(&name).within(namespace);
@@ -126,6 +135,7 @@ pub(crate) async fn observe(
         attempt,
         snapshot,
         needs,
+        owned_claim,
         trouble,
         queue_message,
         rates,
@@ -134,13 +144,13 @@ pub(crate) async fn observe(
     })
 }
 
+fn attempt_is_known(job: &GenerationJob) -> bool {
+    job.status.as_ref().is_some_and(|status| status.attempt.is_some())
+}
+
 fn children(owner: &Owner, context: &Context) -> Vec<Child> {
-    let uid = owner.uid();
-    let labelled = |labels: &BTreeMap<String, String>| {
-        labels.get(labels::JOB_UID).is_some_and(|label| label == uid)
-    };
-    let pods: Vec<Arc<Pod>> = context.job_pods.state_filter(|pod| labelled(pod.labels()));
-    let jobs = context.job_children.state_filter(|job| labelled(job.labels()));
+    let pods = context.job_pods_index.children(owner.uid(), &context.job_pods);
+    let jobs = context.job_children_index.children(owner.uid(), &context.job_children);
     jobs.into_iter().filter_map(|job| Child::of(owner, job, &pods)).collect()
 }
 
@@ -216,8 +226,7 @@ async fn trouble(
     });
     let has_pods = child.pods.iter().any(|pod| !pods::has_ended(pod));
     let created = child.job.creation_timestamp().map(|time| time.0);
-    let is_old =
-        created.is_some_and(|created| now.duration_since(created).unsigned_abs() >= pods::PATIENCE);
+    let is_old = created.is_some_and(|created| pods::since(created, now) >= pods::PATIENCE);
     if explained.is_some() || has_pods || !is_old {
         return Ok(explained);
     }

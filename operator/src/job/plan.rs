@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use textnlp_crds::conditions::Failure;
+use textnlp_crds::output::AccessMode;
 use textnlp_crds::task::{Finalized, JobTask, Prepared};
 
 use crate::config::Config;
@@ -31,6 +32,8 @@ pub(crate) struct Plan {
     pub(crate) claim: Option<PersistentVolumeClaim>,
     /// The snapshot.
     pub(crate) task: Option<ConfigMap>,
+    /// The claim's owner, where that was changed after it was made.
+    pub(crate) claim_owner: Option<Patch>,
     /// Child Jobs that are not needed any more.
     pub(crate) delete: Vec<Arc<Job>>,
     /// Child Jobs that go on differently.
@@ -41,7 +44,7 @@ pub(crate) struct Plan {
     pub(crate) stand: Stand,
 }
 
-/// A change to a child Job.
+/// A change to a child.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Patch {
     /// Its name.
@@ -218,6 +221,7 @@ impl Planner<'_> {
         Plan {
             attempt: self.observed.attempt,
             claim: None,
+            claim_owner: self.claim_owner(),
             task: None,
             delete: Vec::new(),
             patch: Vec::new(),
@@ -404,31 +408,35 @@ impl Planner<'_> {
         models.collect()
     }
 
-    /// Whether several workers share a claim that only one node can mount.
+    /// Whether the claim can be mounted by the pods of one node only: as it was found, or as it will be made. (Whatever the
+    /// parallelism is now: it may be raised.)
     fn is_one_node(&self, task: &JobTask) -> bool {
-        if task.claim.is_none() || self.observed.job.spec.execution.parallelism <= 1 {
-            return false;
+        let found = self.observed.needs.output_claim.as_ref().and_then(Option::as_ref);
+        let modes = found.and_then(|claim| claim.spec.as_ref()?.access_modes.clone());
+        match (modes, &task.claim, spec::owned_claim(&task.spec)) {
+            (_, None, _) => false,
+            (Some(modes), ..) => !modes.iter().any(|mode| mode == "ReadWriteMany"),
+            (None, _, Some(owned)) => owned.access_mode == AccessMode::ReadWriteOnce,
+            (None, _, None) => false,
         }
-        one_node_only(
-            self.observed.needs.output_claim.as_ref().and_then(Option::as_ref),
-            &task.spec,
-        )
     }
-}
 
-/// Whether the claim can be mounted by the pods of one node only: as it was found, or as it will be made.
-pub(crate) fn one_node_only(
-    claim: Option<&PersistentVolumeClaim>,
-    spec: &textnlp_crds::GenerationJobSpec,
-) -> bool {
-    let modes = claim.and_then(|claim| claim.spec.as_ref()?.access_modes.clone());
-    match (modes, spec::owned_claim(spec)) {
-        (Some(modes), _) => !modes.iter().any(|mode| mode == "ReadWriteMany"),
-        (None, Some(owned)) => owned.access_mode == textnlp_crds::output::AccessMode::ReadWriteOnce,
-        (None, None) => false,
+    /// What `whenDeleted` says now, of a claim that was made when it said something else.
+    fn claim_owner(&self) -> Option<Patch> {
+        let claim = self.observed.owned_claim.as_ref()?;
+        let wanted = spec::owned_claim(&self.observed.job.spec)?;
+        let name = claim.name_any();
+        let wanted = build::claim(&self.observed.owner, &wanted).metadata.owner_references;
+        let owned = self.observed.owner.controls(&claim.metadata);
+        let fields = json!({"metadata": {"ownerReferences": &wanted}});
+        (owned != wanted.is_some()).then_some(Patch { name, fields })
     }
 }
 
 fn waiting_in(child: &Child) -> String {
     format!("waiting to be admitted by LocalQueue {:?}", child.queue().unwrap_or_default())
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -12,7 +12,7 @@ use crate::conditions;
 use crate::job::children::{Answer, Child, State, Step, VALIDATION, newest};
 use crate::job::reasons;
 use crate::meta;
-use crate::pods::End;
+use crate::pods::{self, End};
 
 /// How often a step is run again whose answer cannot be read.
 const UNREADABLE_LIMIT: i32 = 3;
@@ -301,7 +301,7 @@ pub(crate) fn failure(child: &Child, reason: &str, message: &str) -> Failure {
 fn pod_failure(end: &End) -> Failure {
     let (reason, message) = match &end.answer {
         Some(Termination::Failed(failure)) => (failure.reason.clone(), failure.message.clone()),
-        _ => (end.reason.clone(), end.message.clone()),
+        _ => (pods::reason(&end.reason, &end.message), end.message.clone()),
     };
     Failure {
         reason: Some(if reason.is_empty() { "Error".into() } else { reason }),
@@ -322,4 +322,162 @@ fn lost(
     known
         .and_then(|status| status.failure.clone())
         .unwrap_or_else(|| failure(child, reason, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::fixture::*;
+    use serde_json::json;
+
+    /// A position in a few words.
+    fn words(position: &Position<'_>) -> String {
+        let turn = |turn: &Turn<'_>| {
+            let child = turn.child.map_or("begin", |_| "child");
+            format!("{}.{} {child}", turn.attempt, turn.run)
+        };
+        let reason = |failure: &Failure| failure.reason.clone().unwrap_or_default();
+        match position {
+            Position::Ended => "ended".into(),
+            Position::Prepare(at) => format!("prepare {}", turn(at)),
+            Position::Generate(at, prepared) => {
+                format!("generate {} {}", turn(at), prepared.shards)
+            }
+            Position::Finalize(at, _, lost) => {
+                format!("finalize {}{}", turn(at), if lost.is_some() { " lost" } else { "" })
+            }
+            Position::Failed(failure) => format!("failed {}", reason(failure)),
+            Position::Done(done, lost) => {
+                format!("done {:?}{}", done.verdict, if lost.is_some() { " lost" } else { "" })
+            }
+        }
+    }
+
+    fn check(job: &GenerationJob, children: &[Child], expect: &str) {
+        let found = position(job, children, attempt(job, None));
+        assert_eq!(words(&found), expect);
+    }
+
+    #[test]
+    fn a_job_goes_from_prepare_over_generate_to_finalize() {
+        let job = with_status(job(json!({})), begun(json!({})));
+        check(&job, &[], "prepare 0.0 begin");
+        check(&job, &[child(&job, Step::Prepare, json!({}))], "prepare 0.0 child");
+        let prepare = prepare_done(&job);
+        check(&job, &[prepare.clone()], "generate 0.0 begin 3");
+        check(&job, &[prepare.clone(), generate(&job, json!({}))], "generate 0.0 child 3");
+        let complete = generate(&job, job_condition("Complete", ""));
+        check(&job, &[prepare.clone(), complete.clone()], "finalize 0.0 begin");
+        let finalize = child(&job, Step::Finalize, json!({}));
+        check(&job, &[prepare.clone(), complete.clone(), finalize], "finalize 0.0 child");
+        let finalize = child(&job, Step::Finalize, job_condition("Complete", ""));
+        let finalize = ended(finalize, 0, &Termination::Finalized(Box::default()).write());
+        check(&job, &[prepare, complete, finalize], "done Succeeded");
+    }
+
+    #[test]
+    fn what_the_status_remembers_replaces_children_that_are_gone() {
+        let job = job(json!({}));
+        let remembered = begun(json!({
+            "records": 2, "generationHash": "sha256:g", "rows": {"requested": 8, "accepted": 2, "rejected": 0, "failed": 0},
+            "shards": {"total": 3, "succeeded": 0, "running": 0, "failed": 0},
+            "conditions": conditions(&["Prepared=True/Prepared", "Succeeded=Unknown/NotYet"]),
+        }));
+        let job = with_status(job, remembered.clone());
+        check(&job, &[], "generate 0.0 begin 3");
+        let mut generated = remembered;
+        merge(
+            &mut generated,
+            json!({"conditions": conditions(&["Prepared=True/Prepared", "Generated=True/Generated"])}),
+        );
+        let job = with_status(job, generated);
+        check(&job, &[], "finalize 0.0 begin");
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_read_is_asked_for_again_a_few_times() {
+        let job = with_status(job(json!({})), begun(json!({})));
+        let silent = |run| child_of(&job, Step::Prepare, 0, run, job_condition("Complete", ""));
+        check(&job, &[silent(0)], "prepare 0.1 begin");
+        check(&job, &[silent(0), silent(1)], "prepare 0.2 begin");
+        check(&job, &[silent(0), silent(1), silent(2)], "failed ResultUnreadable");
+    }
+
+    #[test]
+    fn a_pod_that_cannot_work_fails_the_job_in_its_own_words() {
+        let job = with_status(job(json!({})), begun(json!({})));
+        let failed = child(&job, Step::Prepare, job_condition("Failed", "PodFailurePolicy"));
+        let message =
+            r#"{"failed":{"reason":"InvalidSpec","message":"spec.columns[0].prompt: no end"}}"#;
+        let failed = ended(ended(failed, 1, ""), 2, message);
+        let Position::Failed(failure) = position(&job, &[failed], 0) else {
+            panic!("it has failed")
+        };
+        assert_eq!(failure.reason.as_deref(), Some("InvalidSpec"));
+        assert_eq!(failure.message.as_deref(), Some("spec.columns[0].prompt: no end"));
+        assert_eq!((failure.pod.as_deref(), failure.exit_code), (Some("prepare-pod-1"), Some(2)));
+    }
+
+    #[test]
+    fn lost_shards_are_finalized_without_and_the_first_cause_stays() {
+        let job = with_status(job(json!({})), begun(json!({})));
+        let failed = ended(generate(&job, job_condition("Failed", "FailedIndexes")), 1, "boom");
+        check(&job, &[prepare_done(&job), failed.clone()], "finalize 0.0 begin lost");
+        let known = begun(json!({"failure": {"reason": "OutOfMemory", "message": "first"}}));
+        let job = with_status(job, known);
+        let children = [prepare_done(&job), failed];
+        let Position::Finalize(_, _, Some(cause)) = position(&job, &children, 0) else {
+            panic!("finalize")
+        };
+        assert_eq!(cause.reason.as_deref(), Some("OutOfMemory"));
+    }
+
+    fn failed(prepared: &str, suspended: &str, observed: i64) -> serde_json::Value {
+        let conditions = conditions(&[prepared, suspended, "Succeeded=False/ShardsLost"]);
+        begun(json!({"observedGeneration": observed, "conditions": conditions}))
+    }
+
+    #[test]
+    fn a_failed_job_begins_anew_when_it_is_resumed_or_its_spec_mended() {
+        let job = job(json!({}));
+        let attempt_of = |status| attempt(&with_status(job.clone(), status), None);
+        assert_eq!(attempt_of(failed("Prepared=True", "Suspended=False", 1)), 0);
+        assert_eq!(attempt_of(failed("Prepared=True", "Suspended=True", 0)), 1, "retry");
+        assert_eq!(attempt_of(failed("Prepared=False", "Suspended=False", 1)), 0);
+        assert_eq!(attempt_of(failed("Prepared=False", "Suspended=False", 0)), 1, "mended");
+        let suspended = crate::job::fixture::job(json!({"execution": {"suspend": true}}));
+        let suspended = with_status(suspended, failed("Prepared=True", "Suspended=True", 0));
+        assert_eq!(attempt(&suspended, None), 0);
+    }
+
+    fn succeeded(job: &GenerationJob) -> serde_json::Value {
+        let conditions = conditions(&[
+            "Prepared=True/Prepared",
+            "Generated=True/Generated",
+            "Succeeded=True/Succeeded",
+        ]);
+        begun(json!({
+            "observedGeneration": 0, "conditions": conditions, "validationHash": validation_hash(&job.spec),
+            "records": 2, "generationHash": "sha256:g", "rows": {"requested": 8, "accepted": 8, "rejected": 0, "failed": 0},
+        }))
+    }
+
+    #[test]
+    fn more_rows_are_another_attempt_and_another_gate_is_another_finalize() {
+        let base = job(json!({}));
+        let snapshot = |job: &GenerationJob| {
+            crate::job::build::task(&owner(job), &job.spec, 0, Default::default())
+        };
+        let same = with_status(base.clone(), succeeded(&base));
+        let more = with_status(job(json!({"samplesPerRecord": 3})), succeeded(&base));
+        assert_eq!(attempt(&same, Some(&snapshot(&base))), 0);
+        assert_eq!(attempt(&more, Some(&snapshot(&base))), 1);
+        assert!(matches!(position(&same, &[], 0), Position::Ended));
+        let judged = json!({"validation": {"gates": [{"metric": "acceptedRows", "min": 1}]}});
+        let judged = with_status(job(judged), succeeded(&base));
+        assert_eq!(attempt(&judged, Some(&snapshot(&base))), 0);
+        assert_eq!(words(&position(&judged, &[], 0)), "finalize 0.0 begin");
+        let before = child(&base, Step::Finalize, job_condition("Complete", ""));
+        assert_eq!(words(&position(&judged, &[before], 0)), "finalize 0.1 begin");
+    }
 }

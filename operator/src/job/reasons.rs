@@ -26,6 +26,8 @@ pub const CONFIG_MAP_KEY_MISSING: &str = "ConfigMapKeyMissing";
 pub const CLAIM_NOT_FOUND: &str = "ClaimNotFound";
 /// Waits: the claim belongs to another job.
 pub const TARGET_IN_USE: &str = "TargetInUse";
+/// Waits: an object of a child's name belongs to somebody else.
+pub const NAME_TAKEN: &str = "NameTaken";
 /// Waits: a ResourceQuota refuses what the job needs.
 pub const QUOTA_EXCEEDED: &str = "QuotaExceeded";
 /// Waits: the API server refuses a child as `execution.pod` makes it.

@@ -38,6 +38,7 @@ pub(crate) fn triggers(
     let own = watch::guarded::<GenerationJob>(context.clone(), CONTROLLER)
         .inspect_ok(move |event| watch::caught_up(&caught_up.written_jobs, event))
         .reflect(jobs)
+        .inspect_ok(context.filling.follow())
         .applied_objects()
         // Statuses are the controller's own: they trigger nothing.
         .predicate_filter(
@@ -47,10 +48,19 @@ pub(crate) fn triggers(
     triggers.push(trigger_self(own, ()).boxed());
 
     let of_jobs = watch::children_of(labels::JOB_UID);
-    let children =
-        watcher(context.api::<Job>(), of_jobs.clone()).modify(watch::slim_job).reflect(children);
+    let index = context.clone();
+    let children = watcher(context.api::<Job>(), of_jobs.clone())
+        .modify(watch::slim_job)
+        .inspect_ok(move |event| index.job_children_index.follow(event))
+        .reflect(children)
+        .inspect_ok(context.filling.follow());
     triggers.push(trigger_with(watch::touched(children), |job| owner(&job)).boxed());
-    let pods = watcher(context.api::<Pod>(), of_jobs).modify(watch::slim_pod).reflect(pods);
+    let index = context.clone();
+    let pods = watcher(context.api::<Pod>(), of_jobs)
+        .modify(watch::slim_pod)
+        .inspect_ok(move |event| index.job_pods_index.follow(event))
+        .reflect(pods)
+        .inspect_ok(context.filling.follow());
     triggers.push(trigger_with(watch::touched(pods), |pod| owner(&pod)).boxed());
 
     let store = context.jobs.clone();

@@ -232,3 +232,108 @@ fn stalled(model: &ModelDeployment) -> Option<String> {
     let stalled = conditions::find(&status.conditions, types::STALLED)?;
     (stalled.status == "True").then(|| format!("{}: {}", stalled.reason, stalled.message))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::fixture::*;
+    use serde_json::{Value, json};
+    use std::sync::Arc;
+
+    fn look(fields: Value, model: Option<ModelDeployment>) -> Observed {
+        let mut observed = observed(job(fields), Vec::new());
+        observed.models.insert("smollm2".into(), model.map(Arc::new));
+        observed
+    }
+
+    fn check(result: Result<(), Obstacle>, expect: Option<(&str, bool, &str)>) {
+        let found = result.err();
+        let found = found.as_ref().map(|obstacle| {
+            (obstacle.reason.as_str(), obstacle.is_final, obstacle.message.as_str())
+        });
+        match (found, expect) {
+            (Some((reason, is_final, message)), Some((wanted, wanted_final, part))) => {
+                assert_eq!((reason, is_final), (wanted, wanted_final), "{message}");
+                assert!(message.contains(part), "{message}");
+            }
+            (found, expect) => {
+                assert_eq!(found.is_some(), expect.is_some(), "{found:?} {expect:?}")
+            }
+        }
+    }
+
+    fn valid(observed: &Observed) -> Result<(), Obstacle> {
+        validate(observed).map(|_| ())
+    }
+
+    #[test]
+    fn a_job_waits_for_its_model_and_says_for_what() {
+        let wait = |model, expect| check(valid(&look(json!({}), model)), expect);
+        wait(Some(model()), None);
+        wait(None, Some(("ModelNotFound", false, "\"smollm2\"")));
+        wait(Some(model_with(json!({}))), Some(("ModelNotCached", false, "not in its cache")));
+        let stalled = json!({"conditions": [{"type": "Stalled", "status": "True", "reason": "InvalidModel",
+            "message": "no GGUF", "lastTransitionTime": at(0).to_string()}]});
+        wait(Some(model_with(stalled)), Some(("ModelFailed", false, "InvalidModel: no GGUF")));
+    }
+
+    #[test]
+    fn workers_start_when_the_model_answers() {
+        let wait = |model, expect| check(readiness(&look(json!({}), model)), expect);
+        wait(Some(model()), None);
+        wait(None, Some(("ModelNotFound", false, "smollm2")));
+        let zero =
+            json!({"readyReplicas": 0, "conditions": conditions(&["Ready=True/ScaledToZero"])});
+        wait(Some(model_with(zero)), Some(("ModelNotReady", false, "does not answer")));
+    }
+
+    #[test]
+    fn an_external_model_has_no_digest_and_is_not_reproducible() {
+        let external =
+            json!({"endpoint": "https://api.example", "model": "m", "secretRef": {"name": "key"}});
+        let mut there = model_with(json!({"conditions": conditions(&["Ready=True/External"])}));
+        there.spec =
+            serde_json::from_value(json!({"source": {"external": external}})).expect("a spec");
+        let observed = look(json!({}), Some(there));
+        let endpoint = validate(&observed).expect("valid").models["smollm2"].clone();
+        assert_eq!((endpoint.digest.as_str(), endpoint.reproducible), ("external", false));
+        assert!(endpoint.external.is_some_and(|external| external.has_key));
+        check(readiness(&observed), None);
+    }
+
+    #[test]
+    fn what_is_for_a_laptop_is_refused_for_good() {
+        let refuse = |fields, part| {
+            check(valid(&look(fields, Some(model()))), Some(("LocalOnly", true, part)))
+        };
+        refuse(json!({"source": {"inline": null, "file": {"path": "a.csv"}}}), "spec.source.file");
+        refuse(
+            json!({"output": {"destination": {"directory": {"path": "out"}}}}),
+            "spec.output.destination.directory",
+        );
+    }
+
+    #[test]
+    fn a_config_map_and_claims_are_waited_for() {
+        let mut map = look(
+            json!({"source": {"inline": null, "configMap": {"name": "p", "key": "p.csv"}}}),
+            Some(model()),
+        );
+        for (found, expect) in [
+            (ConfigMapFound::Missing, Some(("ConfigMapNotFound", false, "\"p\""))),
+            (ConfigMapFound::NoKey, Some(("ConfigMapKeyMissing", false, "\"p.csv\""))),
+            (ConfigMapFound::Key, None),
+        ] {
+            map.needs.config_map = Some(found);
+            check(valid(&map), expect);
+        }
+        let theirs =
+            json!({"output": {"destination": {"persistentVolumeClaim": {"claimName": "data"}}}});
+        let mut claim = look(theirs, Some(model()));
+        claim.needs.output_claim = Some(None);
+        check(valid(&claim), Some(("ClaimNotFound", false, "\"data\"")));
+        let mut foreign = look(json!({}), Some(model()));
+        foreign.needs.output_claim = Some(Some(Default::default()));
+        check(valid(&foreign), Some(("TargetInUse", false, "belongs to something else")));
+    }
+}

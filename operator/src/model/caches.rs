@@ -2,16 +2,16 @@
 
 use std::collections::HashMap;
 use std::fmt::Debug;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::{StreamExt, future, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::runtime::reflector::store::WriterDropped;
+use kube::runtime::controller::trigger_with;
 use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Resource, ResourceExt};
@@ -22,41 +22,68 @@ use textnlp_crds::task::labels;
 use super::memory::Memory;
 use super::triggers::Triggers;
 use crate::context::Context;
+use crate::filling::Filling;
+use crate::index::Index;
 use crate::watch;
 
 /// Caches of children, and what is remembered of each model.
 pub struct Caches {
     /// Servers.
-    pub deployments: Store<Deployment>,
+    pub deployments: Children<Deployment>,
     /// Fetch Jobs.
-    pub jobs: Store<Job>,
+    pub jobs: Children<Job>,
     /// Pods of both.
-    pub pods: Store<Pod>,
+    pub pods: Children<Pod>,
     /// Both Services.
-    pub services: Store<Service>,
+    pub services: Children<Service>,
     /// Accounts.
-    pub service_accounts: Store<ServiceAccount>,
+    pub service_accounts: Children<ServiceAccount>,
     /// Caches of model files.
-    pub claims: Store<PersistentVolumeClaim>,
+    pub claims: Children<PersistentVolumeClaim>,
     /// Budgets.
-    pub budgets: Store<PodDisruptionBudget>,
+    pub budgets: Children<PodDisruptionBudget>,
     /// Policies.
-    pub policies: Store<NetworkPolicy>,
+    pub policies: Children<NetworkPolicy>,
+    /// Whether all of them are filled.
+    pub filling: Filling,
     /// What is remembered between two reconciliations, by the model's UID.
     memories: Mutex<HashMap<String, Memory>>,
+}
+
+/// A cache of one kind of children.
+pub struct Children<K: Resource<DynamicType = ()> + 'static> {
+    store: Store<K>,
+    index: Arc<Index>,
+}
+
+impl<K> Children<K>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    /// The child of that name.
+    pub fn named(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
+        self.store.get(&ObjectRef::new(name).within(namespace))
+    }
+
+    /// All that carry the model's UID.
+    pub fn of(&self, uid: &str) -> Vec<Arc<K>> {
+        self.index.children(uid, &self.store)
+    }
 }
 
 impl Caches {
     /// Empty caches, and the watches that fill them: what they yield are the models to reconcile.
     pub fn new(context: &Context) -> (Self, Triggers) {
-        let (deployments, deployment) = children::<Deployment>(context, |_| ());
-        let (jobs, job) = children::<Job>(context, |job| watch::slim_job(job));
-        let (pods, pod) = children::<Pod>(context, watch::slim_pod);
-        let (services, service) = children::<Service>(context, drop_managers);
-        let (service_accounts, account) = children::<ServiceAccount>(context, drop_managers);
-        let (claims, claim) = children::<PersistentVolumeClaim>(context, drop_managers);
-        let (budgets, budget) = children::<PodDisruptionBudget>(context, drop_managers);
-        let (policies, policy) = children::<NetworkPolicy>(context, drop_managers);
+        let filling = Filling::of(8);
+        let watches = Watches { context, filling: &filling };
+        let (deployments, deployment) = watches.children::<Deployment>(|_| ());
+        let (jobs, job) = watches.children::<Job>(watch::slim_job);
+        let (pods, pod) = watches.children::<Pod>(watch::slim_pod);
+        let (services, service) = watches.children::<Service>(drop_managers);
+        let (service_accounts, account) = watches.children::<ServiceAccount>(drop_managers);
+        let (claims, claim) = watches.children::<PersistentVolumeClaim>(drop_managers);
+        let (budgets, budget) = watches.children::<PodDisruptionBudget>(drop_managers);
+        let (policies, policy) = watches.children::<NetworkPolicy>(drop_managers);
         let all = [deployment, job, pod, service, account, claim, budget, policy];
         let caches = Self {
             deployments,
@@ -67,21 +94,10 @@ impl Caches {
             claims,
             budgets,
             policies,
+            filling,
             memories: Mutex::default(),
         };
         (caches, stream::select_all(all).boxed())
-    }
-
-    /// Waits until all of them are filled: what is not there yet must not be taken for what does not exist.
-    pub async fn are_filled(&self) -> Result<(), WriterDropped> {
-        self.deployments.wait_until_ready().await?;
-        self.jobs.wait_until_ready().await?;
-        self.pods.wait_until_ready().await?;
-        self.services.wait_until_ready().await?;
-        self.service_accounts.wait_until_ready().await?;
-        self.claims.wait_until_ready().await?;
-        self.budgets.wait_until_ready().await?;
-        self.policies.wait_until_ready().await
     }
 
     /// Works with what is remembered of the model with this UID.
@@ -96,30 +112,42 @@ impl Caches {
     }
 }
 
-/// A cache of one kind of children; each change of one asks for its model.
-fn children<K>(context: &Context, slim: fn(&mut K)) -> (Store<K>, Triggers)
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
-{
-    let (reader, writer) = store::store();
-    let watched = watcher(context.api::<K>(), watch::children_of(labels::MODEL_UID));
-    let events = watched.default_backoff().modify(slim).reflect(writer);
-    let triggers = watch::touched(events).filter_map(|child| {
-        future::ready(child.map(|child| model_of(&child)).transpose().map(|r| r.map(Into::into)))
-    });
-    (reader, triggers.boxed())
+/// What the watches of children have in common.
+struct Watches<'a> {
+    context: &'a Context,
+    filling: &'a Filling,
+}
+
+impl Watches<'_> {
+    /// A cache of one kind of children; each change of one asks for its model.
+    fn children<K>(&self, slim: fn(&mut K)) -> (Children<K>, Triggers)
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Send
+            + Sync
+            + 'static,
+    {
+        let (store, writer) = store::store();
+        let index = Arc::new(Index::new(labels::MODEL_UID));
+        let indexed = index.clone();
+        let events = watcher(self.context.api::<K>(), watch::children_of(labels::MODEL_UID))
+            .default_backoff()
+            .modify(slim)
+            .inspect_ok(move |event| indexed.follow(event))
+            .reflect(writer)
+            .inspect_ok(self.filling.follow());
+        let triggers = trigger_with(watch::touched(events), |child| model_of(&child));
+        (Children { store, index }, triggers.boxed())
+    }
 }
 
 /// The model that a child says it belongs to. It need not be true: a reconciliation more does no harm.
 fn model_of<K: Resource>(child: &K) -> Option<ObjectRef<ModelDeployment>> {
     let name = child.annotations().get(labels::OWNER_NAME)?;
-    Some(ObjectRef::new(name).within(&child.namespace()?))
+    Some(ObjectRef::new(name).within(child.meta().namespace.as_deref()?))
 }
 
 fn drop_managers<K: Resource>(child: &mut K) {

@@ -71,8 +71,8 @@ async fn reconcile(
     context: &Context,
     caches: &Caches,
 ) -> Result<Action, Error> {
-    context.caches_are_filled().await?;
-    caches.are_filled().await.map_err(|_| Error::Incomplete("cache: its watch has ended"))?;
+    context.filling.done().await;
+    caches.filling.done().await;
     let now = Timestamp::now();
     let model = context.written_models.newest(model);
     if model.metadata.deletion_timestamp.is_some() {

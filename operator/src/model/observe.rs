@@ -9,8 +9,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Resource, ResourceExt};
+use kube::ResourceExt;
 use textnlp_crds::model_status::{ColdStart, Load};
 use textnlp_crds::task::{SERVER_PORT, labels};
 
@@ -90,20 +89,14 @@ pub async fn observe(
     model: &Validated,
     now: Timestamp,
 ) -> Result<Observed, Error> {
-    let (name, uid) = (model.child_name(), model.owner.uid());
-    let of_model = |pod: &Pod, component: &str| {
-        let labelled =
-            |key: &str, value: &str| pod.labels().get(key).is_some_and(|found| found == value);
-        labelled(labels::MODEL_UID, uid)
-            && labelled(labels::COMPONENT, component)
-            && in_namespace(pod, model)
-    };
-    let fetch_jobs: Vec<_> = owned(&caches.jobs, model);
-    let pods = caches.pods.state();
-    let (servers, rest): (Vec<_>, Vec<_>) = pods.into_iter().partition(|pod| of_model(pod, SERVER));
-    let fetchers: Vec<_> = rest.into_iter().filter(|pod| of_model(pod, FETCH)).collect();
+    let (namespace, uid) = (&*model.owner.namespace, model.owner.uid());
+    let name = model.child_name();
+    let fetch_jobs = caches.jobs.of(uid);
+    let fetch_jobs: Vec<_> =
+        fetch_jobs.into_iter().filter(|job| model.owner.controls(&job.metadata)).collect();
+    let (servers, fetchers) = pods_of(caches, model);
     let events = events(context, model, servers.iter().chain(&fetchers), &fetch_jobs, now).await?;
-    let deployment = child(&caches.deployments, model, &name);
+    let deployment = caches.deployments.named(namespace, &name);
     let replicas =
         deployment.as_ref().map(|d| d.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1));
     let holds = holds_of(context, model);
@@ -117,16 +110,14 @@ pub async fn observe(
         }
         Ok(Observed {
             deployment,
-            service_account: child(&caches.service_accounts, model, &name),
-            cache: child(&caches.claims, model, &model.cache_name()),
-            network_policy: child(&caches.policies, model, &name),
-            service: child(&caches.services, model, &name),
-            headless_service: child(
-                &caches.services,
-                model,
-                &names::model_pods(model.owner.name(), uid),
-            ),
-            disruption_budget: child(&caches.budgets, model, &name),
+            service_account: caches.service_accounts.named(namespace, &name),
+            cache: caches.claims.named(namespace, &model.cache_name()),
+            network_policy: caches.policies.named(namespace, &name),
+            service: caches.services.named(namespace, &name),
+            headless_service: caches
+                .services
+                .named(namespace, &names::model_pods(model.owner.name(), uid)),
+            disruption_budget: caches.budgets.named(namespace, &name),
             fetch_jobs,
             load: memory.track.load(),
             cold_start: cold_start(servers.iter().map(|pod| &**pod), |uid| {
@@ -143,31 +134,22 @@ pub async fn observe(
     })
 }
 
-fn in_namespace(object: &impl Resource, model: &Validated) -> bool {
-    object.meta().namespace.as_ref() == Some(&model.owner.namespace)
-}
-
-/// The child of that name. One that somebody else made stays in: applying it says that the name is taken.
-fn child<K>(store: &Store<K>, model: &Validated, name: &str) -> Option<Arc<K>>
-where
-    K: Resource<DynamicType = ()> + Clone + 'static,
-{
-    store.get(&ObjectRef::new(name).within(&model.owner.namespace))
-}
-
-/// All of a kind that the model controls.
-fn owned<K>(store: &Store<K>, model: &Validated) -> Vec<Arc<K>>
-where
-    K: Resource<DynamicType = ()> + Clone + 'static,
-{
-    let is_owned =
-        |object: &Arc<K>| in_namespace(&**object, model) && model.owner.controls(object.meta());
-    store.state().into_iter().filter(is_owned).collect()
+/// The pods of the servers and of the fetch Jobs.
+fn pods_of(caches: &Caches, model: &Validated) -> (Vec<Arc<Pod>>, Vec<Arc<Pod>>) {
+    let pods = caches.pods.of(model.owner.uid());
+    let is = |pod: &Arc<Pod>, component: &str| {
+        let found = pod.labels().get(labels::COMPONENT);
+        found.is_some_and(|found| found == component)
+            && pod.metadata.namespace.as_ref() == Some(&model.owner.namespace)
+    };
+    let all = |component| pods.iter().filter(|pod| is(pod, component)).cloned().collect();
+    (all(SERVER), all(FETCH))
 }
 
 fn holds_of(context: &Context, model: &Validated) -> Holds {
-    let jobs = context.jobs.state();
-    holds(model.owner.name(), jobs.iter().map(|job| &**job).filter(|job| in_namespace(*job, model)))
+    let namespace = Some(&model.owner.namespace);
+    let jobs = context.jobs.state_filter(|job| job.metadata.namespace.as_ref() == namespace);
+    holds(model.owner.name(), jobs.iter().map(|job| &**job))
 }
 
 /// Events about what waits and says nothing itself: pods, and a Job that has none.
@@ -182,7 +164,7 @@ async fn events(
     let silent_jobs =
         jobs.iter().filter(|job| is_without_pods(job, now)).filter_map(|job| job.uid());
     let mut events = Events::new();
-    // One of each is enough to say what all of them wait for.
+    // A few are enough to say what all of them wait for.
     for uid in silent_pods.take(4).chain(silent_jobs.take(1)) {
         let about = apply::events_about(context.client(), &model.owner.namespace, &uid).await?;
         events.insert(uid, about);

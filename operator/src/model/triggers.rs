@@ -38,7 +38,8 @@ pub fn triggers(
                 remembering.forget(&model.uid().unwrap_or_default());
             }
         })
-        .reflect(models);
+        .reflect(models)
+        .inspect_ok(context.filling.follow());
     let own = watch::touched(own)
         // Statuses are the controller's own: they trigger nothing.
         .predicate_filter(

@@ -83,7 +83,8 @@ impl Cache {
         let failed = |error| FetchError::io("list", &self.mount, error);
         for entry in fs::read_dir(&self.mount).map_err(failed)? {
             let entry = entry.map_err(failed)?;
-            if self._lock.is_some() && entry.file_name().to_string_lossy().starts_with(&self.prefix())
+            if self._lock.is_some()
+                && entry.file_name().to_string_lossy().starts_with(&self.prefix())
             {
                 let path = entry.path();
                 fs::remove_dir_all(&path).map_err(|e| FetchError::io("remove", &path, e))?;

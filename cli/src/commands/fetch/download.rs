@@ -153,7 +153,9 @@ impl Downloader {
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) => {
-                return match AddressError::of(&error).filter(|e| !matches!(e, AddressError::Unresolved { .. })) {
+                return match AddressError::of(&error)
+                    .filter(|e| !matches!(e, AddressError::Unresolved { .. }))
+                {
                     Some(refusal) => Err(refusal.clone().into()),
                     None => Ok(Err(cause(&error))),
                 };
@@ -166,9 +168,10 @@ impl Downloader {
                 "{url} may not be read ({}): it is private, gated, or not there; give a Secret with its token in spec.source, and see that the token opens it",
                 status.as_u16()
             ))),
-            404 | 410 => {
-                Err(FetchError::NotFound(format!("there is nothing at {url} ({})", status.as_u16())))
-            }
+            404 | 410 => Err(FetchError::NotFound(format!(
+                "there is nothing at {url} ({})",
+                status.as_u16()
+            ))),
             408 | 425 | 429 | 500.. => Ok(Err(format!("it answers {status}"))),
             _ => Err(FetchError::Failed(format!("{url} answers {status}"))),
         }
@@ -194,7 +197,8 @@ impl Partial {
 /// Whether an answer goes on where the file ends.
 fn continues(status: StatusCode, headers: &HeaderMap, from: u64) -> bool {
     let range = headers.get(CONTENT_RANGE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    from == 0 || (status == StatusCode::PARTIAL_CONTENT && range.starts_with(&format!("bytes {from}-")))
+    from == 0
+        || (status == StatusCode::PARTIAL_CONTENT && range.starts_with(&format!("bytes {from}-")))
 }
 
 fn check(url: &str, partial: Partial, expected: &Expected) -> Result<(), FetchError> {

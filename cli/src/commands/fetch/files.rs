@@ -21,7 +21,10 @@ const PICKLES: [&str; 6] = [".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"];
 
 /// Whether a name is one of a file in the folder itself.
 pub(super) fn is_plain(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 255 && !name.starts_with('.') && !name.contains(['/', '\\', '\0'])
+    !name.is_empty()
+        && name.len() <= 255
+        && !name.starts_with('.')
+        && !name.contains(['/', '\\', '\0'])
 }
 
 /// The files to fetch of those that a repository has: safetensors with what belongs to them, or one GGUF.
@@ -76,16 +79,15 @@ mod tests {
 
     #[test]
     fn the_files_of_a_model_are_chosen_and_what_is_none_is_refused() {
-        let check = |names: &[&str], expect: Result<&[&str], &str>| {
-            match (select("a/b", names), expect) {
+        let check =
+            |names: &[&str], expect: Result<&[&str], &str>| match (select("a/b", names), expect) {
                 (Ok(found), Ok(expect)) => assert_eq!(found, expect),
                 (Err(error), Err(expect)) => {
                     assert!(error.to_string().contains(expect), "{error}");
                     assert_eq!(error.exit_code(), 2);
                 }
                 (found, _) => panic!("{names:?}: {found:?}"),
-            }
-        };
+            };
         check(
             &[
                 ".gitattributes",

@@ -70,8 +70,8 @@ pub(super) async fn bring(
 /// The token of a mounted Secret, as a header that is never shown.
 fn token(path: &Path) -> Result<HeaderValue, FetchError> {
     let failed = |why: String| FetchError::Unauthorized(format!("the Secret's key token {why}"));
-    let text =
-        std::fs::read_to_string(path).map_err(|error| failed(format!("cannot be read: {error}")))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| failed(format!("cannot be read: {error}")))?;
     let mut value = HeaderValue::from_str(&format!("Bearer {}", text.trim()))
         .map_err(|_| failed("holds characters that no header can have".to_owned()))?;
     value.set_sensitive(true);

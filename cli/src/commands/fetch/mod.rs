@@ -43,10 +43,8 @@ fn fetch(args: &FetchArgs) -> Result<Fetched, FetchError> {
     })?;
     let source: ModelSource = serde_json::from_str(text)
         .map_err(|error| FetchError::Source(format!("spec.source is not understood: {error}")))?;
-    let fetcher = Fetcher {
-        secret: mounted(MODEL_SECRET_MOUNT),
-        access: Access::from_environment(),
-    };
+    let fetcher =
+        Fetcher { secret: mounted(MODEL_SECRET_MOUNT), access: Access::from_environment() };
     fetcher.fetch(&source, &mount)
 }
 
@@ -164,7 +162,8 @@ mod tests {
     fn a_sources_folder_depends_on_what_it_holds_and_not_on_who_may_read_it() {
         let name = |source| name_of(&serde_json::from_value(source).unwrap());
         let public = name(json!({"huggingFace": {"repo": "a/b", "revision": "main"}})).unwrap();
-        let private = json!({"huggingFace": {"repo": "a/b", "revision": "main", "secretRef": {"name": "x"}}});
+        let private =
+            json!({"huggingFace": {"repo": "a/b", "revision": "main", "secretRef": {"name": "x"}}});
         assert_eq!(name(private).unwrap(), public);
         assert_ne!(name(json!({"huggingFace": {"repo": "a/b"}})).unwrap(), public);
         assert_eq!(public.len(), 32);

@@ -5,33 +5,18 @@ mod finalize;
 mod prepare;
 mod worker;
 
-use std::path::Path;
-
 use textnlp_crds::task::{TaskFailure, Termination};
 use textnlp_dataset::net::Access;
 use textnlp_generation::Error;
 use textnlp_generation::task::Task;
-use tracing_subscriber::EnvFilter;
 
-use crate::args::pods::{JobPodArgs, LogFormat, PodArgs};
+use crate::args::pods::{JobPodArgs, PodArgs};
 use crate::failure::Failure;
+use crate::termination;
 
 pub(crate) use finalize::run as finalize;
 pub(crate) use prepare::run as prepare;
 pub(crate) use worker::run as worker;
-
-/// The log of a pod: on stderr, told from the start.
-pub(crate) fn init_log(args: &PodArgs) {
-    let filter = EnvFilter::try_from_env("TEXTNLP_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::env::var_os("NO_COLOR").is_none());
-    match args.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
-}
 
 /// Reads the pod's task.
 fn read(args: &JobPodArgs) -> Result<Task, Error> {
@@ -61,18 +46,7 @@ pub(crate) fn end(
             (Termination::Failed(failed), Some(Failure::silent(failure.code)))
         }
     };
-    let answer = answer.write();
-    tracing::info!(answer, "done");
-    write(&args.termination_file, &answer);
+    tracing::info!(answer = answer.write(), "done");
+    termination::write(&args.termination_file, &answer);
     failure.map_or(Ok(()), Err)
-}
-
-/// Writes the answer where Kubernetes reads it. Outside of a pod there is no such file.
-fn write(path: &Path, answer: &str) {
-    let is_own = path != Path::new(textnlp_crds::task::TERMINATION_FILE);
-    if (is_own || path.exists())
-        && let Err(error) = std::fs::write(path, answer)
-    {
-        tracing::warn!("the answer cannot be written to {}: {error}", path.display());
-    }
 }

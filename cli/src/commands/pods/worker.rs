@@ -38,14 +38,8 @@ fn start(args: &WorkerArgs) -> Result<Termination, Error> {
         .enable_all()
         .build()
         .map_err(|error| Error::Internal(format!("no threads: {error}")))?;
-    let part = steps::part(
-        &task.job,
-        &task.models,
-        &*store,
-        &task.owner,
-        task.told.attempt,
-        args.index,
-    )?;
+    let part =
+        steps::part(&task.job, &task.models, &*store, &task.owner, task.told.attempt, args.index)?;
     let progress = Arc::new(Progress::default());
     // Whatever still runs after the last row (a scrape, a lookup) is not waited for.
     let worked = runtime.block_on(work(args, &task, &part, &*store, progress.clone()));

@@ -52,7 +52,8 @@ impl<'a> Remote<'a> {
         // From now on: an answer may be lost, and the pod be there.
         self.made.set(true);
         let api = self.cluster.api::<Pod>();
-        let made = self.cluster.call("create", "pods", "", api.create(&PostParams::default(), pod));
+        let params = PostParams::default();
+        let made = self.cluster.call("create", "pods", "", api.create(&params, pod));
         if let Err(error) = made.await {
             self.made.set(error.is_passing());
             return Err(error);

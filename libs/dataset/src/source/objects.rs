@@ -42,7 +42,8 @@ impl Objects {
     ) -> Result<Vec<Listed>, SourceError> {
         let matcher = files::matcher(pattern)?;
         // The part before the first wildcard is where the search begins.
-        let plain: Vec<&str> = pattern.split('/').take_while(|part| !files::is_glob(part)).collect();
+        let plain: Vec<&str> =
+            pattern.split('/').take_while(|part| !files::is_glob(part)).collect();
         let listed = store.list_keys(&plain.join("/"))?;
         if ObjectStore::is_too_many(&listed) {
             let why = "it looks at too many objects; name the folder more closely".to_owned();

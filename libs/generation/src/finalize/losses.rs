@@ -22,7 +22,11 @@ pub(super) struct WithLosses<'a> {
 }
 
 impl<'a> WithLosses<'a> {
-    pub(super) fn new(job: &'a Job, prepared: &Prepared, store: &'a dyn Store) -> Result<Self, Error> {
+    pub(super) fn new(
+        job: &'a Job,
+        prepared: &Prepared,
+        store: &'a dyn Store,
+    ) -> Result<Self, Error> {
         Ok(Self {
             job,
             stored: stored(prepared, store)?.peekable(),

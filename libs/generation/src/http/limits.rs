@@ -77,9 +77,9 @@ impl Limiter {
     /// A worker's share of what a server allows over all workers that run at once.
     pub(super) fn share(limits: &ExternalLimits, workers: u32) -> Self {
         let workers = f64::from(workers.max(1));
-        let concurrent = limits.concurrency.map_or(Semaphore::MAX_PERMITS, |all| {
-            ((f64::from(all) / workers) as usize).max(1)
-        });
+        let concurrent = limits
+            .concurrency
+            .map_or(Semaphore::MAX_PERMITS, |all| ((f64::from(all) / workers) as usize).max(1));
         let requests =
             limits.requests_per_minute.map(|all| Bucket::per_minute(f64::from(all) / workers));
         let tokens = limits.tokens_per_minute.map(|all| Bucket::per_minute(all as f64 / workers));

@@ -299,7 +299,8 @@ mod tests {
     fn a_completion_is_read_with_and_without_usage() {
         let check = |body: Value, expect: (&str, &str, u64, u64)| {
             let Meaning::Done(done) = judged(200, &body.to_string()) else { panic!("{body}") };
-            let found = (&*done.text, done.finish_reason, done.prompt_tokens, done.completion_tokens);
+            let found =
+                (&*done.text, done.finish_reason, done.prompt_tokens, done.completion_tokens);
             assert_eq!(found, expect);
         };
         check(
@@ -307,7 +308,10 @@ mod tests {
                    "usage": {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6}}),
             ("Hi", "stop", 5, 1),
         );
-        check(json!({"choices": [{"text": " a", "finish_reason": "length"}]}), (" a", "length", 0, 0));
+        check(
+            json!({"choices": [{"text": " a", "finish_reason": "length"}]}),
+            (" a", "length", 0, 0),
+        );
         check(
             json!({"choices": [{"message": {"content": null}, "finish_reason": "stop"}], "usage": null}),
             ("", "stop", 0, 0),
@@ -363,9 +367,17 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let error = end(judged(412, ""));
-        assert!(matches!(&error, CompletionError::ModelChanged(_)) && error.to_string().contains("sha256:aa"), "{error}");
+        assert!(
+            matches!(&error, CompletionError::ModelChanged(_))
+                && error.to_string().contains("sha256:aa"),
+            "{error}"
+        );
         let error = end(judged(401, r#"{"error": "bad key"}"#));
-        assert!(matches!(&error, CompletionError::Unauthorized(_)) && error.to_string().contains("bad key"), "{error}");
+        assert!(
+            matches!(&error, CompletionError::Unauthorized(_))
+                && error.to_string().contains("bad key"),
+            "{error}"
+        );
         let error = end(judged(404, ""));
         assert!(matches!(&error, CompletionError::ModelUnknown(_)), "{error}");
         let answer = Answer {
@@ -377,7 +389,13 @@ mod tests {
         };
         assert!(end(judge(&answer, "m", None)).to_string().contains("sends on to http://169.254"));
         let body = br#"{"choices": [{"text": "a", "finish_reason": "stop"}]}"#;
-        let answer = Answer { status: 200, digest: Some("sha256:bb"), location: None, retry_after: None, body };
+        let answer = Answer {
+            status: 200,
+            digest: Some("sha256:bb"),
+            location: None,
+            retry_after: None,
+            body,
+        };
         let error = end(judge(&answer, "m", Some("sha256:aa")));
         assert!(error.to_string().contains("the server has sha256:bb"), "{error}");
         assert!(matches!(judge(&answer, "m", Some("sha256:bb")), Meaning::Done(_)));

@@ -87,12 +87,17 @@ fn refusal(status: u16, message: &str) -> Response {
     (status, Json(json!({"error": {"message": message}}))).into_response()
 }
 
-async fn complete(State(parrots): State<Arc<Parrots>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn complete(
+    State(parrots): State<Arc<Parrots>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let number = parrots.asked.fetch_add(1, Ordering::Relaxed) + 1;
     *parrots.headers.lock().expect("no panic") = headers.clone();
     let behaviour = &parrots.behaviour;
     if let Some((status, body)) = &behaviour.always {
-        return (StatusCode::from_u16(*status).expect("a status"), Json(body.clone())).into_response();
+        return (StatusCode::from_u16(*status).expect("a status"), Json(body.clone()))
+            .into_response();
     }
     if behaviour.refuses_every > 0 && number.is_multiple_of(behaviour.refuses_every) {
         let mut response = refusal(if number.is_multiple_of(2) { 429 } else { 503 }, "busy");

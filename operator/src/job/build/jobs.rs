@@ -15,7 +15,7 @@ use textnlp_crds::task::{JobTask, Prepared, WORKER_METRICS_PORT, labels};
 
 use super::mounts::Mounts;
 use crate::config::Config;
-use crate::job::children::{ATTEMPT, PREPARED, QUEUE, RUN, Step, VALIDATION};
+use crate::job::children::{ATTEMPT, ONE_NODE, PREPARED, QUEUE, RUN, Step, VALIDATION};
 use crate::job::position::{Turn, validation_hash};
 use crate::meta::{self, Owner};
 use crate::names;
@@ -72,6 +72,9 @@ impl Blueprint<'_> {
             (RUN.to_owned(), turn.run.to_string()),
             (POD_HASH.to_owned(), Self::pod_hash(self.execution, self.config)),
         ]);
+        if self.one_node {
+            metadata.annotations.get_or_insert_default().insert(ONE_NODE.into(), "true".into());
+        }
         // Kueue starts what its queue admits; the operator never writes `suspend` again.
         let suspend = self.execution.queue_name.as_ref().map(|queue| {
             metadata.labels.get_or_insert_default().insert(QUEUE.into(), queue.clone());

@@ -3,6 +3,8 @@
 mod claim;
 mod jobs;
 mod mounts;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 

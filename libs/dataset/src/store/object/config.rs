@@ -309,17 +309,18 @@ mod tests {
 
     #[test]
     fn a_uri_is_taken_apart_and_a_wrong_one_is_named_with_what_is_allowed() {
-        let check = |uri: &str, expect: Result<(&'static str, &str, &str), &str>| {
-            match (location(uri, None).parts(), expect) {
-                (Ok(parts), Ok(expect)) => {
-                    assert_eq!((parts.scheme, &*parts.bucket, &*parts.path), expect, "{uri}");
-                }
-                (Err(error), Err(expect)) => {
-                    assert!(error.to_string().contains(expect), "{uri}: {error}");
-                    assert!(error.is_final());
-                }
-                (found, _) => panic!("{uri}: {found:?}"),
+        let check = |uri: &str, expect: Result<(&'static str, &str, &str), &str>| match (
+            location(uri, None).parts(),
+            expect,
+        ) {
+            (Ok(parts), Ok(expect)) => {
+                assert_eq!((parts.scheme, &*parts.bucket, &*parts.path), expect, "{uri}");
             }
+            (Err(error), Err(expect)) => {
+                assert!(error.to_string().contains(expect), "{uri}: {error}");
+                assert!(error.is_final());
+            }
+            (found, _) => panic!("{uri}: {found:?}"),
         };
         check("s3://data", Ok(("s3", "data", "")));
         check("s3://data/a/b/", Ok(("s3", "data", "a/b")));
@@ -356,6 +357,11 @@ mod tests {
             "{shown}"
         );
         let shown = message("s3://b", Some("http://169.254.169.254"));
-        assert!(shown.starts_with("spec.source.objectStore: endpoint: `169.254.169.254` is a link-local"), "{shown}");
+        assert!(
+            shown.starts_with(
+                "spec.source.objectStore: endpoint: `169.254.169.254` is a link-local"
+            ),
+            "{shown}"
+        );
     }
 }

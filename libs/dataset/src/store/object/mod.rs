@@ -132,8 +132,11 @@ impl ObjectStore {
 
     fn key(&self, path: &str) -> Result<Path, StoreError> {
         check_path(path)?;
-        let key =
-            if self.prefix.is_empty() { path.to_owned() } else { format!("{}/{path}", self.prefix) };
+        let key = if self.prefix.is_empty() {
+            path.to_owned()
+        } else {
+            format!("{}/{path}", self.prefix)
+        };
         parsed(&key)
     }
 
@@ -191,7 +194,10 @@ impl ObjectStore {
 
     /// Opens an object by its key; an error if it is not the one that was listed.
     pub fn open_key(&self, listed: &Listed) -> Result<Box<dyn Read + Send>, StoreError> {
-        self.read(parsed(&listed.key)?, GetOptions { if_match: listed.e_tag.clone(), ..GetOptions::default() })
+        self.read(
+            parsed(&listed.key)?,
+            GetOptions { if_match: listed.e_tag.clone(), ..GetOptions::default() },
+        )
     }
 
     fn read(&self, key: Path, options: GetOptions) -> Result<Box<dyn Read + Send>, StoreError> {
@@ -239,7 +245,11 @@ impl Store for ObjectStore {
         let (client, prefix) = (self.client.clone(), Path::from(folder.as_str()));
         let found: Vec<String> = self.ask("list", &folder, async move {
             let prefix = (!prefix.as_ref().is_empty()).then_some(prefix);
-            client.list(prefix.as_ref()).map_ok(|meta| meta.location.to_string()).try_collect().await
+            client
+                .list(prefix.as_ref())
+                .map_ok(|meta| meta.location.to_string())
+                .try_collect()
+                .await
         })?;
         let mut paths: Vec<String> = found
             .into_iter()

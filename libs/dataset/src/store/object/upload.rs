@@ -125,9 +125,8 @@ impl Drop for ObjectUpload {
     fn drop(&mut self) {
         if let Some(mut parts) = self.parts.take() {
             // Nothing can be reported from here. What stays is removed by a lifecycle rule of the bucket.
-            let _ = self
-                .threads
-                .wait_at_most(ABORT_TIMEOUT, async move { drop(parts.abort().await) });
+            let _ =
+                self.threads.wait_at_most(ABORT_TIMEOUT, async move { drop(parts.abort().await) });
         }
     }
 }

@@ -1,22 +1,29 @@
-//! Step 5: the status that follows from what was applied. No I/O.
+//! Step 5: the status that follows from what was applied. No I/O. Here is a job on its way; `end.rs` has its end, `figures.rs` its numbers.
 //!
 //! Conditions follow kstatus: `Reconciling` from creation to the end, `Stalled` after a failure, neither while the user has suspended
 //! the job, never both. `Succeeded` is Unknown until the end.
 
-use jiff::{SignedDuration, Timestamp};
+mod end;
+mod figures;
+#[cfg(test)]
+mod tests;
+
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
 use textnlp_crds::GenerationJobStatus;
 use textnlp_crds::conditions::{Failure, types};
-use textnlp_crds::job_status::{JobModel, JobPhase, Progress, Rows, Shards, Usage};
-use textnlp_crds::task::{Finalized, Prepared, Verdict};
+use textnlp_crds::job_status::JobPhase;
+use textnlp_crds::task::Prepared;
 
 use crate::conditions::{self, Conditions, State};
 use crate::job::apply::Applied;
-use crate::job::children::{Step, newest};
+use crate::job::children::{ONE_NODE, Step, newest};
 use crate::job::observe::Observed;
-use crate::job::plan::{Stand, one_node_only};
+use crate::job::plan::Stand;
+use crate::job::status::figures::done_of;
 use crate::job::validate::Obstacle;
-use crate::job::{clock, position, reasons, spec};
+use crate::job::{clock, position, reasons};
 use crate::pods::Trouble;
 
 /// What a job's status says now.
@@ -122,33 +129,6 @@ impl Writer<'_> {
             Stand::Failed(failure) => self.failed(failure),
             Stand::Done(finalized, lost) => self.done(finalized, lost.as_ref()),
         }
-    }
-
-    /// Nothing of the outcome changes; only whether a failed job is suspended, so that resuming it means `retry`.
-    fn ended(&mut self) {
-        let failed = position::has_failed(&self.before);
-        let suspended = failed && self.observed.job.spec.execution.suspend;
-        let failure = self.before.failure.clone().unwrap_or_default();
-        let reason = failure.reason.unwrap_or_else(|| reasons::GATE_FAILED.into());
-        let message = failure.message.unwrap_or_default();
-        if suspended {
-            self.status.phase = Some(JobPhase::Suspended);
-            self.neither(
-                reasons::SUSPENDED,
-                "the job has failed and is suspended; resuming it begins another attempt",
-            );
-        } else if failed {
-            self.status.phase = Some(JobPhase::Failed);
-            self.stalled(&reason, &message);
-        } else {
-            self.neither(reasons::SUCCEEDED, "");
-        }
-        self.conditions.keep(types::PREPARED);
-        self.conditions.keep(types::MODEL_READY);
-        self.suspension(suspended);
-        self.conditions.keep(types::GENERATED);
-        self.conditions.keep(types::VALIDATED);
-        self.conditions.keep(types::SUCCEEDED);
     }
 
     /// Another attempt: what the one before found does not count any more.
@@ -271,27 +251,6 @@ impl Writer<'_> {
         self.conditions.set(types::PREPARED, State::False, reasons::PREPARING, "");
     }
 
-    fn prepared(&mut self, prepared: &Prepared) {
-        let Prepared { records, rows, shards, .. } = prepared;
-        let message =
-            format!("{records} records, {rows} rows; what is missing lies in {shards} shards");
-        self.conditions.set(types::PREPARED, State::True, reasons::PREPARED, message);
-        self.status.attempt = Some(self.attempt);
-        self.status.records = Some(*records);
-        self.status.generation_hash = Some(prepared.generation_hash.clone());
-        let counted = self.before.rows.unwrap_or_default();
-        let known = conditions::is_true(&self.before.conditions, types::PREPARED)
-            && counted.requested == *rows;
-        if !known {
-            self.status.rows =
-                Some(Rows { requested: *rows, accepted: prepared.finished, ..Rows::default() });
-            self.status.progress = Some(done_of(prepared.finished, *rows));
-        }
-        if self.status.shards.is_none_or(|known| known.total != *shards) {
-            self.status.shards = Some(Shards { total: *shards, ..Shards::default() });
-        }
-    }
-
     fn generating(&mut self, prepared: &Prepared, obstacle: Option<&Obstacle>) {
         self.prepared(prepared);
         match obstacle {
@@ -313,13 +272,12 @@ impl Writer<'_> {
     }
 
     fn generating_message(&self, prepared: &Prepared) -> String {
-        let claim = self.observed.needs.output_claim.as_ref().and_then(Option::as_ref);
-        let spec = &self.observed.job.spec;
-        let workers = spec.execution.parallelism.min(prepared.shards);
-        let shared = spec::output_claim(spec, &self.observed.owner).is_some();
-        if workers > 1 && shared && one_node_only(claim, spec) {
+        let workers = self.observed.job.spec.execution.parallelism.min(prepared.shards);
+        let child = newest(&self.observed.children, Step::Generate, self.attempt);
+        let one_node = child.is_some_and(|child| child.job.annotations().contains_key(ONE_NODE));
+        if workers > 1 && one_node {
             return format!(
-                "rows are generated by up to {workers} workers, all on one node since the claim is ReadWriteOnce"
+                "rows are generated by up to {workers} workers, all on one node: no other can mount the claim, which is not ReadWriteMany"
             );
         }
         format!("rows are generated by up to {workers} workers")
@@ -352,98 +310,6 @@ impl Writer<'_> {
                 self.status.failure.get_or_insert_with(|| failure.clone());
             }
         }
-    }
-
-    fn failed(&mut self, failure: &Failure) {
-        let reason = failure.reason.clone().unwrap_or_else(|| "Failed".into());
-        let message = failure.message.clone().unwrap_or_default();
-        self.end(JobPhase::Failed);
-        self.stop_clock();
-        let mut first = self.status.failure.clone().unwrap_or_else(|| failure.clone());
-        first.time.get_or_insert(Time(self.now));
-        self.status.failure = Some(first);
-        self.stalled(&reason, &message);
-        let prepared = conditions::is_true(&self.before.conditions, types::PREPARED);
-        if prepared && self.before.attempt == Some(self.attempt) {
-            self.conditions.keep(types::PREPARED);
-        } else {
-            // Nothing was generated from this spec, and so it may be mended.
-            self.conditions.set(types::PREPARED, State::False, &reason, &message);
-            if self.status.generation_hash.is_none() {
-                self.status.start_time = None;
-            }
-        }
-        self.keep_or(types::MODEL_READY, State::Unknown);
-        self.suspension(false);
-        self.keep_or(types::GENERATED, State::False);
-        self.conditions.set(types::VALIDATED, State::Unknown, reasons::NOT_YET, "");
-        self.conditions.set(types::SUCCEEDED, State::False, &reason, &message);
-        if let Some(rows) = &mut self.status.rows {
-            // Rows that were not made have failed; the totals balance.
-            rows.failed = (rows.requested - rows.accepted - rows.rejected).max(0);
-        }
-        self.still();
-    }
-
-    fn done(&mut self, done: &Finalized, lost: Option<&Failure>) {
-        let (reason, succeeded) = match done.verdict {
-            Verdict::Succeeded => (reasons::SUCCEEDED, true),
-            Verdict::GateFailed => (reasons::GATE_FAILED, false),
-            Verdict::NoRows => (reasons::NO_ROWS, false),
-            Verdict::ShardsLost => (reasons::SHARDS_LOST, false),
-        };
-        self.end(if succeeded { JobPhase::Succeeded } else { JobPhase::Failed });
-        self.stop_clock();
-        if succeeded {
-            self.neither(reason, &done.message);
-            self.status.failure = None;
-        } else {
-            self.stalled(reason, &done.message);
-            let own = Failure {
-                reason: Some(reason.into()),
-                message: Some(done.message.clone()),
-                time: Some(Time(self.now)),
-                ..Failure::default()
-            };
-            let mut first = lost.cloned().or_else(|| self.status.failure.clone()).unwrap_or(own);
-            first.time.get_or_insert(Time(self.now));
-            self.status.failure = Some(first);
-        }
-        self.remember_prepared();
-        self.keep_or(types::MODEL_READY, State::Unknown);
-        self.suspension(false);
-        self.generated(lost);
-        self.validated(done);
-        self.conditions.set(types::SUCCEEDED, State::from(succeeded), reason, &done.message);
-        self.status.rows = Some(done.rows);
-        self.status.rejections.clone_from(&done.rejections);
-        self.status.usage = Some(done.usage);
-        self.status.validation = Some(done.validation.clone());
-        self.status.validation_hash = Some(position::validation_hash(&self.observed.job.spec));
-        self.status.output = Some(done.output.clone());
-        self.status.progress = Some(done_of(done.rows.requested, done.rows.requested));
-        if let Some(shards) = &mut self.status.shards {
-            shards.running = 0;
-            if lost.is_none() {
-                shards.succeeded = shards.total;
-            }
-        }
-    }
-
-    fn validated(&mut self, done: &Finalized) {
-        let (state, reason) = match (done.validation.passed, done.verdict) {
-            (Some(true), _) => (State::True, reasons::GATES_PASSED),
-            (Some(false), _) | (None, Verdict::GateFailed) => (State::False, reasons::GATE_FAILED),
-            (None, _) => (State::True, "NoGates"),
-        };
-        let message = if state == State::False { done.message.as_str() } else { "" };
-        self.conditions.set(types::VALIDATED, state, reason, message);
-    }
-
-    fn end(&mut self, phase: JobPhase) {
-        self.status.phase = Some(phase);
-        self.status.attempt.get_or_insert(self.attempt);
-        self.status.completion_time = Some(Time(self.now));
     }
 
     /// In progress, or held up by something that a pod is waiting for.
@@ -507,7 +373,7 @@ impl Writer<'_> {
     fn remember_prepared(&mut self) {
         match self.before.attempt == Some(self.attempt) {
             true => self.keep_or(types::PREPARED, State::False),
-            false => self.not_prepared_only(),
+            false => self.conditions.set(types::PREPARED, State::False, reasons::NOT_YET, ""),
         }
     }
 
@@ -515,102 +381,6 @@ impl Writer<'_> {
         self.before.attempt == Some(self.attempt)
             && self.before.start_time.is_some()
             && !position::has_ended(&self.before)
-    }
-
-    /// The time of a failure that is found again and again is that of the first time.
-    fn failure_time(&self, reason: &str, message: &str) -> Time {
-        let before = self.before.failure.as_ref().filter(|failure| {
-            failure.reason.as_deref() == Some(reason) && failure.message.as_deref() == Some(message)
-        });
-        before.and_then(|failure| failure.time.clone()).unwrap_or(Time(self.now))
-    }
-
-    fn model(&self) -> Option<JobModel> {
-        let name = spec::main_model(&self.observed.job.spec)?;
-        let model = self.observed.models.get(&name)?.as_ref()?;
-        let endpoint = crate::job::validate::endpoint(self.observed, &name, Some(model)).ok()?;
-        Some(JobModel {
-            name: Some(name),
-            digest: Some(endpoint.digest),
-            numerics: Some(endpoint.numerics),
-            reproducible: Some(endpoint.reproducible),
-        })
-    }
-
-    fn shards(&mut self, prepared: &Prepared) {
-        let child = newest(&self.observed.children, Step::Generate, self.attempt);
-        if let Some(child) = child {
-            let (succeeded, running, failed) = child.shards();
-            self.status.shards =
-                Some(Shards { total: prepared.shards, succeeded, running, failed });
-            if failed > 0 && self.status.failure.is_none() {
-                self.status.failure =
-                    child.failed_pod().map(|_| position::failure(child, reasons::SHARDS_LOST, ""));
-            }
-        }
-    }
-
-    /// Rows and rates while rows are generated: provisional, and never less than before.
-    fn progress(&mut self, prepared: &Prepared) {
-        let shards = self.status.shards.unwrap_or_default();
-        let missing = (prepared.rows - prepared.finished).max(0);
-        let complete = match shards.total {
-            0 => missing,
-            total => missing.saturating_mul(i64::from(shards.succeeded)) / i64::from(total),
-        };
-        let rates = self.observed.rates.unwrap_or_default();
-        let before = self.status.rows.unwrap_or_default();
-        let finished = (prepared.finished + complete + rates.finished).clamp(0, prepared.rows);
-        let finished = finished.max(before.accepted + before.failed).min(prepared.rows);
-        let failed = rates.failed.max(before.failed).min(finished);
-        self.status.rows = Some(Rows {
-            requested: prepared.rows,
-            accepted: finished - failed,
-            rejected: 0,
-            failed,
-        });
-        let left = (prepared.rows - finished) as f64;
-        let eta = rates.rows_per_second.filter(|rate| *rate > 0.0).map(|rate| left / rate);
-        self.status.progress = Some(Progress {
-            tokens_per_second: rates.tokens_per_second.map(|rate| (rate * 10.0).round() / 10.0),
-            estimated_completion_time: eta.and_then(|seconds| self.after(seconds)),
-            ..done_of(finished, prepared.rows)
-        });
-        let used = self.before.usage.unwrap_or_default();
-        let usage = Usage {
-            prompt_tokens: rates.usage.prompt_tokens.max(used.prompt_tokens),
-            completion_tokens: rates.usage.completion_tokens.max(used.completion_tokens),
-            requests: rates.usage.requests.max(used.requests),
-        };
-        self.status.usage = (usage != Usage::default()).then_some(usage);
-    }
-
-    fn after(&self, seconds: f64) -> Option<Time> {
-        // Whole tens of seconds: an estimate, and fewer writes.
-        let tens = (seconds.min(1e9) / 10.0).ceil() as i64 * 10;
-        let base = Timestamp::from_second(self.now.as_second() / 10 * 10).ok()?;
-        base.checked_add(SignedDuration::from_secs(tens)).ok().map(Time)
-    }
-
-    /// No rates while nothing is generated.
-    fn still(&mut self) {
-        if let Some(progress) = &mut self.status.progress {
-            progress.tokens_per_second = None;
-            progress.estimated_completion_time = None;
-        }
-    }
-}
-
-fn done_of(finished: i64, rows: i64) -> Progress {
-    let percent = if rows <= 0 {
-        100
-    } else {
-        i32::try_from(finished.saturating_mul(100) / rows).unwrap_or(100)
-    };
-    Progress {
-        summary: Some(format!("{finished}/{rows}")),
-        percent: Some(percent),
-        ..Progress::default()
     }
 }
 
