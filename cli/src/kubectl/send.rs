@@ -18,19 +18,19 @@ use crate::print_text;
 const BUFFER: usize = 128 << 10;
 
 #[derive(Debug, Args)]
-#[group(id = "what", required = true, multiple = false, args = ["wait", "list", "file"])]
+#[command(group(clap::ArgGroup::new("what").required(true)))]
 pub(crate) struct SendArgs {
     /// Directory of the dataset
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) root: PathBuf,
     /// Do nothing for so many seconds, so that the pod is there
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, group = "what", value_name = "SECONDS")]
     pub(crate) wait: Option<u64>,
     /// Write the dataset's files with sizes and digests, as JSON
-    #[arg(long)]
+    #[arg(long, group = "what")]
     pub(crate) list: bool,
     /// Write the contents of a file
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, group = "what", value_name = "NAME")]
     pub(crate) file: Option<String>,
     /// Leave out so many bytes at the beginning
     #[arg(long, value_name = "BYTES", default_value_t = 0, requires = "file")]
@@ -213,6 +213,22 @@ mod tests {
                 file("report.md", 3, abc),
             ]
         );
+    }
+
+    #[test]
+    fn one_thing_is_asked_for_at_a_time() {
+        use clap::Parser;
+        let check = |line: &str, expect: bool| {
+            let words = ["textnlp", "send"].into_iter().chain(line.split(' '));
+            assert_eq!(crate::args::Cli::try_parse_from(words).is_ok(), expect, "{line}");
+        };
+        check("--root /d --wait 5", true);
+        check("--root /d --list", true);
+        check("--root /d --file a.txt --offset 7", true);
+        check("--root /d", false);
+        check("--list", false);
+        check("--root /d --list --wait 5", false);
+        check("--root /d --list --offset 7", false);
     }
 
     #[test]
