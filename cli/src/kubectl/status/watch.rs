@@ -111,7 +111,8 @@ impl Shown {
     }
 
     fn show(&mut self, found: &Found) {
-        let (stand, figures, percent) = line(found);
+        let Line { phase, why, figures, percent } = line(found);
+        let stand = if why.is_empty() { phase.clone() } else { format!("{phase}  {why}") };
         if let Some(bar) = &self.bar {
             bar.set_position(percent);
             let text = if figures.is_empty() { stand } else { format!("{figures}  {stand}") };
@@ -120,7 +121,9 @@ impl Shown {
         }
         let changed = stand != self.stand;
         if changed || (figures != self.figures && self.at.elapsed() >= LINE) {
-            note(&textnlp_dataset::display::line(format!("{stand}  {figures}").trim_end()));
+            // A sentence is said once; figures come with the phase alone.
+            let text = if changed { &stand } else { &phase };
+            note(&textnlp_dataset::display::line(format!("{text}  {figures}").trim_end()));
             (self.stand, self.figures, self.at) = (stand, figures, Instant::now());
         }
     }
@@ -139,32 +142,49 @@ impl Shown {
     }
 }
 
-/// How something stands, its figures, and how many percent are done.
-fn line(found: &Found) -> (String, String, u64) {
+/// What is told of something that is followed.
+struct Line {
+    phase: String,
+    /// The reason and the sentence, where they say more than the phase.
+    why: String,
+    figures: String,
+    percent: u64,
+}
+
+fn line(found: &Found) -> Line {
     match found {
         Found::Job(job) => {
             let status = job.status.clone().unwrap_or_default();
             let phase =
                 status.phase.map_or_else(|| "Pending".to_owned(), |phase| format!("{phase:?}"));
-            let stand = match telling(job).filter(|condition| condition.reason != phase) {
-                Some(condition) => format!("{phase}  {}: {}", condition.reason, condition.message),
-                None => phase,
-            };
+            let why = telling(job).filter(|condition| condition.reason != phase);
             let progress = status.progress.unwrap_or_default();
             let mut figures =
                 progress.summary.map(|summary| format!("{summary} rows")).unwrap_or_default();
             if let Some(rate) = progress.tokens_per_second {
                 figures.push_str(&format!("  {rate:.0} tokens/s"));
             }
-            (stand, figures, u64::try_from(progress.percent.unwrap_or(0)).unwrap_or(0))
+            Line {
+                phase,
+                why: why
+                    .map(|found| format!("{}: {}", found.reason, found.message))
+                    .unwrap_or_default(),
+                figures,
+                percent: u64::try_from(progress.percent.unwrap_or(0)).unwrap_or(0),
+            }
         }
         Found::Model(model) => {
-            let stand = match telling_of_model(model) {
-                Some(condition) => format!("{}: {}", condition.reason, condition.message),
-                None => "not seen by the operator yet".into(),
-            };
-            let figures = model.status.as_ref().and_then(|status| status.ready_summary.clone());
-            (stand, figures.map(|summary| format!("{summary} ready")).unwrap_or_default(), 0)
+            let told = telling_of_model(model);
+            let summary = model.status.as_ref().and_then(|status| status.ready_summary.clone());
+            Line {
+                phase: told.map_or_else(
+                    || "not seen by the operator yet".into(),
+                    |found| found.reason.clone(),
+                ),
+                why: told.map(|found| found.message.clone()).unwrap_or_default(),
+                figures: summary.map(|summary| format!("{summary} ready")).unwrap_or_default(),
+                percent: 0,
+            }
         }
     }
 }

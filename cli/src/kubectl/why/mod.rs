@@ -56,7 +56,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &WhyArgs) -> Result<(), Error> 
     let world = fetch::world(cluster, &found).await?;
     let now = Timestamp::now();
     let steps = explain(&found, &world);
-    let remedy = remedy(&found, &world, &steps);
+    let remedy = remedy(&world, &steps);
     if args.json {
         print_json(&json!({
             "steps": steps.iter().map(|step| json!({
@@ -100,15 +100,16 @@ pub(crate) fn of_pod(
 }
 
 /// What to do about the last link.
-fn remedy(subject: &Found, world: &World, steps: &[Step]) -> Option<String> {
+fn remedy(world: &World, steps: &[Step]) -> Option<String> {
     let last = steps.last()?;
-    let name = match subject {
-        Found::Job(job) => job.metadata.name.clone(),
-        Found::Model(model) => model.metadata.name.clone().map(|name| format!("mdl/{name}")),
-    };
+    // The verbs take jobs and models: the one that the last link belongs to.
+    let name = steps.iter().rev().find_map(|step| match step.what.strip_prefix("gj/") {
+        Some(job) => Some(job),
+        None => step.what.starts_with("mdl/").then_some(step.what.as_str()),
+    });
     let text = remedies::of(&last.reason).unwrap_or(remedies::UNKNOWN);
     Some(
-        text.replace("{name}", &name.unwrap_or_default())
+        text.replace("{name}", name.unwrap_or_default())
             .replace("{object}", &last.what)
             .replace("{namespace}", &world.namespace),
     )

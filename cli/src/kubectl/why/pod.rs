@@ -102,10 +102,10 @@ pub(super) fn what(pod: &Pod) -> String {
     format!("pod/{}", pod.name_any())
 }
 
-/// ` on NODE`, once there is one.
+/// ` (on NODE)`, once there is one.
 fn place(pod: &Pod) -> String {
     let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
-    node.map(|node| format!(" on {node}")).unwrap_or_default()
+    node.map(|node| format!(" (on {node})")).unwrap_or_default()
 }
 
 pub(super) fn condition<'a>(pod: &'a Pod, type_: &str) -> Option<&'a PodCondition> {
