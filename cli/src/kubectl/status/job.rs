@@ -225,15 +225,16 @@ pub(super) fn failure(failure: &Failure) -> String {
 
 /// The conditions that say something: not those that are merely false because their time has not come.
 pub(super) fn conditions(conditions: &[Condition]) -> String {
-    let quiet = |condition: &&Condition| {
-        !(condition.status != "True"
-            && matches!(condition.reason.as_str(), "NotYet" | "NotSuspended" | ""))
-            && !(condition.status == "False"
-                && matches!(condition.type_.as_str(), "Reconciling" | "Stalled" | "Suspended"))
+    let says_something = |condition: &&Condition| {
+        let not_yet = condition.status != "True"
+            && matches!(condition.reason.as_str(), "NotYet" | "NotSuspended" | "");
+        let absent = condition.status == "False"
+            && matches!(condition.type_.as_str(), "Reconciling" | "Stalled" | "Suspended");
+        !not_yet && !absent
     };
     let rows: Vec<Vec<String>> = conditions
         .iter()
-        .filter(quiet)
+        .filter(says_something)
         .map(|c| vec![c.type_.clone(), c.status.clone(), c.reason.clone(), c.message.clone()])
         .collect();
     if rows.is_empty() {
