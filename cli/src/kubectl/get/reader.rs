@@ -117,13 +117,17 @@ fn spec(template: Option<&PodSpec>, image: &str, claim: &str, path: &str) -> Val
         "imagePullSecrets",
         "nodeSelector",
         "tolerations",
-        "affinity",
         "runtimeClassName",
         "securityContext",
     ] {
         if !theirs[key].is_null() {
             spec[key] = theirs[key].clone();
         }
+    }
+    // Not its affinity to other pods: those of the job have ended, and a claim finds its node itself.
+    let nodes = &theirs["affinity"]["nodeAffinity"];
+    if !nodes.is_null() {
+        spec["affinity"] = json!({"nodeAffinity": nodes});
     }
     let pull_policy = &theirs["containers"][0]["imagePullPolicy"];
     if !pull_policy.is_null() {
@@ -143,6 +147,7 @@ mod tests {
             "spec": {"template": {"spec": {
                 "containers": [{"name": "textnlp", "image": image, "imagePullPolicy": "Always"}],
                 "tolerations": [{"key": "gpu", "operator": "Exists"}],
+                "affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": []}},
                 "securityContext": {"runAsUser": 1000, "fsGroup": 1000, "runAsNonRoot": true},
                 "serviceAccountName": "theirs",
             }}},
