@@ -25,7 +25,7 @@ pub const FAILURE: &str = "textnlp.dev/failure";
 pub const ATTEMPT: &str = "textnlp.dev/attempt";
 
 /// The exit code of a pod whose work cannot succeed however often it is tried.
-const HOPELESS: i32 = 2;
+pub const HOPELESS: i32 = 2;
 /// Reasons with which a server ends that finds another model than the fetch Job found, or none.
 const ANOTHER_MODEL: [&str; 3] = ["ModelChanged", "InvalidModel", "ModelUnreadable"];
 /// The pause before a failed Job is made again: this long, then twice as long each time, up to [`LONGEST_PAUSE`].
@@ -166,6 +166,11 @@ fn is_of(pod: &Pod, job: &Job) -> bool {
         .any(|owner| owner.controller == Some(true) && Some(owner.uid.as_str()) == uid)
 }
 
+/// Whether a server that ended with this reason makes the operator look at the model again.
+pub fn asks_for_another_look(reason: &str) -> bool {
+    ANOTHER_MODEL.contains(&reason)
+}
+
 /// Whether a server that ended after the Job did says that the model is another than the Job found: then it has to be looked at
 /// again. A user's claim may change under the servers.
 pub fn is_outdated(job: &Job, servers: &[Arc<Pod>]) -> bool {
@@ -173,7 +178,7 @@ pub fn is_outdated(job: &Job, servers: &[Arc<Pod>]) -> bool {
     servers.iter().flat_map(|pod| ends_of_containers(pod)).any(|end| {
         let later = end.finished_at.as_ref().is_some_and(|time| time.0 > looked);
         let said = end.message.as_deref().and_then(Termination::read);
-        later && matches!(said, Some(Termination::Failed(failure)) if ANOTHER_MODEL.contains(&&*failure.reason))
+        later && matches!(said, Some(Termination::Failed(failure)) if asks_for_another_look(&failure.reason))
     })
 }
 

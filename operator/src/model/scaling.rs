@@ -226,7 +226,7 @@ mod tests {
             (4, Why::Demand),
             (1, Why::Demand),
             (1, Why::Held),
-            (1, Why::IdleSoon),
+            (1, Why::Stabilizing),
         ];
         assert_eq!(play(&policy(0, 8), Some(0), &story), expect);
     }
@@ -264,8 +264,8 @@ mod tests {
             (0, UNKNOWN),
             (100_000, UNKNOWN),
             (100_005, QUIET),
-            (100_304, QUIET),
-            (100_400, QUIET),
+            (100_299, QUIET),
+            (100_300, QUIET),
         ];
         let expect = [
             (3, Why::Unknown),

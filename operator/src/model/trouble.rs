@@ -9,7 +9,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::ResourceExt;
 
-use super::fetch::FetchFailure;
+use super::fetch::{FetchFailure, HOPELESS, asks_for_another_look};
 use crate::error::Error;
 use crate::pods;
 
@@ -63,9 +63,12 @@ fn of_pods(pods: &[Arc<Pod>], events: &Events, now: Timestamp) -> Option<Trouble
     let mut troubled: Vec<_> = pods.iter().filter_map(why).collect();
     troubled.sort_by_key(|(pod, _)| (pod.creation_timestamp(), pod.name_any()));
     let (pod, why) = troubled.into_iter().next()?;
+    let exit_code = exit_code(&pod);
     Some(Trouble {
         pod: Some(why.pod),
-        exit_code: exit_code(&pod),
+        exit_code,
+        // The same flags will not do better the next time; a model is looked at again, and that tells.
+        stalled: exit_code == Some(HOPELESS) && !asks_for_another_look(&why.reason),
         ..Trouble::named(&why.reason, why.message)
     })
 }
@@ -173,6 +176,29 @@ mod tests {
             (trouble.reason.as_str(), trouble.pod.as_deref(), trouble.exit_code),
             ("CrashLoop", Some("a"), Some(3))
         );
+    }
+
+    #[test]
+    fn a_server_that_says_that_it_never_can_is_stalled_unless_the_model_is_at_fault() {
+        let check = |exit_code: i32, reason: &str, stalled: bool| {
+            let message = format!(r#"{{"failed":{{"reason":"{reason}","message":"why"}}}}"#);
+            let mut pod = (*pod("a", 60, json!({"reason": "CrashLoopBackOff"}))).clone();
+            let statuses =
+                pod.status.as_mut().and_then(|status| status.container_statuses.as_mut());
+            let last = json!({"terminated": {"exitCode": exit_code, "message": message}});
+            statuses.expect("statuses")[0].last_state =
+                serde_json::from_value(last).expect("a state");
+            let trouble =
+                of_servers(None, &[Arc::new(pod)], &Events::new(), now()).expect("a trouble");
+            assert_eq!(
+                (trouble.reason.as_str(), trouble.stalled),
+                (reason, stalled),
+                "{exit_code}"
+            );
+        };
+        check(2, "UnsupportedEngine", true);
+        check(1, "EngineFailed", false);
+        check(2, "ModelChanged", false);
     }
 
     #[test]

@@ -180,10 +180,15 @@ fn crashed(status: &ContainerStatus) -> Option<(String, String)> {
             ),
         ));
     }
-    let (reason, _) = waiting(status).filter(|(reason, _)| *reason == "CrashLoopBackOff")?;
+    let waits = waiting(status).map(|(reason, _)| reason);
+    // Between two crashes it runs for a moment, and is not ready: that is the same trouble.
+    let runs_again = waits.is_none() && !status.ready && code != 0;
+    if waits != Some("CrashLoopBackOff") && !runs_again {
+        return None;
+    }
     let reason = match failed {
         Some(Termination::Failed(failure)) if !failure.reason.is_empty() => failure.reason,
-        _ => reason.to_owned(),
+        _ => "CrashLoopBackOff".to_owned(),
     };
     Some((
         reason,
@@ -413,6 +418,14 @@ mod tests {
                 "the container ended with exit code 2, 3 time(s) so far: the file is truncated",
             )),
         );
+        let runs_again = |ready: bool, code: i32| {
+            let last = json!({"terminated": {"exitCode": code}});
+            container(json!({"state": {"running": {}}, "ready": ready, "lastState": last}))
+        };
+        let same = "the container ended with exit code 1, 3 time(s) so far";
+        check(runs_again(false, 1), &[], 1, Some(("CrashLoop", same)));
+        check(runs_again(true, 1), &[], 1, None);
+        check(runs_again(false, 0), &[], 1, None);
         check(
             state(json!({"exitCode": 137, "reason": "OOMKilled"})),
             &[],
