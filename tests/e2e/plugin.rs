@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 use textnlp_tests::disturb::together;
 use textnlp_tests::{Answer, Job, Model, Space, eventually, kubectl, plugin, run_with_input};
 
-/// Pods that read a claim for `get`.
+/// Pods that read a claim for `get`, those on their way out apart.
 fn reading_pods(space: &Space) -> usize {
-    space.list("pods", "app.kubernetes.io/managed-by=kubectl-textnlp").len()
+    let pods = space.list("pods", "app.kubernetes.io/managed-by=kubectl-textnlp");
+    pods.iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()).count()
 }
 
 #[track_caller]
