@@ -157,6 +157,7 @@ impl Cluster {
             }
             kube::Error::UpgradeConnection(error) => Error::Api { what, message: chain(&error) },
             kube::Error::Auth(error) => Error::Unauthorized { server, message: chain(&error) },
+            kube::Error::Service(error) => Error::Unreachable { server, message: chain(&*error) },
             other => Error::Unreachable { server, message: chain(&other) },
         }
     }

@@ -43,7 +43,11 @@ pub(crate) fn pod(
             job.name_any()
         )));
     };
-    let spec = spec(template, &image, claim, path);
+    let mut spec = spec(template, &image, claim, path);
+    // Not the template's: the operator binds a job's pods to each other there, and they may be gone.
+    if let Some(affinity) = job.spec.execution.pod.as_ref().and_then(|pod| pod.affinity.as_ref()) {
+        spec["affinity"] = json!(affinity);
+    }
     let object = json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -113,21 +117,12 @@ fn spec(template: Option<&PodSpec>, image: &str, claim: &str, path: &str) -> Val
     });
     let Some(template) = template else { return spec };
     let theirs = serde_json::to_value(template).unwrap_or_default();
-    for key in [
-        "imagePullSecrets",
-        "nodeSelector",
-        "tolerations",
-        "runtimeClassName",
-        "securityContext",
-    ] {
+    for key in
+        ["imagePullSecrets", "nodeSelector", "tolerations", "runtimeClassName", "securityContext"]
+    {
         if !theirs[key].is_null() {
             spec[key] = theirs[key].clone();
         }
-    }
-    // Not its affinity to other pods: those of the job have ended, and a claim finds its node itself.
-    let nodes = &theirs["affinity"]["nodeAffinity"];
-    if !nodes.is_null() {
-        spec["affinity"] = json!({"nodeAffinity": nodes});
     }
     let pull_policy = &theirs["containers"][0]["imagePullPolicy"];
     if !pull_policy.is_null() {
@@ -147,17 +142,18 @@ mod tests {
             "spec": {"template": {"spec": {
                 "containers": [{"name": "textnlp", "image": image, "imagePullPolicy": "Always"}],
                 "tolerations": [{"key": "gpu", "operator": "Exists"}],
-                "affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": []}},
                 "securityContext": {"runAsUser": 1000, "fsGroup": 1000, "runAsNonRoot": true},
                 "serviceAccountName": "theirs",
+                "affinity": {"podAffinity": {}},
             }}},
         }))
     }
 
     #[test]
     fn the_pod_is_restricted_reads_only_and_runs_where_the_jobs_pods_run() {
-        let pod = pod(&job(json!({}), json!({})), &[child("a:1")], None, "data", "x/dataset")
-            .expect("a pod");
+        let affinity = json!({"nodeAffinity": {}});
+        let job = job(json!({"execution": {"pod": {"affinity": affinity}}}), json!({}));
+        let pod = pod(&job, &[child("a:1")], None, "data", "x/dataset").expect("a pod");
         let name = pod.name_any();
         assert!(name.starts_with("gj-get-tickets-") && name.len() <= 50, "{name}");
         assert_eq!(
@@ -176,6 +172,7 @@ mod tests {
                     "automountServiceAccountToken": false, "enableServiceLinks": false,
                     "securityContext": {"runAsUser": 1000, "fsGroup": 1000, "runAsNonRoot": true},
                     "tolerations": [{"key": "gpu", "operator": "Exists"}],
+                    "affinity": {"nodeAffinity": {}},
                     "containers": [{
                         "name": "textnlp", "image": "a:1", "imagePullPolicy": "Always",
                         "args": ["send", "--root", "/var/lib/textnlp/output/x/dataset", "--wait", "3595"],
