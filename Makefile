@@ -8,6 +8,8 @@ export TEXTNLP_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/textnlp
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 MODEL = $(TEXTNLP_CACHE)/models/SmolLM2-135M-Instruct.Q4_1.gguf
+# One set of crates and features for every build: cargo would compile the dependencies again for another.
+ALL := --workspace --features textnlp-engine/candle
 FUZZ_SECONDS ?= 600
 
 .PHONY: help run test check fmt lint deny unit model build bench goldens generate fuzz check-cuda miri cluster cluster-down
@@ -18,16 +20,16 @@ help: ## lists the targets
 run: model build ## the main job: a real model, 64 airports, one validated dataset in ./airport-tickets
 	$(TARGET)/debug/textnlp run examples/airport-tickets/base --model "$(MODEL)" --output airport-tickets
 
-test: lint deny unit manifests e2e ## format, lint, licences, unit, integration and end-to-end tests
+test: lint deny unit manifests ## format, lint, licences, unit and integration tests; `make e2e` has those on a real Kubernetes
 
 model: ## fetches the example's model into $TEXTNLP_CACHE and checks its digest
 	@scripts/fetch-model.sh
 
 build: ## builds the command line
-	$(CARGO) build --package textnlp
+	$(CARGO) build $(ALL)
 
 cluster: model ## a Kubernetes cluster on this machine (root), the operator on it; says what to source
-	$(CARGO) build --package textnlp --package textnlp-operator
+	$(CARGO) build $(ALL)
 	tests/cluster/deploy
 
 cluster-down: ## ends the cluster and leaves nothing behind
@@ -44,11 +46,11 @@ deny: ## licences, banned crates and sources of every dependency
 	@scripts/cargo-tool.sh cargo-deny 0.20.2 deny check --hide-inclusion-graph licenses bans sources
 
 unit: model ## all tests of the workspace
-	$(CARGO) test --workspace --features textnlp-engine/candle
+	$(CARGO) test $(ALL)
 
 .PHONY: e2e
 e2e: model ## the tests on a real Kubernetes, which it starts (root); E2E_CLUSTER=current: on the one of KUBECONFIG
-	$(CARGO) build --package textnlp --package textnlp-operator
+	$(CARGO) build $(ALL)
 	scripts/e2e.sh
 
 bench: model ## decode and prefill rates, and the whole example job, beside what the processor can do
@@ -61,6 +63,10 @@ manifests: ## tests of the chart, plain YAML, Argo CD's health scripts and kstat
 generate: ## writes the generated files again: the CRDs, then what is made from them and from the chart
 	$(CARGO) run --package textnlp-crds --bin crdgen
 	scripts/generate-manifests.sh
+
+.PHONY: bench-operator
+bench-operator: ## the operator with JOBS (1000) jobs at once, beside a plain client; its memory with HELD (10000) resources (root)
+	scripts/bench-operator.sh
 
 goldens: ## writes the golden values again from their oracles (a Python environment with torch: large)
 	scripts/make-goldens.sh

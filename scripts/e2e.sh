@@ -18,6 +18,8 @@ if [ "${E2E_CLUSTER:-}" != current ]; then
     source target/cluster/env
 fi
 
+[ -n "${LLAMA_SERVER:-}" ] || echo "NOT RUN: a job on llama.cpp's server: set LLAMA_SERVER to the program llama-server." >&2
+
 # More tests at once than this only make each other wait: they compute on the same processors.
 $CARGO test --package textnlp-tests --features cluster --test e2e -- --test-threads "${E2E_THREADS:-3}" "$@"
 [ $# -gt 0 ] || [ "${E2E_CLUSTER:-}" = current ] || $CARGO test --package textnlp-tests --features cluster --test rights

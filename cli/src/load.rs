@@ -1,26 +1,48 @@
 //! From what the user named to a job that can run: manifests read, references resolved, model files opened.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use textnlp_crds::job::GenerationJob;
 use textnlp_crds::manifest::{Given, Manifest, Override, Resolved};
-use textnlp_generation::engine::EngineModel;
+use textnlp_dataset::net::Access;
+use textnlp_dataset::store::{Credentials, LocalStore, Location, ObjectStore, Store};
+use textnlp_generation::task::{location, objects_of};
 use textnlp_generation::{Job, Models, Source};
 
 use crate::args::RunArgs;
 use crate::failure::Failure;
+use crate::models::LocalModels;
 
 /// A job with everything that it names.
 pub(crate) struct LoadedJob {
     pub(crate) job: Job,
     pub(crate) source: Source,
     pub(crate) models: Models,
-    /// Model files by ModelDeployment, opened but not loaded.
-    pub(crate) engines: BTreeMap<String, EngineModel>,
+    /// The models by ModelDeployment, opened but not loaded.
+    pub(crate) local: LocalModels,
     /// Where the dataset goes.
-    pub(crate) output: PathBuf,
+    pub(crate) output: Target,
+}
+
+/// Where a dataset goes.
+pub(crate) enum Target {
+    Directory(PathBuf),
+    Objects(Location),
+}
+
+impl Target {
+    /// The store at that place. An object store takes the credentials that this user's tools have.
+    pub(crate) fn open(&self) -> Result<Box<dyn Store>, Failure> {
+        match self {
+            Self::Directory(path) => Ok(Box::new(LocalStore::open(path).map_err(Failure::failed)?)),
+            Self::Objects(place) => {
+                let access = Access::from_environment();
+                let store = ObjectStore::open(place, &Credentials::Identity, access);
+                Ok(Box::new(store.map_err(Failure::usage)?))
+            }
+        }
+    }
 }
 
 /// Reads and checks everything up to the source, which the job itself reads.
@@ -41,11 +63,9 @@ pub(crate) fn load(args: &RunArgs) -> Result<LoadedJob, Failure> {
     }
     let given = Given { model: args.model.is_some(), source: args.source.is_some() };
     let resolved = manifest.resolve(given).map_err(Failure::usage)?;
-    let engines = open_models(args, &resolved)?;
+    let local = LocalModels::open(args, &resolved)?;
     let mut models = Models::default();
-    for engine in engines.values() {
-        models.describe(engine.facts().clone());
-    }
+    local.describe(&mut models);
     let object = &resolved.job.object;
     let name = object.metadata.name.clone().unwrap_or_default();
     let located = |error: textnlp_generation::Error| locate(error, &resolved);
@@ -56,7 +76,7 @@ pub(crate) fn load(args: &RunArgs) -> Result<LoadedJob, Failure> {
         output: output(args, object, &base, &name)?,
         job,
         models,
-        engines,
+        local,
     })
 }
 
@@ -119,46 +139,8 @@ fn overrides(args: &RunArgs) -> Result<Vec<Override>, Failure> {
 }
 
 /// The directory that relative paths of a file are relative to.
-fn directory_of(file: &str) -> PathBuf {
+pub(crate) fn directory_of(file: &str) -> PathBuf {
     Path::new(file).parent().map(Path::to_owned).unwrap_or_default()
-}
-
-/// Opens the files of every model that a column uses.
-fn open_models(
-    args: &RunArgs,
-    resolved: &Resolved<'_>,
-) -> Result<BTreeMap<String, EngineModel>, Failure> {
-    let spec = &resolved.job.object.spec;
-    let mut opened: BTreeMap<String, EngineModel> = BTreeMap::new();
-    for model in spec.columns.iter().filter_map(|column| spec.model_of(column)) {
-        if opened.contains_key(&model.name) {
-            continue;
-        }
-        let path = match &args.model {
-            Some(path) => path.clone(),
-            None => model_path(&model.name, resolved)?,
-        };
-        let engine = EngineModel::open(&model.name, &path)?;
-        opened.insert(model.name.clone(), engine);
-    }
-    Ok(opened)
-}
-
-/// Where a ModelDeployment's files are on this machine.
-fn model_path(name: &str, resolved: &Resolved<'_>) -> Result<PathBuf, Failure> {
-    let Some(model) = resolved.models.get(name) else {
-        return Err(Failure::usage(format!(
-            "there is no ModelDeployment {name:?}; add its file, or give --model PATH"
-        )));
-    };
-    match &model.object.spec.source.file {
-        Some(file) => Ok(directory_of(model.origin.file()).join(&file.path)),
-        None => Err(Failure::usage(format!(
-            "{}: spec.source: ModelDeployment {name:?} names no file of this machine: a local run reads \
-             `file: {{path: ...}}`, or the path given with --model",
-            model.origin.locate("spec.source")
-        ))),
-    }
 }
 
 fn source(
@@ -194,33 +176,31 @@ fn source(
         };
         return Ok(Source::Text { name: reference.key.clone(), text });
     }
-    for (field, set) in [
-        ("objectStore", spec.object_store.is_some()),
-        ("persistentVolumeClaim", spec.persistent_volume_claim.is_some()),
-    ] {
-        if set {
-            let path = format!("spec.source.{field}");
-            return Err(Failure::usage(format!(
-                "{}: {path}: a local run cannot read it; give the data with --source PATH",
-                here(&path)
-            )));
-        }
+    if let Some(objects) = &spec.object_store {
+        let access = Access::from_environment();
+        return Ok(objects_of(objects, &Credentials::Identity, access)?);
+    }
+    if spec.persistent_volume_claim.is_some() {
+        let path = "spec.source.persistentVolumeClaim";
+        return Err(Failure::usage(format!(
+            "{}: {path}: a local run cannot read it; give the data with --source PATH",
+            here(path)
+        )));
     }
     Ok(Source::None)
 }
 
-fn output(
-    args: &RunArgs,
-    job: &GenerationJob,
-    base: &Path,
-    name: &str,
-) -> Result<PathBuf, Failure> {
+fn output(args: &RunArgs, job: &GenerationJob, base: &Path, name: &str) -> Result<Target, Failure> {
     if let Some(output) = &args.output {
-        return Ok(output.clone());
+        return Ok(Target::Directory(output.clone()));
     }
-    match job.spec.output.destination.as_ref().and_then(|d| d.directory.as_ref()) {
-        Some(directory) => Ok(base.join(&directory.path)),
-        // Claims and object stores are a cluster's: here the dataset goes where the user is.
-        None => Ok(PathBuf::from(name)),
+    let destination = job.spec.output.destination.as_ref();
+    if let Some(objects) = destination.and_then(|d| d.object_store.as_ref()) {
+        return Ok(Target::Objects(location(objects, "output.destination.objectStore")));
     }
+    Ok(Target::Directory(match destination.and_then(|d| d.directory.as_ref()) {
+        Some(directory) => base.join(&directory.path),
+        // Claims are a cluster's: here the dataset goes where the user is.
+        None => PathBuf::from(name),
+    }))
 }

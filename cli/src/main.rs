@@ -5,9 +5,13 @@
 mod args;
 mod commands;
 mod failure;
+mod kubectl;
 mod load;
+mod log;
+mod models;
 mod progress;
 mod table;
+mod termination;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -19,10 +23,17 @@ use args::{Cli, Command, ModelCommand};
 use failure::Failure;
 
 fn main() -> ExitCode {
+    if kubectl::is_called() {
+        return kubectl::main();
+    }
     let cli = Cli::parse();
     match &cli.command {
-        Command::Serve(args) => commands::serve::init_log(args),
-        _ => init_log(),
+        Command::Serve(args) => log::init_told(args.log_format),
+        Command::Fetch(args) => log::init_told(args.pod.log_format),
+        Command::Prepare(args) => log::init_told(args.pod.log_format),
+        Command::Worker(args) => log::init_told(args.job.pod.log_format),
+        Command::Finalize(args) => log::init_told(args.job.pod.log_format),
+        _ => log::init_quiet(),
     }
     match dispatch(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
@@ -35,17 +46,6 @@ fn main() -> ExitCode {
     }
 }
 
-fn init_log() {
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("TEXTNLP_LOG")
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
-        )
-        .with_writer(std::io::stderr)
-        .with_ansi(std::env::var_os("NO_COLOR").is_none())
-        .init();
-}
-
 fn dispatch(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Run(args) => commands::run::run(args),
@@ -56,6 +56,11 @@ fn dispatch(command: &Command) -> Result<(), Failure> {
         Command::Model(ModelCommand::Inspect { path, json }) => commands::inspect::run(path, *json),
         Command::Bench(args) => commands::bench::run(args),
         Command::Serve(args) => commands::serve::run(args),
+        Command::Fetch(args) => commands::fetch::run(args),
+        Command::Prepare(args) => commands::pods::prepare(args),
+        Command::Worker(args) => commands::pods::worker(args),
+        Command::Finalize(args) => commands::pods::finalize(args),
+        Command::Send(args) => kubectl::send::run(args),
     }
 }
 

@@ -2,10 +2,9 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::io::Read;
+use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -13,61 +12,14 @@ use textnlp_crds::sampling::ResolvedSampling;
 use textnlp_generation::completer::{ChatMessage, Completer, Prompt, Request};
 use textnlp_generation::engine::{EngineModel, EngineOptions};
 
-/// A server that is ended with the test.
-struct Server {
-    process: Child,
-    log: BufReader<ChildStderr>,
-    url: String,
-}
+use common::server::Server;
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Server {
-    fn start(extra: &[&str]) -> Server {
-        let directory = tempfile::tempdir().expect("a directory");
-        let mut process = common::textnlp(directory.path())
-            .args(["serve", "--listen", "127.0.0.1:0", "--name", "smollm2", "--model"])
-            .arg(common::model())
-            .args(extra)
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it starts");
-        let mut log = BufReader::new(process.stderr.take().expect("it is piped"));
-        let mut line = String::new();
-        let url = loop {
-            line.clear();
-            assert!(log.read_line(&mut line).expect("text") > 0, "it ended before it listened");
-            if let Some((_, url)) = line.split_once("listening on ") {
-                break url.trim().to_owned();
-            }
-        };
-        Server { process, log, url }
-    }
-
-    async fn until_ready(&self, client: &reqwest::Client) {
-        for _ in 0..1200 {
-            let answer = client.get(format!("{}/readyz", self.url)).send().await;
-            if answer.expect("it answers while it loads").status() == StatusCode::OK {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("the model was not loaded within a minute");
-    }
-
-    async fn post(&self, client: &reqwest::Client, path: &str, body: &Value) -> Value {
-        let request = client.post(format!("{}{path}", self.url)).json(body);
-        let response = request.send().await.expect("it answers");
-        let status = response.status();
-        let text = response.text().await.expect("text");
-        assert_eq!(status, StatusCode::OK, "{text}");
-        serde_json::from_str(&text).expect("JSON")
-    }
+async fn post(client: &reqwest::Client, url: String, body: &Value) -> Value {
+    let response = client.post(url).json(body).send().await.expect("it answers");
+    let status = response.status();
+    let text = response.text().await.expect("text");
+    assert_eq!(status, StatusCode::OK, "{text}");
+    serde_json::from_str(&text).expect("JSON")
 }
 
 fn turn(role: &'static str, content: &str) -> ChatMessage {
@@ -128,7 +80,7 @@ async fn the_server_answers_what_the_engine_in_this_process_answers() {
     for request in requests() {
         let (path, body) = wire(&request);
         let expect = local.complete(request).await.expect("completed");
-        let found = server.post(&client, path, &body).await;
+        let found = post(&client, format!("{}{path}", server.url), &body).await;
         let choice = &found["choices"][0];
         let text = choice.get("text").unwrap_or(&choice["message"]["content"]);
         assert_eq!(text, &json!(expect.text), "{body}");

@@ -252,7 +252,8 @@ impl Termination {
     fn shorten(&mut self) -> bool {
         match self {
             Self::Finalized(done) => {
-                let signed = done.validation.scores.iter_mut().rev().find(|s| s.signature.is_some());
+                let signed =
+                    done.validation.scores.iter_mut().rev().find(|s| s.signature.is_some());
                 if let Some(score) = signed {
                     score.signature = None;
                     return true;

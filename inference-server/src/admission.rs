@@ -1,16 +1,21 @@
-//! How many completions the server takes: no request is read into tokens that the engine would not soon begin.
+//! How many completions the server takes, and how many prompts become tokens at once: no request costs work that the
+//! engine would not soon begin, and their preparation leaves processors to the engine.
 
 use std::sync::Arc;
+use std::thread;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::ApiError;
 
-/// A bound on completions that are computed or wait.
+/// Bounds on the work that is taken.
 #[derive(Debug)]
 pub(crate) struct Admission {
+    /// Completions that are computed or wait.
     places: Arc<Semaphore>,
     capacity: usize,
+    /// Prompts that are being rendered and tokenized.
+    encoders: Semaphore,
 }
 
 /// A place; free again when it is dropped.
@@ -19,7 +24,12 @@ pub(crate) type Place = OwnedSemaphorePermit;
 impl Admission {
     pub(crate) fn new(capacity: usize) -> Self {
         let capacity = capacity.clamp(1, Semaphore::MAX_PERMITS);
-        Self { places: Arc::new(Semaphore::new(capacity)), capacity }
+        let encoders = thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            places: Arc::new(Semaphore::new(capacity)),
+            capacity,
+            encoders: Semaphore::new(encoders),
+        }
     }
 
     /// Places for all choices of a request, or none.
@@ -37,11 +47,31 @@ impl Admission {
         let mut places = places.map_err(|_| full())?;
         Ok((0..choices).filter_map(|_| places.split(1)).collect())
     }
+
+    /// Prepares prompts, away from the threads that serve connections: a template or a long text may take its time.
+    pub(crate) async fn encode<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let _encoder = self.encoders.acquire().await.map_err(|_| ApiError::Internal)?;
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+            tracing::error!("encoding a prompt failed: {error}");
+            Err(ApiError::Internal)
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_panic_while_a_prompt_is_prepared_fails_that_request_alone() {
+        let admission = Admission::new(1);
+        let failed = admission.encode(|| -> Result<(), ApiError> { panic!("a template") }).await;
+        assert_eq!(failed, Err(ApiError::Internal));
+        assert_eq!(admission.encode(|| Ok(7)).await, Ok(7));
+    }
 
     #[test]
     fn a_request_gets_all_its_places_or_none() {

@@ -137,7 +137,7 @@ mod tests {
             "{\"messages\": [{\"role\": \"user\", \"content\": 3}]}",
             "invalid_type",
             Some("messages[0].content"),
-            "messages[0].content: expected a text or a list of text parts at line 1 column 43",
+            "messages[0].content: expected a text or a list of text parts at line 1 column 44",
         );
     }
 

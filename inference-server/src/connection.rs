@@ -17,6 +17,9 @@ use crate::config::ServerConfig;
 /// How long to wait after an accept that failed for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a connection still takes requests once the server drains: one may be on its way, and would be lost.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// Accepts connections until it is dropped.
 pub(crate) struct Acceptor {
     listener: TcpListener,
@@ -35,7 +38,8 @@ impl Acceptor {
         Self { listener, places: Arc::new(Semaphore::new(places)), http, router }
     }
 
-    /// Never returns. Connections are tasks of `tracker`; each closes after its current request once `closing` is true.
+    /// Never returns. Connections are tasks of `tracker`; each closes after its current request soon after
+    /// `closing` is true.
     pub(crate) async fn run(&self, tracker: &TaskTracker, closing: &watch::Receiver<bool>) {
         loop {
             let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
@@ -71,6 +75,7 @@ impl Acceptor {
             let closed = async {
                 // An error says that the server has ended.
                 let _ = closing.wait_for(|closing| *closing).await;
+                tokio::time::sleep(LINGER).await;
             };
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,

@@ -47,7 +47,11 @@ impl Generation {
         // First of all, so that a full server does no work for what it refuses.
         let mut places = state.admission.enter(ask.completions())?.into_iter();
         let Ask { prompts, params, seed, choices, prompt_param, .. } = ask;
-        let prompts = encode(served, prompts, prompt_param).await?;
+        let model = Arc::clone(served);
+        let encode = move || -> Result<Vec<Vec<u32>>, ApiError> {
+            prompts.iter().map(|prompt| tokens(&model, prompt, prompt_param)).collect()
+        };
+        let prompts = state.admission.encode(encode).await?;
         let (sender, events) = mpsc::unbounded_channel();
         let mut tickets = Vec::new();
         for prompt in prompts {
@@ -96,21 +100,8 @@ impl Generation {
     }
 }
 
-/// Token ids of the prompts, made away from the threads that serve connections: a template may take its time.
-async fn encode(
-    served: &Arc<Served>,
-    prompts: Vec<Prompt>,
-    param: &'static str,
-) -> Result<Vec<Vec<u32>>, ApiError> {
-    let served = Arc::clone(served);
-    let encode = move || prompts.iter().map(|prompt| encode_one(&served, prompt, param)).collect();
-    tokio::task::spawn_blocking(encode).await.unwrap_or_else(|error| {
-        tracing::error!("encoding a prompt failed: {error}");
-        Err(ApiError::Internal)
-    })
-}
-
-fn encode_one(served: &Served, prompt: &Prompt, param: &'static str) -> Result<Vec<u32>, ApiError> {
+/// Token ids of a prompt that can be run.
+fn tokens(served: &Served, prompt: &Prompt, param: &'static str) -> Result<Vec<u32>, ApiError> {
     let tokens = match prompt {
         Prompt::Encode(prompt) => {
             let tokens = served.model.prompts().encode(prompt);

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, prometheus_text,
-};
+use prometheus_client::encoding::{DescriptorEncoder, prometheus_text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -18,6 +16,7 @@ use prometheus_client::registry::Registry;
 
 use crate::inflight::{InflightClock, InflightGuard, Source};
 use crate::readiness::Readiness;
+use crate::served::Served;
 
 /// Seconds to the first token, in vLLM's buckets.
 const FIRST_TOKEN: [f64; 22] = [
@@ -36,11 +35,12 @@ const REQUEST: [f64; 21] = [
 ];
 
 type Labels = Vec<(&'static str, String)>;
+/// Type of the labels of an exemplar, of which there is none.
+type NoLabels = [(&'static str, &'static str); 0];
 
 /// Everything that is counted, by what it counts.
 pub(crate) struct Metrics {
     registry: Registry,
-    model_name: String,
     success: Family<Labels, Counter>,
     responses: Family<Labels, Counter>,
     load_seconds: Family<Labels, Gauge<f64, std::sync::atomic::AtomicU64>>,
@@ -56,7 +56,7 @@ pub(crate) struct Metrics {
 
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Metrics").field("model_name", &self.model_name).finish_non_exhaustive()
+        f.debug_struct("Metrics").finish_non_exhaustive()
     }
 }
 
@@ -64,9 +64,8 @@ impl Metrics {
     /// Nothing has happened yet.
     pub(crate) fn new(model_name: &str, readiness: Arc<Readiness>, now: Instant) -> Self {
         let label = ("model_name".into(), model_name.to_owned().into());
-        let mut registry = Registry::with_labels([label].into_iter());
-        let metrics = Self {
-            model_name: model_name.to_owned(),
+        let mut metrics = Self {
+            registry: Registry::with_labels([label].into_iter()),
             success: Family::default(),
             responses: Family::default(),
             load_seconds: Family::default(),
@@ -75,48 +74,34 @@ impl Metrics {
             request: Histogram::new(REQUEST),
             job: Arc::new(InflightClock::new(now)),
             external: Arc::new(InflightClock::new(now)),
-            registry: Registry::default(),
         };
-        // Counters get their `_total` from the encoder.
-        let Self { success, responses, load_seconds, .. } = &metrics;
-        registry.register("vllm:request_success", "Completions by why they ended", success.clone());
-        registry.register(
-            "vllm:time_to_first_token_seconds",
-            "Time from a request's arrival to its first token",
-            metrics.first_token.clone(),
-        );
-        registry.register(
-            "vllm:inter_token_latency_seconds",
-            "Time between two tokens of a completion",
-            metrics.between_tokens.clone(),
-        );
-        registry.register(
-            "vllm:time_per_output_token_seconds",
-            "The older name of vllm:inter_token_latency_seconds",
-            metrics.between_tokens.clone(),
-        );
-        registry.register(
-            "vllm:e2e_request_latency_seconds",
-            "Time from a request's arrival to its last token",
-            metrics.request.clone(),
-        );
-        registry.register(
-            "textnlp_http_responses",
-            "Responses of the API by HTTP status",
-            responses.clone(),
-        );
-        registry.register(
-            "textnlp_model_load_seconds",
-            "Time that the parts of loading took",
-            load_seconds.clone(),
-        );
-        let clocks = [Source::Job, Source::External].map(|source| (source, metrics.clock(source)));
-        registry.register_collector(Box::new(Scrape { readiness, clocks }));
         for reason in ["stop", "length", "abort", "error"] {
             // A series that is there from the start can be rated from the first event.
-            drop(success.get_or_create(&vec![("finished_reason", reason.to_owned())]));
+            drop(metrics.success.get_or_create(&vec![("finished_reason", reason.to_owned())]));
         }
-        Self { registry, ..metrics }
+        metrics.register();
+        let clocks = [Source::Job, Source::External].map(|source| (source, metrics.clock(source)));
+        metrics.registry.register_collector(Box::new(Scrape { readiness, clocks }));
+        metrics
+    }
+
+    /// Gives everything its name; counters get their `_total` from the encoder.
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        let help = "Completions by why they ended";
+        registry.register("vllm:request_success", help, self.success.clone());
+        let help = "Time from a request's arrival to its first token";
+        registry.register("vllm:time_to_first_token_seconds", help, self.first_token.clone());
+        let help = "Time between two tokens of a completion";
+        registry.register("vllm:inter_token_latency_seconds", help, self.between_tokens.clone());
+        let help = "The older name of vllm:inter_token_latency_seconds";
+        registry.register("vllm:time_per_output_token_seconds", help, self.between_tokens.clone());
+        let help = "Time from a request's arrival to its last token";
+        registry.register("vllm:e2e_request_latency_seconds", help, self.request.clone());
+        let help = "Responses of the API by HTTP status";
+        registry.register("textnlp_http_responses", help, self.responses.clone());
+        let help = "Time that the parts of loading took";
+        registry.register("textnlp_model_load_seconds", help, self.load_seconds.clone());
     }
 
     /// The text that Prometheus reads, and its content type.
@@ -170,58 +155,38 @@ impl Collector for Scrape {
             0 => 0.0,
             limit => stats.kv_used_bytes as f64 / limit as f64,
         };
-        gauge(
-            &mut encoder,
-            "vllm:num_requests_running",
-            "Completions being computed",
-            stats.running,
-        )?;
-        gauge(&mut encoder, "vllm:num_requests_waiting", "Completions that wait", stats.waiting)?;
-        gauge(
-            &mut encoder,
-            "vllm:kv_cache_usage_perc",
-            "Share of the KV memory in use, 0 to 1",
-            kv_usage,
-        )?;
-        counter(&mut encoder, "vllm:prompt_tokens", "Tokens of prompts", stats.prompt_tokens)?;
-        counter(
-            &mut encoder,
-            "vllm:generation_tokens",
-            "Tokens generated",
-            stats.generated_tokens,
-        )?;
-        counter(
-            &mut encoder,
-            "vllm:prefix_cache_queries",
-            "Tokens of prompts that were looked up in the KV cache",
-            stats.prompt_tokens,
-        )?;
-        counter(
-            &mut encoder,
-            "vllm:prefix_cache_hits",
-            "Tokens of prompts whose keys and values were there already",
-            stats.cached_tokens,
-        )?;
-        counter(
-            &mut encoder,
-            "vllm:num_preemptions",
-            "Times that a completion had to give its KV memory to others",
-            stats.preemptions,
-        )?;
+        for (name, help, value) in [
+            ("vllm:num_requests_running", "Completions being computed", stats.running as u64),
+            ("vllm:num_requests_waiting", "Completions that wait", stats.waiting as u64),
+        ] {
+            encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)?;
+        }
+        let (name, help) = ("vllm:kv_cache_usage_perc", "Share of the KV memory in use, 0 to 1");
+        encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&kv_usage)?;
+        for (name, help, value) in [
+            ("vllm:prompt_tokens", "Tokens of prompts", stats.prompt_tokens),
+            ("vllm:generation_tokens", "Tokens generated", stats.generated_tokens),
+            (
+                "vllm:prefix_cache_queries",
+                "Tokens of prompts that were looked up in the KV cache",
+                stats.prompt_tokens,
+            ),
+            (
+                "vllm:prefix_cache_hits",
+                "Tokens of prompts whose keys and values were there already",
+                stats.cached_tokens,
+            ),
+            (
+                "vllm:num_preemptions",
+                "Times that a completion had to give its KV memory to others",
+                stats.preemptions,
+            ),
+        ] {
+            let mut counter = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            counter.encode_counter::<NoLabels, u64, u64>(&value, None)?;
+        }
         self.encode_inflight(&mut encoder)?;
-        let Some(served) = served else { return Ok(()) };
-        let info = served.model.info();
-        let dtype = info.numerics.rsplit('/').next().unwrap_or_default();
-        let labels = [
-            ("digest", info.digest.as_str()),
-            ("numerics", &info.numerics),
-            ("architecture", &info.architecture),
-            ("dtype", dtype),
-        ];
-        let help = "The model that is served";
-        let mut family =
-            encoder.encode_descriptor("textnlp_model_info", help, None, MetricType::Gauge)?;
-        family.encode_family(&labels)?.encode_gauge(&1u64)
+        served.map_or(Ok(()), |served| encode_info(&mut encoder, served))
     }
 }
 
@@ -237,29 +202,25 @@ impl Scrape {
         for (source, clock) in &self.clocks {
             let labels = [("source", source.as_str())];
             let mut series = family.encode_family(&labels)?;
-            series.encode_counter::<Vec<(&str, &str)>, f64, u64>(&clock.seconds(now), None)?;
+            series.encode_counter::<NoLabels, f64, u64>(&clock.seconds(now), None)?;
         }
         Ok(())
     }
 }
 
-fn gauge(
-    encoder: &mut DescriptorEncoder<'_>,
-    name: &str,
-    help: &str,
-    value: impl EncodeGaugeValue,
-) -> Result<(), fmt::Error> {
-    encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
-}
-
-fn counter(
-    encoder: &mut DescriptorEncoder<'_>,
-    name: &str,
-    help: &str,
-    value: impl EncodeCounterValue,
-) -> Result<(), fmt::Error> {
-    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-    metric.encode_counter::<Vec<(&str, &str)>, _, u64>(&value, None)
+fn encode_info(encoder: &mut DescriptorEncoder<'_>, served: &Served) -> Result<(), fmt::Error> {
+    let info = served.model.info();
+    let dtype = info.numerics.rsplit('/').next().unwrap_or_default();
+    let labels = [
+        ("digest", info.digest.as_str()),
+        ("numerics", &info.numerics),
+        ("architecture", &info.architecture),
+        ("dtype", dtype),
+    ];
+    let help = "The model that is served";
+    let mut info =
+        encoder.encode_descriptor("textnlp_model_info", help, None, MetricType::Gauge)?;
+    info.encode_family(&labels)?.encode_gauge(&1u64)
 }
 
 #[cfg(test)]
@@ -282,7 +243,7 @@ mod tests {
             "vllm:request_success_total{model_name=\"m\",finished_reason=\"abort\"} 0",
             "textnlp_model_load_seconds{model_name=\"m\",phase=\"open\"} 0.5",
             "textnlp_http_responses_total{model_name=\"m\",status=\"200\"} 1",
-            "textnlp_request_inflight_seconds_total{model_name=\"m\",source=\"job\"} 0",
+            "textnlp_request_inflight_seconds_total{model_name=\"m\",source=\"job\"} 0.0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");
         }

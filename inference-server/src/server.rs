@@ -79,8 +79,12 @@ where
     };
 
     state.readiness.leave();
-    tracing::info!(grace_seconds = stop.grace.as_secs(), "leaving: new requests are still served");
-    let _ = tokio::time::timeout(stop.grace, acceptor.run(&connections, &closing)).await;
+    // A server that never was ready gets no requests either.
+    if state.readiness.served().is_some() {
+        let grace_seconds = stop.grace.as_secs();
+        tracing::info!(grace_seconds, "leaving: new requests are still served");
+        let _ = tokio::time::timeout(stop.grace, acceptor.run(&connections, &closing)).await;
+    }
 
     state.readiness.drain();
     tracing::info!("draining: new requests are refused");

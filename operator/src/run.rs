@@ -95,6 +95,7 @@ async fn lead(shared: &Shared, leading: &mut watch::Receiver<bool>, stop: &Cance
         }
     };
     tokio::select! {
+        biased;
         () = stop.cancelled() => {}
         () = lost => tracing::warn!("the lease is lost: controllers stop"),
         _ = join_all(scopes) => tracing::error!("all controllers have ended; they are started again"),

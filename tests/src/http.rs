@@ -6,7 +6,16 @@ use std::time::Duration;
 
 /// Posts a JSON document; gives the status and the body, or why there was no answer.
 pub fn post(address: &str, path: &str, body: &str) -> Result<(u16, String), String> {
-    let failed = |error: std::io::Error| format!("POST http://{address}{path}: {error}");
+    request("POST", address, path, body)
+}
+
+/// Gets a document; gives the status and the body, or why there was no answer.
+pub fn get(address: &str, path: &str) -> Result<(u16, String), String> {
+    request("GET", address, path, "")
+}
+
+fn request(method: &str, address: &str, path: &str, body: &str) -> Result<(u16, String), String> {
+    let failed = |error: std::io::Error| format!("{method} http://{address}{path}: {error}");
     let target = address
         .to_socket_addrs()
         .map_err(failed)?
@@ -16,7 +25,7 @@ pub fn post(address: &str, path: &str, body: &str) -> Result<(u16, String), Stri
         TcpStream::connect_timeout(&target, Duration::from_secs(10)).map_err(failed)?;
     stream.set_read_timeout(Some(Duration::from_secs(120))).map_err(failed)?;
     let head = format!(
-        "POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
          content-length: {}\r\nconnection: close\r\n\r\n",
         body.len()
     );

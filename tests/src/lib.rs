@@ -5,14 +5,20 @@
 mod command;
 mod job;
 mod local;
+mod plugin;
+mod server;
 mod space;
 mod wait;
 
 pub mod disturb;
 pub mod http;
+pub mod kueue;
+pub mod proxy;
 
 pub use command::{Answer, kubectl, run, run_with_input};
 pub use job::{Job, Model};
 pub use local::{binary, local_report, model_file};
+pub use plugin::plugin;
+pub use server::Server;
 pub use space::{Space, condition};
 pub use wait::{eventually, eventually_within};

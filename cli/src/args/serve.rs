@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::EngineArgs;
+use crate::log::LogFormat;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
@@ -83,12 +84,6 @@ pub(crate) enum KvCache {
     Auto,
     BF16,
     Int8,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    Text,
-    Json,
 }
 
 /// A digest as it is written: 64 lower-case digits.

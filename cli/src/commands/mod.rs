@@ -2,10 +2,12 @@
 
 pub(crate) mod bench;
 pub(crate) mod explain;
+pub(crate) mod fetch;
 pub(crate) mod format;
 pub(crate) mod generate;
 pub(crate) mod inspect;
 pub(crate) mod interactive;
+pub(crate) mod pods;
 pub(crate) mod run;
 pub(crate) mod serve;
 pub(crate) mod validate;

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use textnlp_dataset::store::LocalStore;
 use textnlp_generation::engine::EngineOptions;
 use textnlp_generation::local::{self, Finished, Verdict};
 use textnlp_generation::preview::{DryRun, dry_run, preview};
 use textnlp_generation::rows::Options;
-use textnlp_generation::{Cancel, Error, Models, Progress, Report};
+use textnlp_generation::{Cancel, Models, Progress, Report};
 
 use crate::args::RunArgs;
 use crate::failure::Failure;
@@ -38,21 +37,22 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
 async fn whole(args: &RunArgs, loaded: LoadedJob) -> Result<(), Failure> {
     let cancel = Cancel::new();
     listen_for_interrupts(cancel.clone());
-    let store = LocalStore::open(&loaded.output).map_err(Failure::failed)?;
+    let store = loaded.output.open()?;
     if args.fresh {
-        local::clear(&store)?;
+        local::clear(&*store)?;
     }
     let concurrency =
         loaded.job.spec.execution.concurrency.map_or(CONCURRENCY, |c| c.unsigned_abs() as usize);
     let progress = Arc::new(Progress::default());
-    let options = Options { concurrency, cancel };
+    let mut models = loaded.models;
+    loaded.local.reach(&mut models, &cancel).await?;
+    let options = Options::new(concurrency, cancel);
     let engine = engine_options(args, concurrency);
     let job = Arc::new(loaded.job);
-    let engines = loaded.engines;
     let finished = {
         let _shown = show(progress.clone());
-        let connect = |models: &mut Models| connect(models, &engines, engine);
-        local::run(job.clone(), loaded.models, &loaded.source, &store, progress, &options, connect)
+        let connect = |models: &mut Models| loaded.local.load(models, engine);
+        local::run(job.clone(), models, &loaded.source, &*store, progress, &options, connect)
             .await?
     };
     tell(args, &job.name, &finished);
@@ -62,7 +62,9 @@ async fn whole(args: &RunArgs, loaded: LoadedJob) -> Result<(), Failure> {
             code: 3,
             message: Some("a gate failed: the dataset is written, but does not pass".into()),
         }),
-        Verdict::NoRows => Err(Failure { code: 1, message: Some(no_rows(&finished.report)) }),
+        Verdict::NoRows | Verdict::ShardsLost => {
+            Err(Failure { code: 1, message: Some(no_rows(&finished.report)) })
+        }
     }
 }
 
@@ -84,17 +86,6 @@ fn engine_options(args: &RunArgs, concurrency: usize) -> EngineOptions {
     EngineOptions { threads: args.engine.threads.map(usize::from), sequences: concurrency }
 }
 
-fn connect(
-    models: &mut Models,
-    engines: &std::collections::BTreeMap<String, textnlp_generation::engine::EngineModel>,
-    options: EngineOptions,
-) -> Result<(), Error> {
-    for (name, engine) in engines {
-        models.connect(name, engine.load(options)?);
-    }
-    Ok(())
-}
-
 /// The first Ctrl-C or SIGTERM lets the running rows finish; the second ends the process.
 fn listen_for_interrupts(cancel: Cancel) {
     tokio::spawn(async move {
@@ -107,7 +98,7 @@ fn listen_for_interrupts(cancel: Cancel) {
 }
 
 #[cfg(unix)]
-async fn interrupted() {
+pub(crate) async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::terminate()) {
         Ok(mut terminate) => tokio::select! {
@@ -119,7 +110,7 @@ async fn interrupted() {
 }
 
 #[cfg(not(unix))]
-async fn interrupted() {
+pub(crate) async fn interrupted() {
     drop(tokio::signal::ctrl_c().await);
 }
 
@@ -183,7 +174,8 @@ fn tell(args: &RunArgs, name: &str, finished: &Finished) {
 
 async fn sample(args: &RunArgs, loaded: LoadedJob, rows: usize) -> Result<(), Failure> {
     let mut models = loaded.models;
-    connect(&mut models, &loaded.engines, engine_options(args, rows))?;
+    loaded.local.reach(&mut models, &Cancel::new()).await?;
+    loaded.local.load(&mut models, engine_options(args, rows))?;
     let made = preview(Arc::new(loaded.job), models, &loaded.source, rows).await?;
     if args.json {
         print_json(&made);
@@ -227,17 +219,10 @@ async fn sample(args: &RunArgs, loaded: LoadedJob, rows: usize) -> Result<(), Fa
 
 fn look(args: &RunArgs, loaded: LoadedJob) -> Result<(), Failure> {
     let mut models = loaded.models;
-    for (name, engine) in &loaded.engines {
-        models.connect(name, engine.counter());
-    }
+    loaded.local.count(&mut models)?;
     let job = Arc::new(loaded.job);
     let result = dry_run(job, models, &loaded.source)?;
-    let rate = loaded
-        .engines
-        .values()
-        .next()
-        .map(|e| e.measure(engine_options(args, CONCURRENCY)))
-        .transpose()?;
+    let rate = loaded.local.measure(engine_options(args, CONCURRENCY))?;
     let seconds = rate.map(|r| r.seconds(result.prompt_tokens, result.max_completion_tokens));
     if args.json {
         let mut document = serde_json::to_value(&result).map_err(Failure::failed)?;

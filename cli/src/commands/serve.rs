@@ -1,7 +1,6 @@
 //! `textnlp serve`: the inference server in this process, until SIGTERM or Ctrl-C.
 
 use std::future::Future;
-use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,34 +9,21 @@ use textnlp_engine::engine::{EngineConfig, LoadOptions};
 use textnlp_inference_server::{ModelSettings, ServeError, ServerConfig, Stop};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
-use crate::args::serve::{Dtype, KvCache, LogFormat, Quantization, ServeArgs};
+use crate::args::serve::{Dtype, KvCache, Quantization, ServeArgs};
 use crate::failure::Failure;
+use crate::termination;
 
 /// How long a step may take while prompts are being read: other clients' tokens wait for it.
 const STEP: Duration = Duration::from_millis(50);
 /// Threads that serve connections; the engine has its own.
 const HTTP_THREADS: usize = 2;
 
-/// The log of a server: on stderr, told from the start.
-pub(crate) fn init_log(args: &ServeArgs) {
-    let filter = EnvFilter::try_from_env("TEXTNLP_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
-    match args.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
-}
-
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     serve(args).map_err(|(reason, failure)| {
         let message = failure.message.clone().unwrap_or_default();
         let failed = Termination::Failed(TaskFailure { reason: reason.to_owned(), message });
-        terminate(Path::new(TERMINATION_FILE), &failed);
+        termination::write(Path::new(TERMINATION_FILE), &failed);
         failure
     })
 }
@@ -160,16 +146,6 @@ async fn exit_at_next(mut terminate: Signal, mut interrupt: Signal) {
     std::process::exit(130);
 }
 
-/// Leaves the message where the kubelet looks for it, if there is such a file: outside of a pod there is none.
-fn terminate(file: &Path, termination: &Termination) {
-    let Ok(mut file) = std::fs::OpenOptions::new().write(true).truncate(true).open(file) else {
-        return;
-    };
-    if let Err(error) = file.write_all(termination.write().as_bytes()) {
-        crate::note(&format!("cannot write the termination message: {error}"));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,18 +197,5 @@ mod tests {
         assert_eq!((failure.code, failure.message.as_deref()), (2, Some(expect)));
         assert!(check_formats(&args(&["--dtype", "BF16"])).is_err());
         assert!(check_formats(&args(&["--kv-cache", "Int8"])).is_err());
-    }
-
-    #[test]
-    fn the_termination_message_is_written_only_where_there_is_a_file_for_it() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let file = directory.path().join("termination-log");
-        let failure = TaskFailure { reason: "ModelChanged".into(), message: "m".into() };
-        terminate(&file, &Termination::Failed(failure.clone()));
-        assert!(!file.exists());
-        std::fs::write(&file, "what was there before, which is longer").expect("a file");
-        terminate(&file, &Termination::Failed(failure.clone()));
-        let text = std::fs::read_to_string(&file).expect("a file");
-        assert_eq!(Termination::read(&text), Some(Termination::Failed(failure)));
     }
 }

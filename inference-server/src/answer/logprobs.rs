@@ -1,5 +1,7 @@
 //! Log probabilities as the two endpoints write them. Pure.
 
+use std::collections::BTreeMap;
+
 use textnlp_engine::sampling::TokenLogprob;
 
 use crate::api::chat::{ChatLogprob, ChatLogprobs, TopLogprob};
@@ -49,12 +51,16 @@ pub(super) fn completions(
     let mut logprobs = CompletionLogprobs::default();
     for token in tokens {
         let written = text(token.token);
+        let logprob = token.logprob.max(LOWEST);
+        let top = token.top.iter().map(|&(token, logprob)| (text(token), logprob.max(LOWEST)));
+        let mut top: BTreeMap<String, f64> = top.collect();
+        // The token itself is always among them, as OpenAI does.
+        top.insert(written.clone(), logprob);
         logprobs.text_offset.push(offset);
         offset += written.chars().count();
         logprobs.tokens.push(written);
-        logprobs.token_logprobs.push(token.logprob.max(LOWEST));
-        let top = token.top.iter().map(|&(token, logprob)| (text(token), logprob.max(LOWEST)));
-        logprobs.top_logprobs.push(top.collect());
+        logprobs.token_logprobs.push(logprob);
+        logprobs.top_logprobs.push(top);
     }
     logprobs
 }

@@ -121,10 +121,10 @@ pub(crate) async fn answer<S: Shape>(
 async fn finished(mut generation: Generation) -> Result<Vec<Completion>, ApiError> {
     let mut done: Vec<Option<Completion>> = vec![None; generation.choices()];
     while let Some(event) = generation.next().await {
-        if let (index, Event::Finished(completion)) = event? {
-            if let Some(slot) = done.get_mut(index) {
-                *slot = Some(completion);
-            }
+        if let (index, Event::Finished(completion)) = event?
+            && let Some(slot) = done.get_mut(index)
+        {
+            *slot = Some(completion);
         }
     }
     done.into_iter().collect::<Option<_>>().ok_or(ApiError::Internal)

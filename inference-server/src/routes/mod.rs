@@ -85,3 +85,26 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
     tracing::error!("a request's handler panicked");
     ApiError::Internal.into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use http::StatusCode;
+    use tower::ServiceExt;
+
+    #[tokio::test]
+    async fn a_handler_that_panics_answers_with_500_in_openais_shape() {
+        async fn handler() {
+            panic!("a fault of ours")
+        }
+        let router =
+            Router::new().route("/", get(handler)).layer(CatchPanicLayer::custom(panicked));
+        let request = Request::new(Body::empty());
+        let response = router.oneshot(request).await.expect("it is infallible");
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = axum::body::to_bytes(response.into_body(), 1 << 10).await.expect("a body");
+        let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!(body["error"]["code"], "internal_error");
+    }
+}

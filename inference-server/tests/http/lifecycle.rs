@@ -69,7 +69,7 @@ async fn a_stop_while_the_model_loads_ends_the_server_at_once() {
     })
     .await;
     assert_eq!(server.phase().await, "open");
-    server.stop(Duration::ZERO);
+    server.stop(LONG);
     assert_eq!(server.ended().await.expect("it drains").cut, 0);
 }
 

@@ -67,7 +67,9 @@ where
         }
     };
     let task = tokio::spawn(run(listener, config, load, shutdown));
-    let client = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client");
+    // A connection for each request: an idle one may be closed while the next request is on its way.
+    let client = reqwest::Client::builder().timeout(PATIENCE).pool_max_idle_per_host(0);
+    let client = client.build().expect("a client");
     Server { url: format!("http://{address}"), address, gate, client, stop: Some(stop), task }
 }
 

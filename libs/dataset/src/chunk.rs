@@ -184,7 +184,7 @@ pub struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Rows of these chunks; an error if two of them overlap.
+    /// Rows of these chunks, each once, also where they overlap.
     pub fn new(
         store: &'a dyn Store,
         generation_hash: &str,
@@ -206,6 +206,7 @@ impl<'a> Rows<'a> {
     fn advance(&mut self) -> Result<(), ChunkError> {
         let Some(step) = self.steps.front_mut() else { return Ok(()) };
         let record = step.records.start;
+        let mut next_sample = 0;
         let chunks = step.chunks.clone();
         step.records.start += 1;
         if step.records.is_empty() {
@@ -217,8 +218,12 @@ impl<'a> Rows<'a> {
                 self.opened.insert(chunk, rows.into());
             }
             let Some(rows) = self.opened.get_mut(&chunk) else { continue };
-            while rows.front().is_some_and(|row| row.id.record == record) {
-                self.ready.extend(rows.pop_front());
+            while let Some(row) = rows.pop_front_if(|row| row.id.record == record) {
+                // Below that, a chunk before this one had the row.
+                if row.id.sample >= next_sample {
+                    next_sample = row.id.sample.saturating_add(1);
+                    self.ready.push_back(row);
+                }
             }
             if rows.is_empty() {
                 self.opened.remove(&chunk);

@@ -16,6 +16,7 @@ pub mod display;
 pub mod format;
 pub mod json;
 pub mod manifest;
+pub mod net;
 pub mod plan;
 pub mod record;
 pub mod snapshot;

@@ -4,7 +4,12 @@
 //! A dataset is the rectangle records × samples. Chunks are smaller rectangles that tile it;
 //! raising the limit or the samples per record enlarges the dataset, and only the difference is
 //! planned.
+//!
+//! Chunks may overlap: of two pods that work on the same shard for a while (a node was lost and came back), each keeps
+//! what it finished. A row depends on nothing but its request, so both hold the same one, and the merge takes it from
+//! the first chunk that has it.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
@@ -35,6 +40,13 @@ impl RowRange {
             .flat_map(move |record| samples.clone().map(move |sample| RowId { record, sample }))
     }
 
+    /// The part of it that lies in these records.
+    pub fn within(&self, records: &Range<u64>) -> Option<Self> {
+        let (start, end) =
+            (self.records.start.max(records.start), self.records.end.min(records.end));
+        (start < end).then(|| Self { records: start..end, samples: self.samples.clone() })
+    }
+
     fn contains(&self, other: &Self) -> bool {
         let records =
             self.records.start <= other.records.start && other.records.end <= self.records.end;
@@ -59,8 +71,6 @@ impl fmt::Display for RowRange {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum PlanError {
-    #[error("two chunks hold the same rows ({first}; {second}); use --fresh to start over")]
-    Overlap { first: RowRange, second: RowRange },
     #[error(
         "the output holds a chunk of rows ({chunk}) that this job does not ask for ({target}); \
          limit and samplesPerRecord can be raised but not lowered: use --fresh to start over"
@@ -77,11 +87,24 @@ pub fn missing(
     existing: &[RowRange],
     max_rows: u64,
 ) -> Result<Vec<RowRange>, PlanError> {
+    missing_within(target, existing, &target.records, max_rows)
+}
+
+/// [`missing`], of these records only: no chunk reaches into others.
+pub fn missing_within(
+    target: &RowRange,
+    existing: &[RowRange],
+    records: &Range<u64>,
+    max_rows: u64,
+) -> Result<Vec<RowRange>, PlanError> {
     if let Some(chunk) = existing.iter().find(|chunk| !target.contains(chunk)) {
         return Err(PlanError::Foreign { chunk: chunk.clone(), target: target.clone() });
     }
+    check_not_empty(existing)?;
+    let existing: Vec<RowRange> =
+        existing.iter().filter_map(|chunk| chunk.within(records)).collect();
     let mut gaps: Vec<RowRange> = Vec::new();
-    for band in bands(existing, Some(&target.records))? {
+    for band in bands(&existing, Some(records)) {
         let mut sample = target.samples.start;
         let taken = band.chunks.iter().map(|chunk| &existing[*chunk].samples);
         let end = target.samples.end..target.samples.end;
@@ -92,7 +115,7 @@ pub fn missing(
                     RowRange { records: band.records.clone(), samples: sample..samples.start },
                 );
             }
-            sample = samples.end;
+            sample = sample.max(samples.end);
         }
     }
     let mut chunks: Vec<RowRange> =
@@ -166,23 +189,29 @@ pub fn cover(rows: &[RowId]) -> Vec<RowRange> {
 pub struct MergeStep {
     /// The records, one after the other.
     pub records: Range<u64>,
-    /// For each of the records: indices of the chunks that hold its rows, by sample.
+    /// For each of the records: indices of the chunks that hold its rows, by first sample. A row that several of them
+    /// hold is taken from the first.
     pub chunks: Vec<usize>,
 }
 
 /// The steps in which the chunks' rows follow each other in row order: record, then sample.
 pub fn merge_order(chunks: &[RowRange]) -> Result<Vec<MergeStep>, PlanError> {
-    let mut steps = bands(chunks, None)?;
+    check_not_empty(chunks)?;
+    let mut steps = bands(chunks, None);
     steps.retain(|step| !step.chunks.is_empty());
     Ok(steps)
 }
 
-/// Cuts the records wherever a chunk begins or ends; `within` adds its own ends. Chunks of a band
-/// are ordered by sample.
-fn bands(chunks: &[RowRange], within: Option<&Range<u64>>) -> Result<Vec<MergeStep>, PlanError> {
-    if let Some(empty) = chunks.iter().find(|chunk| chunk.rows() == 0) {
-        return Err(PlanError::Empty(empty.clone()));
+fn check_not_empty(chunks: &[RowRange]) -> Result<(), PlanError> {
+    match chunks.iter().find(|chunk| chunk.rows() == 0) {
+        Some(empty) => Err(PlanError::Empty(empty.clone())),
+        None => Ok(()),
     }
+}
+
+/// Cuts the records wherever a chunk begins or ends; `within` adds its own ends. Chunks of a band
+/// are ordered by first sample, the longer one first.
+fn bands(chunks: &[RowRange], within: Option<&Range<u64>>) -> Vec<MergeStep> {
     let mut starts: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
     let mut cuts: BTreeSet<u64> =
         within.into_iter().flat_map(|range| [range.start, range.end]).collect();
@@ -191,38 +220,19 @@ fn bands(chunks: &[RowRange], within: Option<&Range<u64>>) -> Result<Vec<MergeSt
         cuts.extend([chunk.records.start, chunk.records.end]);
     }
     let cuts: Vec<u64> = cuts.into_iter().collect();
-    // By first sample: the chunks that hold rows of the current record.
-    let mut active: BTreeMap<u32, usize> = BTreeMap::new();
+    // The chunks that hold rows of the current record.
+    let mut active: BTreeSet<(u32, Reverse<u32>, usize)> = BTreeSet::new();
     let mut bands = Vec::new();
     for cut in cuts.windows(2) {
-        active.retain(|_, chunk| chunks[*chunk].records.end > cut[0]);
+        active.retain(|(_, _, chunk)| chunks[*chunk].records.end > cut[0]);
         for &index in starts.get(&cut[0]).into_iter().flatten() {
-            insert(chunks, &mut active, index)?;
+            let samples = &chunks[index].samples;
+            active.insert((samples.start, Reverse(samples.end), index));
         }
         bands.push(MergeStep {
             records: cut[0]..cut[1],
-            chunks: active.values().copied().collect(),
+            chunks: active.iter().map(|(_, _, chunk)| *chunk).collect(),
         });
     }
-    Ok(bands)
-}
-
-/// Adds a chunk to those of the current record; an error if it shares samples with one of them.
-fn insert(
-    chunks: &[RowRange],
-    active: &mut BTreeMap<u32, usize>,
-    index: usize,
-) -> Result<(), PlanError> {
-    let samples = &chunks[index].samples;
-    // Those before the end: only the last of them can reach over the start.
-    if let Some((_, &other)) = active.range(..samples.end).next_back()
-        && chunks[other].samples.end > samples.start
-    {
-        return Err(PlanError::Overlap {
-            first: chunks[other].clone(),
-            second: chunks[index].clone(),
-        });
-    }
-    active.insert(samples.start, index);
-    Ok(())
+    bands
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use serde_json::json;
 use textnlp_dataset::chunk::{self, Rows};
-use textnlp_dataset::plan::{MergeStep, RowRange, cover, merge_order, missing};
+use textnlp_dataset::plan::{MergeStep, RowRange, cover, merge_order, missing, missing_within};
 use textnlp_dataset::snapshot::{BLOCK, Snapshot, SnapshotReader, SnapshotWriter};
 use textnlp_dataset::store::{LocalStore, Store};
 use textnlp_dataset::{Outcome, Record, RecordError, Row, RowId, RowMeta, SourceRecord};
@@ -56,13 +56,9 @@ fn a_plan_asks_for_whole_records_and_only_for_what_is_missing() {
 }
 
 #[test]
-fn chunks_that_overlap_or_that_nobody_asked_for_are_refused() {
+fn chunks_that_nobody_asked_for_or_that_are_empty_are_refused() {
     let error =
         |existing: &[RowRange]| missing(&range(0, 10, 0, 2), existing, 32).unwrap_err().to_string();
-    assert_eq!(
-        error(&[range(0, 4, 0, 2), range(3, 5, 1, 2)]),
-        "two chunks hold the same rows (records 0..4, samples 0..2; records 3..5, samples 1..2); use --fresh to start over"
-    );
     assert_eq!(
         error(&[range(8, 12, 0, 2)]),
         "the output holds a chunk of rows (records 8..12, samples 0..2) that this job does not ask for (records 0..10, \
@@ -79,6 +75,35 @@ fn chunks_of_different_samples_are_merged_record_by_record() {
         merge_order(&chunks),
         Ok(vec![step(0..2, &[1]), step(2..3, &[1, 0]), step(3..5, &[2, 0])])
     );
+}
+
+#[test]
+fn what_is_missing_of_some_records_does_not_reach_into_others() {
+    let existing = [range(0, 4, 0, 2), range(9, 12, 0, 2)];
+    assert_eq!(
+        missing_within(&range(0, 20, 0, 2), &existing, &(3..10), 4),
+        Ok(vec![range(4, 6, 0, 2), range(6, 8, 0, 2), range(8, 9, 0, 2)])
+    );
+    assert_eq!(missing_within(&range(0, 20, 0, 2), &existing, &(0..3), 4), Ok(vec![]));
+}
+
+#[test]
+fn rows_that_two_chunks_hold_are_read_once() {
+    let (_directory, store) = store();
+    // Two pods had the same shard: one was stopped in the middle of a chunk that the other made whole.
+    let chunks = [range(0, 4, 0, 2), range(0, 2, 0, 2), range(2, 3, 0, 1), range(3, 6, 0, 3)];
+    for chunk in &chunks {
+        chunk::write(&store, "h", chunk, &rows(chunk)).unwrap();
+    }
+    let target = range(0, 6, 0, 3);
+    let rest = missing(&target, &chunk::list(&store).unwrap(), 32).unwrap();
+    assert_eq!(rest, [range(0, 3, 2, 3)]);
+    chunk::write(&store, "h", &rest[0], &rows(&rest[0])).unwrap();
+    let found: Vec<Row> = Rows::new(&store, "h", chunk::list(&store).unwrap())
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    assert_eq!(found, rows(&target));
 }
 
 #[test]
@@ -183,6 +208,34 @@ proptest! {
         let covered: Vec<RowId> = cover(&ids.iter().copied().collect::<Vec<_>>()).iter().flat_map(RowRange::ids).collect();
         prop_assert_eq!(covered.len(), ids.len());
         prop_assert_eq!(covered.into_iter().collect::<BTreeSet<_>>(), ids);
+    }
+}
+
+proptest! {
+    // Each case writes files.
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// Pods of one shard that know nothing of each other: chunks of any place and size.
+    #[test]
+    fn chunks_that_overlap_in_any_way_give_each_row_once(
+        chunks in proptest::collection::vec((0u64..12, 1u64..6, 0u32..6, 1u32..4), 0..12),
+    ) {
+        let chunks: Vec<RowRange> = chunks
+            .into_iter()
+            .map(|(record, records, sample, samples)| range(record, record + records, sample, sample + samples))
+            .collect();
+        let (_directory, store) = store();
+        for chunk in &chunks {
+            chunk::write(&store, "h", chunk, &rows(chunk)).unwrap();
+        }
+        let held: BTreeSet<RowId> = chunks.iter().flat_map(RowRange::ids).collect();
+        let read = Rows::new(&store, "h", chunk::list(&store).unwrap()).unwrap();
+        let read: Vec<RowId> = read.map(|row| row.unwrap().id).collect();
+        prop_assert_eq!(read, held.iter().copied().collect::<Vec<_>>());
+        let target = range(0, 20, 0, 10);
+        let rest: Vec<RowId> = missing(&target, &chunks, 7).unwrap().iter().flat_map(RowRange::ids).collect();
+        prop_assert_eq!(rest.len() + held.len(), target.rows() as usize);
+        prop_assert!(rest.iter().all(|id| !held.contains(id)));
     }
 }
 

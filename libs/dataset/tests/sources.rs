@@ -402,3 +402,25 @@ fn record_strategy() -> impl Strategy<Value = Record> {
     proptest::collection::vec(("[^\0]{0,4}", value), 0..5)
         .prop_map(|fields| fields.into_iter().collect())
 }
+
+#[cfg(unix)]
+#[test]
+fn in_a_volume_that_is_not_trusted_links_that_lead_out_are_refused() {
+    use std::os::unix::fs::symlink;
+    let directory = tempfile::tempdir().unwrap();
+    let volume = directory.path().join("volume");
+    std::fs::create_dir(&volume).unwrap();
+    std::fs::write(directory.path().join("secret.csv"), "x\n1\n").unwrap();
+    std::fs::write(volume.join("a.csv"), "x\n2\n").unwrap();
+    // Kubernetes itself mounts files behind links that stay inside.
+    symlink("a.csv", volume.join("b.csv")).unwrap();
+    let confined = Options { confined: true, ..Options::default() };
+    assert_eq!(source::open(&volume, "*.csv", &confined).unwrap().count(), 2);
+    symlink("../secret.csv", volume.join("c.csv")).unwrap();
+    for pattern in ["c.csv", "*.csv", "../secret.csv"] {
+        let message = source::open(&volume, pattern, &confined).err().unwrap().to_string();
+        assert!(message.contains("leads out of"), "{message}");
+    }
+    let trusted = Options::default();
+    assert_eq!(source::open(&volume, "*.csv", &trusted).unwrap().count(), 3);
+}

@@ -87,6 +87,41 @@ fn symbolic_links_out_of_the_root_are_neither_read_nor_written_through() {
     assert_eq!(fs::read(outside.join("secret")).unwrap(), b"s");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_folder_of_a_volume_is_a_store_of_its_own_and_no_link_leads_out() {
+    use std::os::unix::fs::symlink;
+    let (directory, volume) = store();
+    let folder = volume.folder("data/one").unwrap();
+    folder.put("x", b"1").unwrap();
+    assert_eq!(volume.list("").unwrap(), ["data/one/x"]);
+    folder.claim("job a").unwrap();
+    assert_eq!(volume.folder("data/two").unwrap().owner().unwrap(), None);
+    let outside = directory.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    symlink(&outside, volume.root().join("link")).unwrap();
+    for path in ["link", "link/new", "../outside", "/etc"] {
+        assert!(volume.folder(path).is_err(), "{path}");
+    }
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_a_file_system_keeps_for_itself_is_left_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let (_directory, store) = store();
+    let own = store.root().join("lost+found");
+    fs::create_dir(&own).unwrap();
+    fs::write(own.join("#1"), "x").unwrap();
+    fs::set_permissions(&own, fs::Permissions::from_mode(0o000)).unwrap();
+    assert_eq!(store.list("").unwrap(), [""; 0]);
+    let lock = store.lock().unwrap();
+    store.clear(&lock).unwrap();
+    fs::set_permissions(&own, fs::Permissions::from_mode(0o700)).unwrap();
+    assert!(own.join("#1").exists());
+}
+
 #[test]
 fn two_runs_do_not_write_one_directory() {
     let (_directory, store) = store();

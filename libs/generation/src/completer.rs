@@ -92,6 +92,18 @@ pub enum CompletionError {
     /// Nothing can be completed any more; the run ends, and can go on later.
     #[error("{0}")]
     Model(String),
+    /// The model is not the one that the job pins: going on would mix two.
+    #[error("{0}")]
+    ModelChanged(String),
+    /// There is no such model, or no such server.
+    #[error("{0}")]
+    ModelUnknown(String),
+    /// The server does not take the credentials.
+    #[error("{0}")]
+    Unauthorized(String),
+    /// The run was asked to stop while this request waited for its turn.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 /// What a job must know of a model.
@@ -109,8 +121,8 @@ pub struct ModelFacts {
     pub chat: bool,
     /// SHA-256 of the tokenizer, where it is known.
     pub tokenizer_digest: Option<String>,
-    /// Longest prompt and completion together.
-    pub context_tokens: usize,
+    /// Longest prompt and completion together, where it is known.
+    pub context_tokens: Option<usize>,
 }
 
 /// A future that can be sent between threads.

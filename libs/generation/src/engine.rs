@@ -49,7 +49,7 @@ impl EngineModel {
             reproducible: info.reproducible,
             chat: info.chat,
             tokenizer_digest: Some(info.tokenizer_digest.clone()),
-            context_tokens: info.context_tokens,
+            context_tokens: Some(info.context_tokens),
         };
         Ok(Self { facts, model })
     }

@@ -8,6 +8,8 @@ use textnlp_dataset::snapshot::SnapshotError;
 use textnlp_dataset::source::SourceError;
 use textnlp_dataset::store::StoreError;
 
+use crate::completer::CompletionError;
+
 /// What ends a job, as opposed to one row of it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -53,6 +55,24 @@ pub enum Error {
     /// The model cannot be loaded, or stopped working.
     #[error("{0}")]
     Model(String),
+    /// The model is another than the one the job pins.
+    #[error("{0}")]
+    ModelChanged(String),
+    /// There is no such model, or no such server.
+    #[error("{0}")]
+    ModelUnknown(String),
+    /// The model's server does not take the credentials.
+    #[error("{0}")]
+    Unauthorized(String),
+    /// A later step came before the first.
+    #[error("{0} was not prepared, or what prepare wrote is gone: run prepare first")]
+    NotPrepared(String),
+    /// Rows are missing that a dataset must have.
+    #[error("{0}")]
+    RowsMissing(String),
+    /// A shard that the plan of this output does not have.
+    #[error("{0}")]
+    Shard(String),
     /// The run was asked to stop; what is finished was kept.
     #[error("interrupted: finished rows are kept; run again to go on")]
     Interrupted,
@@ -73,9 +93,17 @@ impl Error {
             }
             Self::Snapshot(_) => "SnapshotFailed",
             Self::Chunk(_) | Self::Plan(_) => "ChunkFailed",
-            Self::Store(StoreError::Owned { .. } | StoreError::Locked { .. }) => "TargetInUse",
+            Self::Store(StoreError::Owned { .. }) => "TargetInUse",
+            Self::Store(StoreError::Locked { .. }) => "TargetLocked",
+            Self::Store(StoreError::Config { .. }) => "InvalidSpec",
             Self::Store(_) | Self::Format(_) | Self::Manifest(_) => "OutputFailed",
             Self::Model(_) => "ModelFailed",
+            Self::ModelChanged(_) => "ModelChanged",
+            Self::ModelUnknown(_) => "ModelNotFound",
+            Self::Unauthorized(_) => "ModelUnauthorized",
+            Self::NotPrepared(_) => "NotPrepared",
+            Self::RowsMissing(_) => "RowsMissing",
+            Self::Shard(_) => "ShardUnknown",
             Self::Interrupted => "Interrupted",
             Self::Internal(_) => "InternalError",
         }
@@ -84,9 +112,33 @@ impl Error {
     /// The command line's exit code: 2 can never work, 130 interrupted and resumable, 1 anything else.
     pub fn exit_code(&self) -> u8 {
         match self.reason() {
-            "InvalidSpec" | "InvalidSource" | "SpecChanged" | "SourceChanged" => 2,
+            "InvalidSpec" | "SpecChanged" | "SourceChanged" => 2,
+            "InvalidSource" if !self.is_transport() => 2,
+            "ModelChanged" | "ModelNotFound" | "TargetInUse" | "NotPrepared" | "ShardUnknown" => 2,
             "Interrupted" => 130,
             _ => 1,
+        }
+    }
+
+    /// Whether a source could not be read for a reason that may pass: a disk, the network, a server.
+    fn is_transport(&self) -> bool {
+        match self {
+            Self::Source(SourceError::Store(error)) => !error.is_final(),
+            _ => false,
+        }
+    }
+
+    /// What a completion's error means for the run.
+    pub(crate) fn of_model(error: CompletionError) -> Self {
+        match error {
+            CompletionError::Model(message) => Self::Model(message),
+            CompletionError::ModelChanged(message) => Self::ModelChanged(message),
+            CompletionError::ModelUnknown(message) => Self::ModelUnknown(message),
+            CompletionError::Unauthorized(message) => Self::Unauthorized(message),
+            CompletionError::Interrupted => Self::Interrupted,
+            CompletionError::Request(message) => {
+                Self::Internal(format!("a row's failure ended the run: {message}"))
+            }
         }
     }
 

@@ -7,9 +7,9 @@ use textnlp_crds::job::{
     Attribute as AttributeSpec, Column as ColumnSpec, GenerationJobSpec, Mode,
 };
 use textnlp_crds::sampling::ResolvedSampling;
-use textnlp_dataset::Record;
 use textnlp_dataset::attributes::{Attribute, Distribution};
 use textnlp_dataset::template::{Template, Templates};
+use textnlp_dataset::{Record, RowId};
 
 use crate::completer::Models;
 use crate::error::Error;
@@ -206,6 +206,11 @@ impl Job {
             }
         }
         Ok(())
+    }
+
+    /// The attributes of a row.
+    pub fn draw(&self, id: RowId) -> Record {
+        self.attributes.iter().map(|a| (a.name().to_owned(), a.draw(self.seed, id))).collect()
     }
 
     /// Names of the models that columns use, each once.

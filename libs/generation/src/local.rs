@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use textnlp_crds::validation::OnGateFailure;
-use textnlp_dataset::store::{LocalStore, Store};
+use textnlp_dataset::store::Store;
 
 use crate::completer::Models;
 use crate::error::Error;
-use crate::finalize::{finalize, finished};
+use crate::finalize::{Closing, LOST_STAGE, Missing, finalize, finished};
 use crate::job::Job;
 use crate::prepare::{Source, prepare};
 use crate::progress::Progress;
@@ -24,6 +24,8 @@ pub enum Verdict {
     GateFailed,
     /// No row was accepted.
     NoRows,
+    /// Rows of lost shards are missing; they count as failed.
+    ShardsLost,
 }
 
 impl Verdict {
@@ -31,7 +33,9 @@ impl Verdict {
     pub fn of(job: &Job, report: &Report) -> Self {
         let warn =
             job.spec.validation.as_ref().is_some_and(|v| v.on_gate_failure == OnGateFailure::Warn);
-        if report.rows.accepted == 0 {
+        if report.failures.iter().any(|failures| failures.stage == LOST_STAGE) {
+            Self::ShardsLost
+        } else if report.rows.accepted == 0 {
             Self::NoRows
         } else if report.gate_failed() && !warn {
             Self::GateFailed
@@ -44,7 +48,7 @@ impl Verdict {
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Succeeded => 0,
-            Self::NoRows => 1,
+            Self::NoRows | Self::ShardsLost => 1,
             Self::GateFailed => 3,
         }
     }
@@ -61,20 +65,20 @@ pub struct Finished {
     pub was_finished: bool,
 }
 
-/// Runs a job into a directory. `connect` makes the models usable; it is called only if rows are missing, so that a
+/// Runs a job into a directory, or another store. `connect` makes the models usable; it is called only if rows are missing, so that a
 /// finished directory, or one that only needs other scores, loads no weights.
 pub async fn run(
     job: Arc<Job>,
     mut models: Models,
     source: &Source,
-    store: &LocalStore,
+    store: &dyn Store,
     progress: Arc<Progress>,
     options: &Options,
     connect: impl FnOnce(&mut Models) -> Result<(), Error>,
 ) -> Result<Finished, Error> {
     let begun = Instant::now();
     let _lock = store.lock()?;
-    claim(store, &job)?;
+    claim(store, &format!("GenerationJob {}", job.name))?;
     let prepared = prepare(&job, &models, source, store)?;
     if let Some(report) = finished(&job, &prepared, store)? {
         let verdict = Verdict::of(&job, &report);
@@ -84,15 +88,14 @@ pub async fn run(
         connect(&mut models)?;
         rows::generate(job.clone(), models.clone(), &prepared, store, progress, options).await?;
     }
-    let directory = store.root().display().to_string();
-    let seconds = begun.elapsed().as_secs_f64();
-    let report = finalize(&job, &models, &prepared, store, &directory, seconds)?;
+    let closing = Closing { missing: Missing::Refuse, place: &store.place(), begun };
+    let report = finalize(&job, &models, &prepared, store, closing)?;
     let verdict = Verdict::of(&job, &report);
     Ok(Finished { report, verdict, was_finished: false })
 }
 
-/// Removes a dataset to start over. A directory that no run has made is left alone: what is in it is somebody else's.
-pub fn clear(store: &LocalStore) -> Result<(), Error> {
+/// Removes a dataset to start over. A place that no run has made is left alone: what is in it is somebody else's.
+pub fn clear(store: &dyn Store) -> Result<(), Error> {
     let lock = store.lock()?;
     if store.owner()?.is_some() {
         store.clear(&lock)?;
@@ -100,16 +103,16 @@ pub fn clear(store: &LocalStore) -> Result<(), Error> {
     Ok(())
 }
 
-/// Takes a directory for a job: an empty one, or one that this job began.
-fn claim(store: &LocalStore, job: &Job) -> Result<(), Error> {
+/// Takes a place for a job: an empty one, or one that this job began.
+pub(crate) fn claim(store: &dyn Store, owner: &str) -> Result<(), Error> {
     if store.owner()?.is_none() && !store.list("")?.is_empty() {
         return Err(Error::spec(
             "output",
             format!(
-                "{} is not empty, and no run has made what is in it; choose another directory with --output",
-                store.root().display()
+                "{} is not empty, and no run has made what is in it; choose another place                  (spec.output.destination, or --output of a local run)",
+                store.place()
             ),
         ));
     }
-    Ok(store.claim(&format!("GenerationJob {}", job.name))?)
+    Ok(store.claim(owner)?)
 }

@@ -9,7 +9,7 @@ use textnlp_crds::source::{Source as SourceSpec, SourceFormat};
 use textnlp_dataset::digest::{canonical, sha256};
 use textnlp_dataset::plan::RowRange;
 use textnlp_dataset::snapshot::{Snapshot, SnapshotWriter};
-use textnlp_dataset::source::{self, Format, Options, Records, SourceError};
+use textnlp_dataset::source::{self, Format, Objects, Options, Records, SourceError};
 use textnlp_dataset::store::Store;
 use textnlp_dataset::{Record, SourceRecord};
 
@@ -41,6 +41,15 @@ pub enum Source {
         /// Path or glob.
         pattern: String,
     },
+    /// A file or glob in a volume that is not trusted: no link may lead out of it.
+    Volume {
+        /// Where the volume is mounted.
+        mount: PathBuf,
+        /// Path or glob in it.
+        pattern: String,
+    },
+    /// Objects of an object store.
+    Objects(Objects),
 }
 
 impl Source {
@@ -68,6 +77,11 @@ impl Source {
             }
             Self::Text { name, text } => source::read_str(name, text, &options),
             Self::Files { base, pattern } => source::open(base, pattern, &options),
+            Self::Volume { mount, pattern } => {
+                let options = Options { confined: true, ..options };
+                source::open(mount, pattern, &options)
+            }
+            Self::Objects(objects) => objects.records(&options),
         }
     }
 }
@@ -86,6 +100,21 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    fn of(state: &State, snapshot: Snapshot) -> Self {
+        let generation = json!({
+            "recipe": state.recipe,
+            "source": snapshot.digest,
+            "records": snapshot.records,
+            "samples": state.samples,
+        });
+        Self {
+            recipe_hash: format!("sha256:{}", sha256(&canonical(&state.recipe))),
+            generation_hash: format!("sha256:{}", sha256(&canonical(&generation))),
+            target: RowRange { records: snapshot.range(), samples: 0..state.samples },
+            snapshot,
+        }
+    }
+
     /// Number of rows of the job.
     pub fn rows(&self) -> u64 {
         self.snapshot.records * u64::from(self.target.samples.end)
@@ -131,18 +160,17 @@ pub fn prepare(
         text.push(b'\n');
         store.put(STATE, &text)?;
     }
-    let generation = json!({
-        "recipe": new.recipe,
-        "source": snapshot.digest,
-        "records": snapshot.records,
-        "samples": new.samples,
-    });
-    Ok(Prepared {
-        recipe_hash: format!("sha256:{}", sha256(&canonical(&new.recipe))),
-        generation_hash: format!("sha256:{}", sha256(&canonical(&generation))),
-        target: RowRange { records: snapshot.range(), samples: 0..job.samples },
-        snapshot,
-    })
+    Ok(Prepared::of(&new, snapshot))
+}
+
+/// What [`prepare`] found, read again: for the steps after it, which have no source.
+pub fn load(job: &Job, models: &Models, store: &dyn Store) -> Result<Prepared, Error> {
+    let (Some(state), Some(snapshot)) = (load_state(store)?, Snapshot::load(store)?) else {
+        return Err(Error::NotPrepared(store.place()));
+    };
+    let now = State { recipe: job.recipe(models), samples: job.samples };
+    check_state(&state, &now.recipe, now.samples)?;
+    Ok(Prepared::of(&now, snapshot))
 }
 
 /// The names of a source's fields, in the order in which they first appear.

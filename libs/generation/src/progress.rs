@@ -1,7 +1,9 @@
 //! What a running job shows while it runs, and how it is asked to stop.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::watch;
 
 /// Counts that a running job moves on; read them at any time from any thread.
 #[derive(Debug, Default)]
@@ -34,8 +36,14 @@ impl Progress {
 }
 
 /// Asks a run to end: rows that are running are finished and kept, no new ones begin.
-#[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+#[derive(Debug, Clone)]
+pub struct Cancel(Arc<watch::Sender<bool>>);
+
+impl Default for Cancel {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(false)))
+    }
+}
 
 impl Cancel {
     /// Not cancelled yet.
@@ -45,11 +53,50 @@ impl Cancel {
 
     /// Asks.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.send_replace(true);
     }
 
     /// Whether it was asked.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        *self.0.borrow()
+    }
+
+    /// Waits until it is asked.
+    pub async fn cancelled(&self) {
+        // An error would mean that the sender is gone, which `self` holds.
+        let _ = self.0.subscribe().wait_for(|asked| *asked).await;
+    }
+}
+
+/// How many rows are in flight at once; can be changed while they run.
+#[derive(Debug, Clone)]
+pub struct Concurrency(Arc<watch::Sender<usize>>);
+
+impl Concurrency {
+    /// So many rows at once, at least one.
+    pub fn new(rows: usize) -> Self {
+        Self(Arc::new(watch::Sender::new(rows.max(1))))
+    }
+
+    /// Changes it; rows that are running go on.
+    pub fn set(&self, rows: usize) {
+        let rows = rows.max(1);
+        self.0.send_if_modified(|now| std::mem::replace(now, rows) != rows);
+    }
+
+    /// How many it is now.
+    pub fn get(&self) -> usize {
+        *self.0.borrow()
+    }
+
+    /// Tells of changes from now on.
+    pub(crate) fn changes(&self) -> watch::Receiver<usize> {
+        self.0.subscribe()
+    }
+}
+
+impl From<usize> for Concurrency {
+    fn from(rows: usize) -> Self {
+        Self::new(rows)
     }
 }

@@ -34,7 +34,7 @@ impl RowMaker {
         let mut row = Row {
             id,
             fields: record.fields().clone(),
-            attributes: self.draw(id),
+            attributes: self.job.draw(id),
             columns: Record::new(),
             outcome: Outcome::Generated,
             meta: RowMeta::default(),
@@ -48,14 +48,6 @@ impl RowMaker {
         }
         row.columns = in_manifest_order(&self.job, std::mem::take(&mut row.columns));
         Ok(row)
-    }
-
-    fn draw(&self, id: RowId) -> Record {
-        self.job
-            .attributes
-            .iter()
-            .map(|a| (a.name().to_owned(), a.draw(self.job.seed, id)))
-            .collect()
     }
 
     async fn columns(&self, row: &mut Row) -> Result<Option<Failure>, Error> {
@@ -113,7 +105,7 @@ impl RowMaker {
                 stage: "completion",
                 message: format!("column {:?}: {message}", column.name),
             })),
-            Err(CompletionError::Model(message)) => Err(Error::Model(message)),
+            Err(error) => Err(Error::of_model(error)),
         }
     }
 
@@ -166,7 +158,7 @@ impl RowMaker {
         let row = Row {
             id,
             fields: record.fields().clone(),
-            attributes: self.draw(id),
+            attributes: self.job.draw(id),
             columns: Record::new(),
             outcome: Outcome::Generated,
             meta: RowMeta::default(),

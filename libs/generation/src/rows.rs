@@ -1,7 +1,10 @@
 //! The second step: the rows that are missing are made, many at once, and kept as chunks that appear whole.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use textnlp_dataset::chunk;
 use textnlp_dataset::plan::{self, RowRange};
@@ -9,13 +12,15 @@ use textnlp_dataset::snapshot::SnapshotReader;
 use textnlp_dataset::store::Store;
 use textnlp_dataset::{Outcome, Row, RowId, SourceRecord};
 use tokio::task::JoinSet;
+use tokio::time::Sleep;
 
 use crate::completer::Models;
 use crate::error::Error;
 use crate::job::Job;
 use crate::prepare::Prepared;
-use crate::progress::{Cancel, Progress};
+use crate::progress::{Cancel, Concurrency, Progress};
 use crate::row::RowMaker;
+use crate::shards::Shard;
 
 /// Most rows of a chunk: what a killed run can lose of one, against the number of files.
 const CHUNK_ROWS: u64 = 32;
@@ -24,9 +29,20 @@ const CHUNK_ROWS: u64 = 32;
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Rows in flight at once.
-    pub concurrency: usize,
+    pub concurrency: Concurrency,
     /// Asks to stop early.
     pub cancel: Cancel,
+    /// How long rows that are running may go on after that; none: until they are finished.
+    pub grace: Option<Duration>,
+    /// Only the rows of this part of the job.
+    pub shard: Option<Shard>,
+}
+
+impl Options {
+    /// The whole job; what is running when it is asked to stop is finished.
+    pub fn new(concurrency: impl Into<Concurrency>, cancel: Cancel) -> Self {
+        Self { concurrency: concurrency.into(), cancel, grace: None, shard: None }
+    }
 }
 
 /// The row ranges of a job that no chunk holds yet.
@@ -34,8 +50,17 @@ pub fn missing(prepared: &Prepared, store: &dyn Store) -> Result<Vec<RowRange>, 
     Ok(plan::missing(&prepared.target, &chunk::list(store)?, CHUNK_ROWS)?)
 }
 
-/// Makes every missing row. Ends with [`Error::Interrupted`] when cancelled, or with the first error that is no row's;
-/// in both cases the rows that were finished are kept.
+/// The same, of these records only.
+pub fn missing_within(
+    prepared: &Prepared,
+    store: &dyn Store,
+    records: &Range<u64>,
+) -> Result<Vec<RowRange>, Error> {
+    Ok(plan::missing_within(&prepared.target, &chunk::list(store)?, records, CHUNK_ROWS)?)
+}
+
+/// Makes every missing row of the job, or of a shard. Ends with [`Error::Interrupted`] when cancelled, or with the first
+/// error that is no row's; in both cases the rows that were finished are kept.
 pub async fn generate(
     job: Arc<Job>,
     models: Models,
@@ -44,13 +69,13 @@ pub async fn generate(
     progress: Arc<Progress>,
     options: &Options,
 ) -> Result<(), Error> {
-    let chunks = missing(prepared, store)?;
-    let rows = |range: &RowRange| {
-        (range.records.end - range.records.start)
-            * u64::from(range.samples.end - range.samples.start)
+    let (chunks, rows) = match &options.shard {
+        Some(shard) => (missing_within(prepared, store, &shard.records())?, shard.rows),
+        None => (missing(prepared, store)?, prepared.rows()),
     };
-    Progress::add(&progress.rows, prepared.rows());
-    Progress::add(&progress.kept, prepared.rows() - chunks.iter().map(rows).sum::<u64>());
+    let left: u64 = chunks.iter().map(RowRange::rows).sum();
+    Progress::add(&progress.rows, rows);
+    Progress::add(&progress.kept, rows.saturating_sub(left));
     let maker = Arc::new(RowMaker { job, models, progress });
     let mut run = Run {
         feed: Feed::new(SnapshotReader::new(store, prepared.snapshot.clone()), chunks),
@@ -64,6 +89,14 @@ pub async fn generate(
     // Rows of chunks that did not get whole are kept too, in smaller chunks.
     run.flush()?;
     ended
+}
+
+/// Waits for a moment; for ever where there is none.
+async fn passed(deadline: Option<&mut Pin<Box<Sleep>>>) {
+    match deadline {
+        Some(deadline) => deadline.await,
+        None => std::future::pending().await,
+    }
 }
 
 /// A chunk that is being filled.
@@ -85,31 +118,52 @@ struct Run<'a> {
 impl Run<'_> {
     async fn drive(&mut self, options: &Options) -> Result<(), Error> {
         let mut failed = None;
+        let mut limit = options.concurrency.changes();
+        // When running rows are given up; known once the run is asked to stop.
+        let mut deadline: Option<Pin<Box<Sleep>>> = None;
+        let mut stopping = false;
         loop {
-            let stopping = failed.is_some() || options.cancel.is_cancelled();
-            while !stopping && self.running.len() < options.concurrency.max(1) {
+            if !stopping && (failed.is_some() || options.cancel.is_cancelled()) {
+                stopping = true;
+                deadline = options.grace.map(|grace| Box::pin(tokio::time::sleep(grace)));
+            }
+            let rows = *limit.borrow_and_update();
+            while !stopping && self.running.len() < rows {
                 let Some((chunk, range, record, sample)) = self.feed.next()? else { break };
                 self.begin(chunk, range, record, sample);
             }
-            let Some(done) = self.running.join_next().await else { break };
-            let (chunk, row) = done.map_err(|e| Error::Internal(format!("a row's task: {e}")))?;
-            match row {
-                Ok(row) => self.keep(chunk, row)?,
-                Err(error) => failed = failed.or(Some(error)),
+            tokio::select! {
+                done = self.running.join_next() => {
+                    let Some(done) = done else { break };
+                    let (chunk, row) =
+                        done.map_err(|e| Error::Internal(format!("a row's task: {e}")))?;
+                    match row {
+                        Ok(row) => self.keep(chunk, row)?,
+                        Err(error) => failed = failed.or(Some(error)),
+                    }
+                }
+                _ = limit.changed(), if !stopping => {}
+                () = options.cancel.cancelled(), if !stopping => {}
+                () = passed(deadline.as_mut()) => {
+                    self.running.shutdown().await;
+                    break;
+                }
             }
         }
         match failed {
             Some(error) => Err(error),
-            None if options.cancel.is_cancelled() && !self.feed.is_done() => {
-                Err(Error::Interrupted)
-            }
+            None if options.cancel.is_cancelled() && !self.is_whole() => Err(Error::Interrupted),
             None => Ok(()),
         }
     }
 
+    /// Whether every row was made and kept.
+    fn is_whole(&self) -> bool {
+        self.feed.is_done() && self.open.is_empty()
+    }
+
     fn begin(&mut self, chunk: usize, range: RowRange, record: Arc<SourceRecord>, sample: u32) {
-        let expected = (range.records.end - range.records.start)
-            * u64::from(range.samples.end - range.samples.start);
+        let expected = range.rows();
         self.open.entry(chunk).or_insert(Open { range, rows: BTreeMap::new(), expected });
         let maker = self.maker.clone();
         self.running.spawn(async move { (chunk, maker.make(&record, sample).await) });
@@ -142,20 +196,12 @@ impl Run<'_> {
                 if range.samples.start != open.range.samples.start {
                     continue;
                 }
-                let rows: Vec<Row> = ids(&range).filter_map(|id| open.rows.remove(&id)).collect();
+                let rows: Vec<Row> = range.ids().filter_map(|id| open.rows.remove(&id)).collect();
                 chunk::write(self.store, self.recipe_hash, &range, &rows)?;
             }
         }
         Ok(())
     }
-}
-
-fn ids(range: &RowRange) -> impl Iterator<Item = RowId> + use<> {
-    let samples = range.samples.clone();
-    range
-        .records
-        .clone()
-        .flat_map(move |record| samples.clone().map(move |sample| RowId { record, sample }))
 }
 
 /// Hands out the rows of the missing chunks, in order, and their records from the snapshot.
@@ -168,7 +214,7 @@ struct Feed<'a> {
 
 impl<'a> Feed<'a> {
     fn new(snapshot: SnapshotReader<'a>, chunks: Vec<RowRange>) -> Self {
-        let rows = chunks.first().map(|range| ids(range).collect()).unwrap_or_default();
+        let rows = chunks.first().map(|range| range.ids().collect()).unwrap_or_default();
         Self { snapshot, chunks: chunks.into_iter().enumerate().collect(), rows, record: None }
     }
 
@@ -183,7 +229,7 @@ impl<'a> Feed<'a> {
         let Some(id) = self.rows.pop_front() else { return Ok(None) };
         if self.rows.is_empty() {
             self.chunks.pop_front();
-            self.rows = self.chunks.front().map(|(_, r)| ids(r).collect()).unwrap_or_default();
+            self.rows = self.chunks.front().map(|(_, r)| r.ids().collect()).unwrap_or_default();
         }
         let record = match &self.record {
             Some(record) if record.index == id.record => record.clone(),

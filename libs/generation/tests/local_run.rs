@@ -62,7 +62,7 @@ impl<'a> Run<'a> {
             &source,
             &store,
             Arc::new(Progress::default()),
-            &Options { concurrency: self.concurrency, cancel: self.cancel },
+            &Options::new(self.concurrency, self.cancel),
             move |models| {
                 models.connect("parrot", connected as Arc<dyn Completer>);
                 Ok(())

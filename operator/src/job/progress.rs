@@ -149,6 +149,11 @@ impl Workers {
             (Some(seconds), None) => Some(gain / seconds),
             (Some(seconds), Some(before)) => Some(before + NEWEST * (gain / seconds - before)),
         };
+        // Nobody answered: that is not the same as standing still.
+        if figures.is_empty() {
+            let rates = Rates { finished: 0, failed: 0, ..self.rates };
+            return Self { read: Some(now), rates, ..self };
+        }
         let rates = Rates {
             finished: sum(|f| f.shard_finished) as i64,
             failed: sum(|f| f.failed) as i64,

@@ -83,11 +83,11 @@ mod tests {
         let first = pod("a", "2026-11-24T10:00:00Z", "2026-11-24T10:00:09Z", 0);
         let last = pod("b", "2026-11-24T10:00:01Z", "2026-11-24T10:00:20Z", 0);
         let again = pod("c", "2026-11-24T10:00:00Z", "2026-11-24T11:00:00Z", 1);
-        let start = cold_start([&first, &last, &again], |uid| (uid == "b").then_some(2.08));
+        let start = cold_start([&first, &last, &again], |uid| (uid == "b").then_some(2.5));
         let expect = ColdStart {
             schedule_seconds: Some(1.0),
             pull_seconds: Some(3.0),
-            load_seconds: Some(2.1),
+            load_seconds: Some(3.1),
             total_seconds: Some(19.0),
         };
         assert_eq!(start, Some(expect));

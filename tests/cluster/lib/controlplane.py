@@ -11,6 +11,11 @@ from .shell import run, succeeds, wait
 # A lost node is noticed, and its pods are marked for eviction, in seconds rather than in minutes.
 _NODE_LOST, _EVICTION = "20s", "5"
 
+# So that a thousand jobs at once wait for the cluster's work and not for its clients' limits (50 requests a second and
+# five Jobs at a time by default).
+_CLIENT_LIMITS = ("--kube-api-qps", 2000, "--kube-api-burst", 4000)
+_JOBS_AT_ONCE = 20
+
 # All requests with their user, verb and object, once each: what tests count the operator's writes with.
 _AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
@@ -70,9 +75,10 @@ def start_controllers(layout: Layout, binary: Path) -> None:
         "--service-account-private-key-file", keys / "service-accounts.key", "--root-ca-file", keys / "ca.crt",
         "--cluster-signing-cert-file", keys / "ca.crt", "--cluster-signing-key-file", keys / "ca.key",
         "--node-monitor-period", "2s", "--node-monitor-grace-period", _NODE_LOST,
-        "--kube-api-qps", 200, "--kube-api-burst", 400)
+        "--concurrent-job-syncs", _JOBS_AT_ONCE, *_CLIENT_LIMITS)
     Component(layout, 1, "kube-scheduler").start(
-        binary, "kube-scheduler", "--kubeconfig", keys / "kube-scheduler.kubeconfig", "--leader-elect=false")
+        binary, "kube-scheduler", "--kubeconfig", keys / "kube-scheduler.kubeconfig", "--leader-elect=false",
+        *_CLIENT_LIMITS)
     layout.volumes.mkdir(exist_ok=True)
     Component(layout, 1, "provisioner").start(
         binary, "provisioner", "--kubeconfig", layout.kubeconfig, "--root", layout.volumes)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from . import node
 from .layout import Layout
-from .shell import Failure, run
+from .shell import Failure
 
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent.parent.parent / "images"))
@@ -22,11 +22,9 @@ def program(name: str, file: Path, archive: Path) -> None:
     oci.write(archive, name, {f"/{file.name}": file}, {"Entrypoint": [f"/{file.name}"], "User": "65532:65532"})
 
 
-def make_pause(layout: Layout) -> None:
+def make_pause(layout: Layout, binary: Path) -> None:
     """Makes the image of the pods' first process, to be loaded on each node."""
     layout.images.mkdir()
-    binary = layout.state / "pause"
-    run("gcc", "-static", "-Os", "-s", "-o", binary, HERE.parent / "pause/pause.c")
     program(PAUSE, binary, layout.images / "pause.tar")
 
 

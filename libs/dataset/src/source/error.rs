@@ -2,12 +2,18 @@
 
 use std::io;
 
+use crate::store::StoreError;
+
 /// A source that cannot be used. Every variant names the place.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum SourceError {
     #[error("cannot read `{path}`: {source}")]
     Read { path: String, source: io::Error },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("`{path}` leads out of `{base}` through a symbolic link; remove the link")]
+    Outside { path: String, base: String },
     #[error("no file matches `{pattern}` in `{base}`")]
     NoMatch { pattern: String, base: String },
     #[error("`{pattern}` is no glob: {why}")]

@@ -38,9 +38,7 @@ pub(super) fn resolve(base: &Path, pattern: &str) -> Result<Vec<PathBuf>, Source
         (_, true) => Path::new("."),
         (_, false) => base,
     };
-    let glob = GlobBuilder::new(&relative.to_string_lossy()).literal_separator(true).build();
-    let matcher =
-        glob.map_err(|error| pattern_error(pattern, error.kind().to_string()))?.compile_matcher();
+    let matcher = matcher(&relative.to_string_lossy())?;
     // The part before the first wildcard is where the search begins.
     let is_plain = |part: &Component<'_>| !is_glob(&part.as_os_str().to_string_lossy());
     let plain: PathBuf = relative.components().take_while(is_plain).collect();
@@ -59,6 +57,13 @@ pub(super) fn resolve(base: &Path, pattern: &str) -> Result<Vec<PathBuf>, Source
     }
     search.found.sort();
     Ok(search.found)
+}
+
+/// What a glob matches: `*` stays in a folder, `**` does not.
+pub(super) fn matcher(pattern: &str) -> Result<globset::GlobMatcher, SourceError> {
+    let glob = GlobBuilder::new(pattern).literal_separator(true).build();
+    let glob = glob.map_err(|error| pattern_error(pattern, error.kind().to_string()))?;
+    Ok(glob.compile_matcher())
 }
 
 struct Search<'a> {
@@ -101,11 +106,11 @@ impl Search<'_> {
     }
 }
 
-fn is_glob(text: &str) -> bool {
+pub(super) fn is_glob(text: &str) -> bool {
     text.contains(['*', '?', '[', '{'])
 }
 
-fn pattern_error(pattern: &str, why: String) -> SourceError {
+pub(super) fn pattern_error(pattern: &str, why: String) -> SourceError {
     SourceError::Pattern { pattern: pattern.into(), why }
 }
 
@@ -139,10 +144,18 @@ pub(super) fn ending(name: &str) -> Ending {
 }
 
 /// Opens a text file: unpacked, without byte order mark.
-pub(super) fn open_text(path: &Path) -> Result<Box<dyn BufRead + Send>, SourceError> {
+pub(super) fn open_text(path: &Path, name: &str) -> Result<Box<dyn BufRead + Send>, SourceError> {
     let file = File::open(path).map_err(|error| read_error(path, error))?;
-    let name = path.display().to_string();
-    decode(Box::new(BufReader::new(file)), &name, ending(&name).compression)
+    decode(Box::new(BufReader::new(file)), name, ending(name).compression)
+}
+
+/// Whether a file is where it seems to be: an error if links lead out of the base.
+pub(super) fn check_inside(base: &Path, path: &Path) -> Result<(), SourceError> {
+    let real = |path: &Path| path.canonicalize().map_err(|error| read_error(path, error));
+    if real(path)?.starts_with(real(base)?) {
+        return Ok(());
+    }
+    Err(SourceError::Outside { path: path.display().to_string(), base: base.display().to_string() })
 }
 
 /// Unpacks gzip and zstd, known by their first bytes, as a stream, and skips a byte order mark.

@@ -8,6 +8,7 @@ mod csv;
 mod error;
 mod files;
 mod jsonl;
+mod objects;
 mod parquet;
 
 use std::io::{BufRead, Cursor};
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use self::error::SourceError;
+pub use self::objects::Objects;
 use crate::json;
 use crate::record::{Record, RecordError, SourceRecord};
 
@@ -65,6 +67,8 @@ pub struct Options {
     /// Let records have fields named `id` and `_textnlp`: the file is itself a dataset, and is only
     /// read.
     pub reserved_names: bool,
+    /// Refuse files that lie outside of the base, as they may where a symbolic link leads out.
+    pub confined: bool,
 }
 
 /// Names that a row uses itself.
@@ -155,6 +159,9 @@ pub fn open(
     options: &Options,
 ) -> Result<Records<'static>, SourceError> {
     let paths = files::resolve(base, pattern)?;
+    if options.confined {
+        paths.iter().try_for_each(|path| files::check_inside(base, path))?;
+    }
     let limits = options.limits;
     let with_format = |path: PathBuf| {
         let format = format_of(&path.to_string_lossy(), options)?;
@@ -163,14 +170,27 @@ pub fn open(
     // All names are judged before the first file is read.
     let files = paths.into_iter().map(with_format).collect::<Result<Vec<_>, SourceError>>()?;
     let items = files.into_iter().flat_map(move |(path, format)| {
-        let opened = match format {
-            Format::Parquet => parquet::open(&path),
-            _ => files::open_text(&path)
-                .map(|input| text(format, input, path.display().to_string(), limits)),
-        };
-        opened.unwrap_or_else(|error| Box::new(std::iter::once(Err(error))))
+        or_error(open_file(&path, path.display().to_string(), format, limits))
     });
     Ok(Records::new(pattern.into(), Box::new(items), options))
+}
+
+/// Opens a file under the name by which errors call it.
+fn open_file(
+    path: &Path,
+    name: String,
+    format: Format,
+    limits: Limits,
+) -> Result<Items<'static>, SourceError> {
+    match format {
+        Format::Parquet => parquet::open(path, name),
+        _ => Ok(text(format, files::open_text(path, &name)?, name, limits)),
+    }
+}
+
+/// Items, or the one error why there are none.
+fn or_error(items: Result<Items<'static>, SourceError>) -> Items<'static> {
+    items.unwrap_or_else(|error| Box::new(std::iter::once(Err(error))))
 }
 
 /// Reads records from a text, such as a key of a ConfigMap. `name` is how errors call it, and its

@@ -16,8 +16,7 @@ use crate::record::Record;
 use crate::timestamp;
 
 /// Opens a Parquet file.
-pub(super) fn open(path: &Path) -> Result<Items<'static>, SourceError> {
-    let name = path.display().to_string();
+pub(super) fn open(path: &Path, name: String) -> Result<Items<'static>, SourceError> {
     let file = File::open(path).map_err(|error| files::read_error(path, error))?;
     if files::ending(&name).compression.is_some() {
         let message = "a compressed Parquet file cannot be read as a stream; unpack it \

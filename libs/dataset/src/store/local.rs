@@ -1,30 +1,27 @@
 //! A directory as a store: temporary file, fsync, rename, fsync of the directory.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufWriter, Read, Write};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Store, StoreError, Upload};
+use super::{Lock, OWNER, Store, StoreError, Upload, check_path};
 
 const TEMPORARY: &str = ".textnlp-tmp-";
 const LOCK: &str = ".textnlp-lock";
-const OWNER: &str = ".textnlp-owner";
 
-/// Longest path inside a store: object stores allow 1,024 bytes, and file systems 255 a name.
-const MAX_PATH: usize = 1024;
+/// What file systems keep at the root of a volume, for root alone to read.
+const LOST_AND_FOUND: &str = "lost+found";
+
+/// Tells the temporary files of this process from those of others: pods that share a volume all have process id 1.
+static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
 
 /// A store in a directory of this machine.
 #[derive(Debug, Clone)]
 pub struct LocalStore {
     root: PathBuf,
-}
-
-/// Held by the one run that may write; given back when dropped, and by the system when the process
-/// dies.
-#[derive(Debug)]
-pub struct Lock {
-    _file: File,
 }
 
 impl LocalStore {
@@ -41,45 +38,12 @@ impl LocalStore {
         &self.root
     }
 
-    /// The job that claimed the directory, if one did.
-    pub fn owner(&self) -> Result<Option<String>, StoreError> {
-        let path = self.root.join(OWNER);
-        match fs::read_to_string(&path) {
-            Ok(owner) => Ok(Some(owner)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(io_error("read", &path, source)),
-        }
-    }
-
-    /// Keeps other runs out while the lock is held, and removes what a killed one left half
-    /// written.
-    pub fn lock(&self) -> Result<Lock, StoreError> {
-        let path = self.root.join(LOCK);
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(|source| io_error("create", &path, source))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::Locked { path: self.root.display().to_string() });
-            }
-            Err(TryLockError::Error(source)) => return Err(io_error("lock", &path, source)),
-        }
-        self.remove_leftovers(&self.root)?;
-        Ok(Lock { _file: file })
-    }
-
-    /// Removes everything that a run leaves, the owner's name included; for a fresh start. Needs
-    /// the lock.
-    pub fn clear(&self, _lock: &Lock) -> Result<(), StoreError> {
-        for path in self.list("")? {
-            self.delete(&path)?;
-        }
-        let owner = self.root.join(OWNER);
-        ignore_missing(fs::remove_file(&owner)).map_err(|source| io_error("remove", &owner, source))
+    /// The store in a folder of this one, made if it is not there; no link leads out of this one.
+    pub fn folder(&self, path: &str) -> Result<Self, StoreError> {
+        let folder = self.resolve(path)?;
+        self.create_folder(&folder).map_err(|source| io_error("create", &folder, source))?;
+        let store = Self::open(&folder)?;
+        if store.root.starts_with(&self.root) { Ok(store) } else { Err(self.outside(path)) }
     }
 
     fn remove_leftovers(&self, folder: &Path) -> Result<(), StoreError> {
@@ -89,7 +53,9 @@ impl LocalStore {
             // `file_type` does not follow links: a link out of the directory is left alone.
             let kind = entry.file_type().map_err(|source| io_error("list", &path, source))?;
             if kind.is_dir() {
-                self.remove_leftovers(&path)?;
+                if entry.file_name() != LOST_AND_FOUND {
+                    self.remove_leftovers(&path)?;
+                }
             } else if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
                 ignore_missing(fs::remove_file(&path))
                     .map_err(|source| io_error("remove", &path, source))?;
@@ -147,7 +113,9 @@ impl LocalStore {
             let hidden =
                 [TEMPORARY, LOCK, OWNER].iter().any(|own| name.to_string_lossy().starts_with(own));
             if kind.is_dir() {
-                self.list_into(&path, found)?;
+                if name != LOST_AND_FOUND {
+                    self.list_into(&path, found)?;
+                }
             } else if let (false, Ok(relative)) = (hidden, path.strip_prefix(&self.root)) {
                 found.extend(relative.to_str().map(str::to_owned));
             }
@@ -158,12 +126,11 @@ impl LocalStore {
 
 impl Store for LocalStore {
     fn create(&self, path: &str) -> Result<Box<dyn Upload>, StoreError> {
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
         let target = self.resolve(path)?;
         let folder = target.parent().unwrap_or(&self.root).to_owned();
         self.create_folder(&folder).map_err(|source| io_error("create", &folder, source))?;
-        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let temporary = folder.join(format!("{TEMPORARY}{}-{number}", std::process::id()));
+        let number = next_number();
+        let temporary = folder.join(format!("{TEMPORARY}{:016x}-{number}", *PROCESS));
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -222,7 +189,8 @@ impl Store for LocalStore {
         }
         // A hard link appears whole and never replaces: of two claims at once, one wins and the
         // other sees it.
-        let temporary = self.root.join(format!("{TEMPORARY}{}-owner", std::process::id()));
+        let number = next_number();
+        let temporary = self.root.join(format!("{TEMPORARY}{:016x}-{number}", *PROCESS));
         fs::write(&temporary, owner).map_err(|source| io_error("write", &path, source))?;
         let linked = fs::hard_link(&temporary, &path);
         ignore_missing(fs::remove_file(&temporary))
@@ -233,9 +201,56 @@ impl Store for LocalStore {
         }
     }
 
+    fn owner(&self) -> Result<Option<String>, StoreError> {
+        let path = self.root.join(OWNER);
+        match fs::read_to_string(&path) {
+            Ok(owner) => Ok(Some(owner)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(io_error("read", &path, source)),
+        }
+    }
+
+    fn lock(&self) -> Result<Lock, StoreError> {
+        let path = self.root.join(LOCK);
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(|source| io_error("create", &path, source))?;
+        let file = match file.try_lock() {
+            Ok(()) => Some(file),
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::Locked { path: self.place() });
+            }
+            // Some network file systems know no locks; whoever starts runs there keeps them apart.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => None,
+            Err(TryLockError::Error(source)) => return Err(io_error("lock", &path, source)),
+        };
+        self.remove_leftovers(&self.root)?;
+        Ok(Lock { _file: file })
+    }
+
+    fn clear(&self, _lock: &Lock) -> Result<(), StoreError> {
+        for path in self.list("")? {
+            self.delete(&path)?;
+        }
+        let owner = self.root.join(OWNER);
+        ignore_missing(fs::remove_file(&owner)).map_err(|source| io_error("remove", &owner, source))
+    }
+
+    fn place(&self) -> String {
+        self.root.display().to_string()
+    }
+
     fn failure(&self, operation: &'static str, path: &str, source: io::Error) -> StoreError {
         io_error(operation, &self.root.join(path), source)
     }
+}
+
+fn next_number() -> u64 {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    COUNTER.fetch_add(1, Ordering::Relaxed)
 }
 
 struct LocalUpload {
@@ -281,25 +296,6 @@ impl Drop for LocalUpload {
             let _ = fs::remove_file(&self.temporary);
         }
     }
-}
-
-fn check_path(path: &str) -> Result<(), StoreError> {
-    let why = if path.is_empty() {
-        "it is empty"
-    } else if path.len() > MAX_PATH {
-        "it is longer than 1,024 bytes"
-    } else if path.contains('\0') {
-        "it holds a NUL character"
-    } else if path.contains('\\') {
-        "it holds a backslash; names are separated by `/`"
-    } else if Path::new(path).is_absolute() {
-        "it is absolute; give a relative one"
-    } else if Path::new(path).components().any(|part| !matches!(part, Component::Normal(_))) {
-        "it holds `.` or `..`; give the path without them"
-    } else {
-        return Ok(());
-    };
-    Err(StoreError::Path { path: path.chars().take(200).collect(), why })
 }
 
 fn io_error(operation: &'static str, path: &Path, source: io::Error) -> StoreError {

@@ -4,10 +4,25 @@
 //! Paths are relative, with `/` between names. A file appears under its name whole, or not at all.
 
 mod local;
+mod object;
 
+use std::fs::File;
 use std::io::{self, Read, Write};
+use std::path::{Component, Path};
 
-pub use local::{LocalStore, Lock};
+pub use local::LocalStore;
+pub use object::{Credentials, Listed, Location, ObjectStore};
+
+/// The file that names the job to which a store belongs.
+const OWNER: &str = ".textnlp-owner";
+
+/// Held by the one run that may write; given back when dropped, and by the system when the process
+/// dies.
+#[derive(Debug)]
+pub struct Lock {
+    /// None where the store knows no locks.
+    _file: Option<File>,
+}
 
 /// A file being written; it appears when committed and vanishes when dropped.
 pub trait Upload: Write + Send {
@@ -56,9 +71,23 @@ pub trait Store: Send + Sync {
 
     /// Writes the owner's name into a store that has none, or checks that it is the same owner's.
     ///
-    /// The owner stays after the run: two jobs never share a target. [`LocalStore::lock`] keeps two
+    /// The owner stays after the run: two jobs never share a target. [`Store::lock`] keeps two
     /// runs apart.
     fn claim(&self, owner: &str) -> Result<(), StoreError>;
+
+    /// The job that claimed the store, if one did.
+    fn owner(&self) -> Result<Option<String>, StoreError>;
+
+    /// Keeps other runs out while the lock is held, and removes what a killed one left half
+    /// written. A store that knows no locks gives one that keeps nobody out: its files still
+    /// appear whole.
+    fn lock(&self) -> Result<Lock, StoreError>;
+
+    /// Removes everything that a run leaves, the owner's name included; for a fresh start.
+    fn clear(&self, lock: &Lock) -> Result<(), StoreError>;
+
+    /// How people call the store: a directory or a URI.
+    fn place(&self) -> String;
 
     /// Names a failed operation with the place it concerns.
     fn failure(&self, operation: &'static str, path: &str, source: io::Error) -> StoreError;
@@ -84,12 +113,41 @@ pub enum StoreError {
         "another run is writing to `{path}`; wait for it to end, or choose another output directory"
     )]
     Locked { path: String },
+    #[error("spec.{field}: {message}")]
+    Config { field: &'static str, message: String },
+    #[error("cannot {operation} `{place}`: {message}")]
+    Object { operation: &'static str, place: String, kind: ObjectFailure, message: String },
+}
+
+/// What kept an object store from doing as it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObjectFailure {
+    /// There is no such object or bucket.
+    NotFound,
+    /// The credentials are missing, wrong, expired, or do not allow it.
+    Denied,
+    /// It changed since it was listed.
+    Changed,
+    /// Anything else: the network, the server.
+    Other,
 }
 
 impl StoreError {
     /// Whether the file was not there.
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+        match self {
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            Self::Object { kind, .. } => *kind == ObjectFailure::NotFound,
+            _ => false,
+        }
+    }
+
+    /// Whether trying again cannot help: the place itself is wrong, or another job's.
+    pub fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::Path { .. } | Self::Outside { .. } | Self::Owned { .. } | Self::Config { .. }
+        )
     }
 }
 
@@ -109,6 +167,29 @@ fn reason(error: &io::Error) -> String {
         io::ErrorKind::AlreadyExists => "there is a file of that name already".into(),
         _ => error.to_string(),
     }
+}
+
+/// Longest path inside a store: object stores allow 1,024 bytes, and file systems 255 a name.
+const MAX_PATH: usize = 1024;
+
+/// Refuses a path that is no plain relative one.
+fn check_path(path: &str) -> Result<(), StoreError> {
+    let why = if path.is_empty() {
+        "it is empty"
+    } else if path.len() > MAX_PATH {
+        "it is longer than 1,024 bytes"
+    } else if path.contains('\0') {
+        "it holds a NUL character"
+    } else if path.contains('\\') {
+        "it holds a backslash; names are separated by `/`"
+    } else if Path::new(path).is_absolute() {
+        "it is absolute; give a relative one"
+    } else if Path::new(path).components().any(|part| !matches!(part, Component::Normal(_))) {
+        "it holds `.` or `..`; give the path without them"
+    } else {
+        return Ok(());
+    };
+    Err(StoreError::Path { path: path.chars().take(200).collect(), why })
 }
 
 #[cfg(test)]

@@ -1,4 +1,8 @@
-//! A model that answers at once, and jobs from YAML.
+//! A model that answers at once, in this process or behind HTTP, and jobs from JSON.
+
+#![allow(dead_code)] // each test file uses what it needs
+
+pub(crate) mod server;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,28 +37,31 @@ impl Completer for Parrot {
             if self.answered.fetch_add(1, Ordering::Relaxed) >= self.dies_after {
                 return Err(CompletionError::Model("the model is gone".into()));
             }
-            let prompt = request.prompt.to_json().to_string();
-            if prompt.contains("refuse") {
-                return Err(CompletionError::Request("prompt is longer than the context".into()));
-            }
-            let words = 3 + request.seed % 6;
-            let text: Vec<String> = (0..words)
-                .map(|i| {
-                    format!("w{}", (request.seed >> (i * 5)).wrapping_add(prompt.len() as u64) % 97)
-                })
-                .collect();
-            Ok(Completion {
-                text: text.join(" "),
-                finish_reason: if words > 7 { "length" } else { "stop" },
-                prompt_tokens: prompt.len() as u64,
-                completion_tokens: words,
-            })
+            say(&request.prompt.to_json(), request.seed)
         })
     }
 
     fn count(&self, prompt: &Prompt) -> Result<u64, CompletionError> {
         Ok(prompt.texts().map(|t| t.split_whitespace().count() as u64).sum())
     }
+}
+
+/// What the parrot says to a prompt, in this process or behind HTTP.
+pub(crate) fn say(prompt: &Value, seed: u64) -> Result<Completion, CompletionError> {
+    let prompt = prompt.to_string();
+    if prompt.contains("refuse") {
+        return Err(CompletionError::Request("prompt is longer than the context".into()));
+    }
+    let words = 3 + seed % 6;
+    let text: Vec<String> = (0..words)
+        .map(|i| format!("w{}", (seed >> (i * 5)).wrapping_add(prompt.len() as u64) % 97))
+        .collect();
+    Ok(Completion {
+        text: text.join(" "),
+        finish_reason: if words > 7 { "length" } else { "stop" },
+        prompt_tokens: prompt.len() as u64,
+        completion_tokens: words,
+    })
 }
 
 pub(crate) fn facts(chat: bool) -> ModelFacts {
@@ -65,7 +72,7 @@ pub(crate) fn facts(chat: bool) -> ModelFacts {
         reproducible: true,
         chat,
         tokenizer_digest: None,
-        context_tokens: 1000,
+        context_tokens: Some(1000),
     }
 }
 

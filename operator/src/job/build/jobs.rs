@@ -27,7 +27,7 @@ pub(crate) const POD_HASH: &str = "textnlp.dev/pod-hash";
 /// How often the one pod of prepare and finalize is tried again.
 const STEP_BACKOFF_LIMIT: i32 = 3;
 /// Exit codes by which pods say what became of them.
-const CANNOT_WORK: i32 = 2;
+pub(crate) const CANNOT_WORK: i32 = 2;
 const INTERRUPTED: i32 = 130;
 
 /// What child Jobs are made from.

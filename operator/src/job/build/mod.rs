@@ -18,7 +18,7 @@ use crate::meta::Owner;
 use crate::names;
 
 pub(crate) use claim::claim;
-pub(crate) use jobs::{Blueprint, POD_HASH, finalize, generate, prepare};
+pub(crate) use jobs::{Blueprint, CANNOT_WORK, POD_HASH, finalize, generate, prepare};
 
 /// Key of the ConfigMap, and name of the file, that holds a [`JobTask`].
 const TASK_KEY: &str = "job.json";

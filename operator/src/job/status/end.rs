@@ -8,6 +8,7 @@ use textnlp_crds::task::{Finalized, Verdict};
 use super::Writer;
 use super::figures::done_of;
 use crate::conditions::{self, State};
+use crate::job::build::CANNOT_WORK;
 use crate::job::{position, reasons};
 
 impl Writer<'_> {
@@ -75,16 +76,24 @@ impl Writer<'_> {
             Verdict::NoRows => (reasons::NO_ROWS, false),
             Verdict::ShardsLost => (reasons::SHARDS_LOST, false),
         };
+        // A worker that can never work says more than that its shard is lost.
+        let hopeless = lost.filter(|cause| !succeeded && cause.exit_code == Some(CANNOT_WORK));
+        let own_words =
+            hopeless.and_then(|cause| Some((cause.reason.clone()?, cause.message.clone()?)));
+        let (reason, message) = match &own_words {
+            Some((reason, message)) => (reason.as_str(), format!("{message}; {}", done.message)),
+            None => (reason, done.message.clone()),
+        };
         self.end(if succeeded { JobPhase::Succeeded } else { JobPhase::Failed });
         self.stop_clock();
         if succeeded {
-            self.neither(reason, &done.message);
+            self.neither(reason, &message);
             self.status.failure = None;
         } else {
-            self.stalled(reason, &done.message);
+            self.stalled(reason, &message);
             let own = Failure {
                 reason: Some(reason.into()),
-                message: Some(done.message.clone()),
+                message: Some(message.clone()),
                 time: Some(Time(self.now)),
                 ..Failure::default()
             };
@@ -97,7 +106,7 @@ impl Writer<'_> {
         self.suspension(false);
         self.generated(lost);
         self.validated(done);
-        self.conditions.set(types::SUCCEEDED, State::from(succeeded), reason, &done.message);
+        self.conditions.set(types::SUCCEEDED, State::from(succeeded), reason, &message);
         self.status.rows = Some(done.rows);
         self.status.rejections.clone_from(&done.rejections);
         self.status.usage = Some(done.usage);

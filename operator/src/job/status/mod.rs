@@ -26,6 +26,18 @@ use crate::job::validate::Obstacle;
 use crate::job::{clock, position, reasons};
 use crate::pods::Trouble;
 
+/// The order in which people read the conditions.
+const ORDER: [&str; 8] = [
+    types::RECONCILING,
+    types::STALLED,
+    types::PREPARED,
+    types::MODEL_READY,
+    types::SUSPENDED,
+    types::GENERATED,
+    types::VALIDATED,
+    types::SUCCEEDED,
+];
+
 /// What a job's status says now.
 pub(crate) fn status(
     observed: &Observed,
@@ -48,6 +60,10 @@ pub(crate) fn status(
     };
     writer.write(&applied.stand);
     writer.status.conditions = writer.conditions.finish();
+    writer
+        .status
+        .conditions
+        .sort_by_key(|condition| ORDER.iter().position(|type_| *type_ == condition.type_));
     writer.status
 }
 

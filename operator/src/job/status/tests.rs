@@ -261,6 +261,20 @@ fn the_first_cause_of_lost_shards_stays() {
     assert_eq!(status.failure.and_then(|failure| failure.reason).as_deref(), Some("OutOfMemory"));
 }
 
+#[test]
+fn a_worker_that_can_never_work_names_the_reason_of_the_end() {
+    let cause = Failure {
+        reason: Some("ModelChanged".into()),
+        message: Some("412".into()),
+        exit_code: Some(2),
+        ..Failure::default()
+    };
+    let status = write(&running(), Stand::Done(finalized(Verdict::ShardsLost, true), Some(cause)));
+    let end = conditions::find(&status.conditions, types::SUCCEEDED).expect("the condition");
+    assert_eq!((end.reason.as_str(), end.message.as_str()), ("ModelChanged", "412; told"));
+    assert!(words(&status).contains(&"Generated=False/ShardsLost".to_owned()));
+}
+
 fn failure(reason: &str) -> Failure {
     Failure { reason: Some(reason.into()), message: Some("told".into()), ..Failure::default() }
 }

@@ -2,21 +2,27 @@
 //!
 //! It only reads chunks, so it can be run again, after a crash or when `validation` has changed, without a token.
 
+mod losses;
+mod output;
+
 use std::collections::BTreeMap;
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use textnlp_crds::output::OutputFormat;
 use textnlp_dataset::chunk::{self, Rows};
 use textnlp_dataset::digest::{DatasetDigest, canonical, sha256};
-use textnlp_dataset::format::{self, Format, Schema, TableWriter, Verdict};
+use textnlp_dataset::format::{self, Format, Schema, Verdict};
 use textnlp_dataset::manifest::{
     self, FileSummary, Manifest, ModelSummary, RowCounts, SourceSummary,
 };
-use textnlp_dataset::store::{Store, Upload};
+use textnlp_dataset::plan::RowRange;
+use textnlp_dataset::store::Store;
 use textnlp_dataset::{Outcome, Record, Row, card};
+
+pub use self::losses::LOST_STAGE;
+use self::losses::WithLosses;
+use self::output::{Sink, Table};
 
 use crate::completer::Models;
 use crate::error::Error;
@@ -32,7 +38,7 @@ const SAMPLES: usize = 3;
 /// Where the rows go that are not in the dataset.
 const REJECTED: &str = "rejected.jsonl";
 const FAILED: &str = "failed.jsonl";
-const REPORT: &str = "report.json";
+pub(crate) const REPORT: &str = "report.json";
 
 /// Hash of everything that decides what finalizing makes of finished rows.
 pub fn validation_hash(job: &Job) -> String {
@@ -53,7 +59,9 @@ pub fn finished(
 ) -> Result<Option<Report>, Error> {
     let Some(manifest) = Manifest::load(store)? else { return Ok(None) };
     let same = manifest.generation_hash == prepared.generation_hash
-        && manifest.validation_hash == validation_hash(job);
+        && manifest.validation_hash == validation_hash(job)
+        // Rows of lost shards were made since.
+        && manifest.chunks == chunk_paths(store)?;
     if !same || !rows::missing(prepared, store)?.is_empty() {
         return Ok(None);
     }
@@ -69,33 +77,59 @@ pub fn finished(
     }
 }
 
-/// Merges, filters, scores and writes. Every row must have been made.
+/// What happens to rows that are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// They must be generated first.
+    Refuse,
+    /// They count as failed: their shards are lost.
+    Fail,
+}
+
+/// How a dataset is closed.
+#[derive(Debug, Clone, Copy)]
+pub struct Closing<'a> {
+    /// What happens to rows that are missing.
+    pub missing: Missing,
+    /// How the report calls the output: a directory or a URI.
+    pub place: &'a str,
+    /// When the run began.
+    pub begun: Instant,
+}
+
+/// Merges, filters, scores and writes.
 pub fn finalize(
     job: &Job,
     models: &Models,
     prepared: &Prepared,
     store: &dyn Store,
-    directory: &str,
-    seconds: f64,
+    closing: Closing<'_>,
 ) -> Result<Report, Error> {
-    let missing = rows::missing(prepared, store)?;
-    if !missing.is_empty() {
-        return Err(Error::Internal(format!("{} chunks are missing", missing.len())));
+    let lacking: u64 = rows::missing(prepared, store)?.iter().map(RowRange::rows).sum();
+    if lacking > 0 && closing.missing == Missing::Refuse {
+        return Err(Error::RowsMissing(format!(
+            "{lacking} of {} rows are missing: they must be generated first",
+            prepared.rows()
+        )));
     }
     // From here on the files change one by one: without a manifest, nobody takes them for a finished dataset.
     store.delete(manifest::PATH)?;
     let mut pass = Pass::new(job, prepared, store)?;
-    for row in stored(prepared, store)? {
+    for row in WithLosses::new(job, prepared, store)? {
         pass.row(row?)?;
     }
     let mut result = pass.finish()?;
     if job.spec.output.formats.contains(&OutputFormat::Parquet) {
         result.files.push(write_parquet(job, prepared, store, &result.schema)?);
     }
-    let report = report(job, models, prepared, &result, directory, seconds);
+    let report = report(job, models, prepared, &result, closing);
     let manifest = describe(job, models, prepared, store, &result)?;
     conclude(job, store, &report, &manifest)?;
     Ok(report)
+}
+
+fn chunk_paths(store: &dyn Store) -> Result<Vec<String>, Error> {
+    Ok(chunk::list(store)?.iter().map(chunk::path).collect())
 }
 
 fn stored<'a>(prepared: &Prepared, store: &'a dyn Store) -> Result<Rows<'a>, Error> {
@@ -287,8 +321,7 @@ fn report(
     models: &Models,
     prepared: &Prepared,
     result: &Passed,
-    directory: &str,
-    seconds: f64,
+    closing: Closing<'_>,
 ) -> Report {
     let gates_passed = result.scores.iter().all(|s| s.gate.as_ref().is_none_or(|g| g.passed));
     let bytes =
@@ -311,13 +344,13 @@ fn report(
             }
         }),
         output: OutputReport {
-            directory: directory.to_owned(),
+            directory: closing.place.to_owned(),
             formats: job.spec.output.formats.iter().map(|f| format!("{f:?}")).collect(),
             rows: result.counts.accepted,
             bytes,
         },
         usage: result.usage,
-        seconds,
+        seconds: closing.begun.elapsed().as_secs_f64(),
     }
 }
 
@@ -358,7 +391,7 @@ fn describe(
         rows: result.counts,
         seed: job.seed,
         versions: BTreeMap::from([("textnlp".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
-        chunks: chunk::list(store)?.iter().map(chunk::path).collect(),
+        chunks: chunk_paths(store)?,
         files: result.files.clone(),
     })
 }
@@ -390,93 +423,4 @@ fn conclude(
     store.put("README.md", card::render(&job.name, manifest, &formats, &scores).as_bytes())?;
     manifest.save(store)?;
     Ok(())
-}
-
-/// A table being written to a file.
-struct Table {
-    writer: Box<dyn TableWriter>,
-    sink: Arc<Mutex<Sink>>,
-}
-
-impl Table {
-    fn new(format: Format, schema: &Schema, sink: Sink) -> Result<Self, Error> {
-        let sink = Arc::new(Mutex::new(sink));
-        let writer = format::writer(
-            format,
-            schema,
-            format::Options::default(),
-            Box::new(Shared(sink.clone())),
-        )?;
-        Ok(Self { writer, sink })
-    }
-
-    fn write(&mut self, row: &Record) -> Result<(), Error> {
-        Ok(self.writer.write(row)?)
-    }
-
-    fn finish(self) -> Result<FileSummary, Error> {
-        self.writer.finish()?;
-        match Arc::into_inner(self.sink).and_then(|sink| sink.into_inner().ok()) {
-            Some(sink) => sink.finish(),
-            None => Err(Error::Internal("a table's file is still in use".to_owned())),
-        }
-    }
-}
-
-/// The writer's hold on the file, which is committed after the writer is gone.
-struct Shared(Arc<Mutex<Sink>>);
-
-impl Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().map_err(|_| io::Error::other("the file is poisoned"))?.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.lock().map_err(|_| io::Error::other("the file is poisoned"))?.flush()
-    }
-}
-
-/// A file being written, with its length and digest.
-struct Sink {
-    path: String,
-    upload: Box<dyn Upload>,
-    hasher: Sha256,
-    bytes: u64,
-}
-
-impl Sink {
-    fn create(store: &dyn Store, path: &str) -> Result<Self, Error> {
-        Ok(Self {
-            path: path.to_owned(),
-            upload: store.create(path)?,
-            hasher: Sha256::new(),
-            bytes: 0,
-        })
-    }
-
-    fn line(&mut self, row: &Record) -> Result<(), Error> {
-        let mut line = serde_json::to_vec(row).map_err(|e| Error::Internal(e.to_string()))?;
-        line.push(b'\n');
-        self.write_all(&line).map_err(|e| Error::Format(e.into()))
-    }
-
-    fn finish(self) -> Result<FileSummary, Error> {
-        let digest = self.hasher.finalize();
-        let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.upload.commit()?;
-        Ok(FileSummary { path: self.path, bytes: self.bytes, sha256 })
-    }
-}
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.upload.write(bytes)?;
-        self.hasher.update(&bytes[..written]);
-        self.bytes += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.upload.flush()
-    }
 }
