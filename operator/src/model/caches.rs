@@ -153,3 +153,45 @@ fn model_of<K: Resource>(child: &K) -> Option<ObjectRef<ModelDeployment>> {
 fn drop_managers<K: Resource>(child: &mut K) {
     child.meta_mut().managed_fields = None;
 }
+
+#[cfg(test)]
+pub(super) mod filled {
+    //! Caches as watches would have filled them.
+
+    use super::*;
+    use kube::runtime::watcher::Event;
+
+    /// Caches that hold these objects, each of one of the kinds.
+    pub(in super::super) fn caches(objects: &[serde_json::Value]) -> Caches {
+        Caches {
+            deployments: children(objects),
+            jobs: children(objects),
+            pods: children(objects),
+            services: children(objects),
+            service_accounts: children(objects),
+            claims: children(objects),
+            budgets: children(objects),
+            policies: children(objects),
+            filling: Filling::of(0),
+            memories: Mutex::default(),
+        }
+    }
+
+    fn children<K>(objects: &[serde_json::Value]) -> Children<K>
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + 'static,
+    {
+        let (store, mut writer) = store::store();
+        let index = Arc::new(Index::new(labels::MODEL_UID));
+        let mut see = |event: Event<K>| {
+            index.follow(&event);
+            writer.apply_watcher_event(&event);
+        };
+        see(Event::Init);
+        for object in objects.iter().filter(|object| object["kind"] == *K::kind(&())) {
+            see(Event::InitApply(serde_json::from_value(object.clone()).expect("an object")));
+        }
+        see(Event::InitDone);
+        Children { store, index }
+    }
+}

@@ -18,6 +18,8 @@ pub mod plan;
 pub mod scale;
 pub mod scaled;
 pub mod scaling;
+#[cfg(test)]
+mod scenarios;
 pub mod server;
 pub mod standing;
 pub mod start;

@@ -85,7 +85,7 @@ pub fn status(
         } else {
             None
         },
-        cold_start: facts.cold_start.clone().or_else(|| before.cold_start.clone()),
+        cold_start: last_start(before.cold_start.as_ref(), facts.cold_start.as_ref()),
         failure: failure(
             before,
             facts.trouble.as_ref().filter(|_| standing.progress != Progress::Done),
@@ -177,6 +177,14 @@ fn loaded(standing: &Standing, servers: Servers) -> (State, String, String) {
         true => (State::True, "Loaded".into(), "a server has loaded the model".into()),
         false => (State::False, standing.reason.clone(), standing.message.clone()),
     }
+}
+
+/// The last start. While a server does not say how long it loaded, what is known of the same start stays.
+fn last_start(before: Option<&ColdStart>, now: Option<&ColdStart>) -> Option<ColdStart> {
+    let (Some(before), Some(now)) = (before, now) else { return now.or(before).cloned() };
+    let load_seconds = now.load_seconds.or(before.load_seconds);
+    let completed = ColdStart { load_seconds, ..now.clone() };
+    if completed == *before { Some(completed) } else { Some(now.clone()) }
 }
 
 /// The first cause: it keeps its pod and time while the reason stays the same, and goes when the trouble is over.
@@ -397,6 +405,24 @@ mod tests {
         let other =
             failure(&first, Some(&trouble("OutOfMemory", false)), at(60)).expect("a failure");
         assert_eq!(other.time, Some(Time(at(60))));
+    }
+
+    #[test]
+    fn a_server_that_does_not_answer_changes_nothing_about_its_start() {
+        let start = |total: f64, load: Option<f64>| ColdStart {
+            load_seconds: load,
+            total_seconds: Some(total),
+            ..ColdStart::default()
+        };
+        let check =
+            |before: Option<ColdStart>, now: Option<ColdStart>, expect: Option<ColdStart>| {
+                assert_eq!(last_start(before.as_ref(), now.as_ref()), expect);
+            };
+        check(Some(start(9.0, Some(3.0))), Some(start(9.0, None)), Some(start(9.0, Some(3.0))));
+        check(Some(start(9.0, Some(3.0))), Some(start(5.0, None)), Some(start(5.0, None)));
+        check(Some(start(9.0, None)), Some(start(9.0, Some(3.0))), Some(start(9.0, Some(3.0))));
+        check(Some(start(9.0, Some(3.0))), None, Some(start(9.0, Some(3.0))));
+        check(None, None, None);
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub fn of_fetch(
     of_pods(pods, events, now).or_else(|| {
         let about_job = events.get(job?.metadata.uid.as_ref()?)?;
         let refused = pods::not_created(about_job, "")?;
-        Some(Trouble::named(&refused.reason, refused.message))
+        Some(Trouble::no_pods(&refused.reason, &refused.message))
     })
 }
 
@@ -86,10 +86,8 @@ fn refused_pods(deployment: &Deployment) -> Option<Trouble> {
     let mut conditions = deployment.status.as_ref()?.conditions.iter().flatten();
     let failed = conditions
         .find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")?;
-    Some(Trouble::named(
-        failed.reason.as_deref().unwrap_or("FailedCreate"),
-        failed.message.clone().unwrap_or_default(),
-    ))
+    let reason = failed.reason.as_deref().unwrap_or("FailedCreate");
+    Some(Trouble::no_pods(reason, failed.message.as_deref().unwrap_or_default()))
 }
 
 impl Trouble {
@@ -102,6 +100,12 @@ impl Trouble {
             exit_code: None,
             stalled: false,
         }
+    }
+
+    /// No pod can be made. The name of the pod that could not be is another each time, and left out.
+    fn no_pods(reason: &str, message: &str) -> Self {
+        let why = message.split_once(" is forbidden: ").map_or(message, |(_, why)| why);
+        Self::named(reason, format!("the cluster refuses its pods: {why}"))
     }
 
     /// Names the claim that a pod waits for: the scheduler does not always.
@@ -237,6 +241,7 @@ mod tests {
         .expect("a Deployment");
         let trouble = of_servers(Some(&deployment), &[], &Events::new(), now()).expect("a trouble");
         assert_eq!(trouble.reason, "QuotaExceeded");
+        assert_eq!(trouble.message, "the cluster refuses its pods: exceeded quota: small");
 
         let job: Job = serde_json::from_value(json!({"metadata": {"uid": "j"}})).expect("a Job");
         let refused = events(
