@@ -33,7 +33,7 @@ pub(crate) struct SendArgs {
     #[arg(long, group = "what", value_name = "NAME")]
     pub(crate) file: Option<String>,
     /// Leave out so many bytes at the beginning
-    #[arg(long, value_name = "BYTES", default_value_t = 0, requires = "file")]
+    #[arg(long, value_name = "BYTES", default_value_t = 0, conflicts_with_all = ["list", "wait"])]
     pub(crate) offset: u64,
 }
 

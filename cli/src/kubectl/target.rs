@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(
             missing("job or model", "ticket", "shop", &there),
             "no job or model is named ticket in the namespace shop; there are: gj/tickets, gj/tickets-2, \
-             mdl/smollm2, gj/airports"
+             gj/airports, mdl/smollm2"
         );
         assert!(missing("job", "x", "shop", &[]).ends_with("there is none at all: is -n right?"));
         let many: Vec<String> = (0..12).map(|i| format!("gj/j{i}")).collect();

@@ -6,7 +6,8 @@
 pub(super) const UNKNOWN: &str = "mend what the message names; `kubectl describe {object} -n {namespace}` shows all that is known of it";
 
 /// Reasons and remedies, in the order of the alphabet.
-const REMEDIES: [(&str, &str); 63] = [
+const REMEDIES: [(&str, &str); 65] = [
+    ("BackoffLimitExceeded", "mend what the message names, then `kubectl textnlp retry {name}`"),
     ("CacheFull", "raise spec.cache.size, and let the claim grow, or free space in it"),
     (
         "ClaimNotBound",
@@ -156,6 +157,7 @@ const REMEDIES: [(&str, &str); 63] = [
         "SnapshotLost",
         "the ConfigMap with the job's snapshot was deleted: `kubectl textnlp retry {name}` begins an attempt with a new one",
     ),
+    ("SourceNotFound", "put the records where spec.source says, or correct spec.source"),
     ("Starting", "wait; if it lasts, `kubectl describe {object} -n {namespace}` shows its Events"),
     ("Succeeded", "nothing is in the way: `kubectl textnlp get {name} -o DIR` copies the dataset"),
     ("Suspended", "`kubectl textnlp resume {name}` lets it go on"),
