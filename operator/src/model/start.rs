@@ -87,7 +87,7 @@ mod tests {
         let expect = ColdStart {
             schedule_seconds: Some(1.0),
             pull_seconds: Some(3.0),
-            load_seconds: Some(2.5),
+            load_seconds: Some(3.1),
             total_seconds: Some(19.0),
         };
         assert_eq!(start, Some(expect));

@@ -6,7 +6,7 @@
 pub(super) const UNKNOWN: &str = "mend what the message names; `kubectl describe {object} -n {namespace}` shows all that is known of it";
 
 /// Reasons and remedies, in the order of the alphabet.
-const REMEDIES: [(&str, &str); 65] = [
+const REMEDIES: [(&str, &str); 67] = [
     ("BackoffLimitExceeded", "mend what the message names, then `kubectl textnlp retry {name}`"),
     ("CacheFull", "raise spec.cache.size, and let the claim grow, or free space in it"),
     (
@@ -41,6 +41,7 @@ const REMEDIES: [(&str, &str); 65] = [
         "DownloadFailed",
         "mend the address, the network or the Secret that the message names; it is tried again by itself",
     ),
+    ("EngineFailed", "read why: `kubectl textnlp logs {name}`; it is started again by itself"),
     ("Error", "read why it ended: `kubectl textnlp logs {name}`; it is tried again by itself"),
     (
         "Evicted",
@@ -173,6 +174,7 @@ const REMEDIES: [(&str, &str); 65] = [
         "Unseen",
         "is the operator running, and does it watch the namespace {namespace}? `kubectl get pods -A -l app.kubernetes.io/name=textnlp-operator`",
     ),
+    ("UnsupportedEngine", "choose in spec.engine what the message says is supported"),
     (
         "WaitingForQuota",
         "wait for Kueue, or give its ClusterQueue more quota: `kubectl describe {object} -n {namespace}`; a queue that does not exist admits nobody (`kubectl get localqueues -n {namespace}`)",
