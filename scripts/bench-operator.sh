@@ -17,7 +17,7 @@ if [ -z "${OPERATOR:-}" ]; then
     $CARGO build --release --package textnlp-operator
     OPERATOR=$target/release/textnlp-operator
 fi
-$CARGO build --package textnlp-tests --features bench --bin bench-operator
+$CARGO build --workspace --features textnlp-engine/candle
 
 trap 'tests/cluster/cluster down' EXIT
 tests/cluster/cluster up --control-plane

@@ -21,5 +21,5 @@ fi
 [ -n "${LLAMA_SERVER:-}" ] || echo "NOT RUN: a job on llama.cpp's server: set LLAMA_SERVER to the program llama-server." >&2
 
 # More tests at once than this only make each other wait: they compute on the same processors.
-$CARGO test --package textnlp-tests --features cluster --test e2e -- --test-threads "${E2E_THREADS:-3}" "$@"
-[ $# -gt 0 ] || [ "${E2E_CLUSTER:-}" = current ] || $CARGO test --package textnlp-tests --features cluster --test rights
+$CARGO test --workspace --features textnlp-engine/candle --test e2e -- --test-threads "${E2E_THREADS:-3}" "$@"
+[ $# -gt 0 ] || [ "${E2E_CLUSTER:-}" = current ] || $CARGO test --workspace --features textnlp-engine/candle --test rights

@@ -3,7 +3,7 @@
 use serde_json::json;
 use textnlp_tests::disturb::together;
 use textnlp_tests::kueue::{Kueue, LOCAL_QUEUE, URGENT};
-use textnlp_tests::{Job, Model, Space, condition, eventually};
+use textnlp_tests::{Job, Model, Space, condition};
 
 /// All namespaces of these tests.
 const NAMESPACES: [&str; 2] = ["e2e-quota", "e2e-preempted"];
@@ -37,11 +37,9 @@ fn a_job_waits_for_quota_says_so_and_goes_on_when_there_is_some() {
     let job = queued();
     space.start(&Model::small("smollm2").with("scaling", scaling), &job);
     space.until_condition("gj/tickets", "Suspended", "True", "WaitingForQuota");
-    let said = eventually("the job says what Kueue says", || {
-        let found = space.get("gj/tickets");
-        let message =
-            condition(&found, "Suspended")["message"].as_str().unwrap_or_default().to_owned();
-        if message.contains("insufficient") { Ok(found) } else { Err(space.picture()) }
+    let said = space.until("gj/tickets", "it says what Kueue says", |o| {
+        let message = condition(o, "Suspended")["message"].clone();
+        message.as_str().is_some_and(|message| message.contains("insufficient"))
     });
     assert_eq!(said["status"]["phase"], "Suspended", "{said}");
     assert_eq!(condition(&said, "Reconciling")["reason"], "WaitingForQuota", "{said}");

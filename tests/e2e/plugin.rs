@@ -176,6 +176,8 @@ fn why_leads_from_a_job_to_an_image_that_is_nowhere() {
         ];
         if whole.iter().all(|part| said.contains(part)) { Ok(()) } else { Err(said) }
     });
+    // The model's status follows when its pod has been stuck for a while.
+    space.until_condition("mdl/smollm2", "Ready", "False", "ImagePullFailed");
     let listed = plugin(&space, &["status"]).expect("status");
     assert!(listed.contains("tickets") && listed.contains("ImagePullFailed"), "{listed}");
 }

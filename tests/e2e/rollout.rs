@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::json;
 use textnlp_tests::disturb::together;
-use textnlp_tests::{Model, Space, eventually, http};
+use textnlp_tests::{Model, Space, eventually_or, http};
 
 #[test]
 fn a_rollout_under_load_loses_no_request() {
@@ -36,12 +36,13 @@ fn a_rollout_under_load_loses_no_request() {
             json!({"spec": {"pod": {"annotations": {"example.com/restart": "1"}}}}),
         );
         let replaced = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            eventually("both servers are new", || {
+            let new = || {
                 let now = space.running("server");
                 let old = now.iter().any(|pod| before.contains(pod));
                 let ready = space.get("mdl/smollm2")["status"]["readyReplicas"] == 2;
-                if !old && ready && now.len() == 2 { Ok(()) } else { Err(space.picture()) }
-            });
+                (!old && ready && now.len() == 2).then_some(())
+            };
+            eventually_or("both servers are new", new, || space.picture());
         }));
         stop.store(true, Ordering::Relaxed);
         let lost: Vec<String> =

@@ -21,4 +21,4 @@ pub use local::{binary, local_report, model_file};
 pub use plugin::plugin;
 pub use server::Server;
 pub use space::{Space, condition};
-pub use wait::{eventually, eventually_within};
+pub use wait::{eventually, eventually_or};

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::command::{Answer, kubectl, run_with_input};
 use crate::local::{local_report, model_file};
-use crate::wait::eventually;
+use crate::wait::eventually_or;
 use crate::{Job, Model};
 
 /// A namespace of a test. It is deleted at the end, also when the test fails (what it looked like is printed then).
@@ -131,10 +131,11 @@ impl Space {
     /// Waits until a test of an object holds, and returns the object.
     #[track_caller]
     pub fn until(&self, object: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
-        eventually(&format!("{object} in {}: {what}", self.name), || {
-            let found = self.get(object);
-            if holds(&found) { Ok(found) } else { Err(self.picture()) }
-        })
+        eventually_or(
+            &format!("{object} in {}: {what}", self.name),
+            || Some(self.get(object)).filter(&holds),
+            || self.picture(),
+        )
     }
 
     /// Waits until a condition has a status and a reason (any, where it is empty), and returns its message.

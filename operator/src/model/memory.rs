@@ -3,6 +3,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use textnlp_crds::model_status::Load;
+
 use super::load::Track;
 use super::scaling::History;
 
@@ -24,6 +26,8 @@ pub struct Memory {
     unknown: Option<Timestamp>,
     /// When a load was written last.
     written: Option<Timestamp>,
+    /// Whether the status shows work, or not what the servers said last.
+    unsettled: bool,
 }
 
 impl Memory {
@@ -45,6 +49,22 @@ impl Memory {
     pub fn load_was_written(&mut self, now: Timestamp) {
         self.written = Some(now);
     }
+
+    /// What the status shows now, and whether the servers' load had to wait for its turn to be written.
+    pub fn shows(&mut self, load: Option<&Load>, deferred: bool) {
+        self.unsettled = deferred || load.is_some_and(shows_work);
+    }
+
+    /// Whether the servers should be asked soon: they work, or the status does not show yet that they have stopped.
+    pub fn is_lively(&self) -> bool {
+        self.unsettled || self.track.is_busy()
+    }
+}
+
+fn shows_work(load: &Load) -> bool {
+    load.running_requests > Some(0)
+        || load.queued_requests > Some(0)
+        || load.tokens_per_second > Some(0.0)
 }
 
 #[cfg(test)]
@@ -72,5 +92,24 @@ mod tests {
         memory.load_was_written(at(0));
         assert!(!memory.may_write_load(at(14)));
         assert!(memory.may_write_load(at(15)));
+    }
+
+    #[test]
+    fn a_status_that_shows_work_is_looked_after_until_it_shows_none() {
+        let load = |running, rate| Load {
+            running_requests: Some(running),
+            queued_requests: Some(0),
+            tokens_per_second: Some(rate),
+        };
+        let mut memory = Memory::default();
+        let mut check = |load: Option<Load>, deferred: bool, lively: bool| {
+            memory.shows(load.as_ref(), deferred);
+            assert_eq!(memory.is_lively(), lively, "{load:?} {deferred}");
+        };
+        check(None, false, false);
+        check(Some(load(1, 0.0)), false, true);
+        check(Some(load(0, 0.7)), false, true);
+        check(Some(load(0, 0.0)), true, true);
+        check(Some(load(0, 0.0)), false, false);
     }
 }

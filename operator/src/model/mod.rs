@@ -36,7 +36,6 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::store::Writer;
-use textnlp_crds::model_status::Load;
 use textnlp_crds::{ModelDeployment, ModelDeploymentStatus};
 
 use self::apply::Applied;
@@ -95,10 +94,10 @@ async fn reconcile(
     let fetch = read_fetch(&validated, &observed);
     let plan = plan::plan(&validated, context.config(), &observed, &fetch, now);
     let applied = apply::apply(context, &validated, &observed, plan).await?;
-    let next = next(context, &validated, &observed, &fetch, &applied, now);
-    let status = status_of(&model, &validated, observed, &fetch, applied, now);
+    let status = status_of(&model, &validated, &observed, &fetch, &applied, now);
     write::status(context, caches, &model, status, now).await?;
-    Ok(next)
+    let lively = caches.memory(validated.owner.uid(), |memory| memory.is_lively());
+    Ok(next(context, &validated, &observed, &fetch, applied.refused.is_some(), lively, now))
 }
 
 fn read_fetch(model: &Validated, observed: &Observed) -> Fetch {
@@ -109,9 +108,9 @@ fn read_fetch(model: &Validated, observed: &Observed) -> Fetch {
 fn status_of(
     model: &ModelDeployment,
     validated: &Validated,
-    observed: Observed,
+    observed: &Observed,
     fetch: &Fetch,
-    applied: Applied,
+    applied: &Applied,
     now: Timestamp,
 ) -> ModelDeploymentStatus {
     let before = write::before(model);
@@ -126,9 +125,9 @@ fn status_of(
         decision: applied.decision,
         scaled: applied.scaled.as_ref(),
         blind: observed.blind,
-        trouble: trouble(validated, &observed, fetch, &applied, now),
-        load: observed.load,
-        cold_start: observed.cold_start,
+        trouble: trouble(validated, observed, fetch, applied, now),
+        load: observed.load.clone(),
+        cold_start: observed.cold_start.clone(),
     };
     status::status(&before, generation, &facts, now)
 }
@@ -162,13 +161,14 @@ fn trouble(
     trouble.map(|trouble| trouble.with_claim(&model.claim_name()))
 }
 
-/// When to look again, if nothing changes before.
+/// When to look again, if nothing changes before: `refused` is whether a child was, `lively` whether the servers work.
 fn next(
     context: &Context,
     model: &Validated,
     observed: &Observed,
     fetch: &Fetch,
-    applied: &Applied,
+    refused: bool,
+    lively: bool,
     now: Timestamp,
 ) -> Action {
     let mut waits = Vec::new();
@@ -185,14 +185,10 @@ fn next(
         waits.push(RECHECK);
     }
     if observed.servers.iter().any(|pod| pods::is_ready(pod)) {
-        let works =
-            |load: &Load| load.running_requests > Some(0) || load.tokens_per_second > Some(0.0);
-        let busy = model.spec.scaling.is_some()
-            || !observed.holds.jobs.is_empty()
-            || observed.load.as_ref().is_some_and(works);
+        let busy = model.spec.scaling.is_some() || !observed.holds.jobs.is_empty() || lively;
         waits.push(Duration::from_secs_f64(observe::interval(context, busy)));
     }
-    if applied.refused.is_some() {
+    if refused {
         waits.push(controller::jittered(REFUSED));
     }
     waits.into_iter().min().map_or_else(Action::await_change, Action::requeue)

@@ -193,7 +193,7 @@ async fn scrape(
 ) {
     let busy = model.spec.scaling.is_some() || !holds.jobs.is_empty();
     let due = caches.memory(model.owner.uid(), |memory| {
-        let interval = interval(context, busy || memory.track.is_busy());
+        let interval = interval(context, busy || memory.is_lively());
         let elapsed = memory.scraped.map(|at| now.duration_since(at).as_secs_f64());
         // A little early is on time: what is asked for after five seconds may come after 4.99.
         elapsed.is_none_or(|elapsed| elapsed >= interval * 0.9)

@@ -27,15 +27,17 @@ pub(super) async fn status(
     now: Timestamp,
 ) -> Result<(), Error> {
     let before = before(model);
+    let uid = model.uid().unwrap_or_default();
     if status == before {
+        caches.memory(&uid, |memory| memory.shows(status.load.as_ref(), false));
         return Ok(());
     }
-    let uid = model.uid().unwrap_or_default();
     let only_load = ModelDeploymentStatus { load: before.load.clone(), ..status.clone() } == before;
     if only_load {
         let may = caches.memory(&uid, |memory| memory.may_write_load(now));
         if !may || !context.shared.budget.take(Instant::now()) {
             context.shared.metrics.progress_deferred.inc();
+            caches.memory(&uid, |memory| memory.shows(before.load.as_ref(), true));
             return Ok(());
         }
     }
@@ -43,7 +45,10 @@ pub(super) async fn status(
     for notice in notices::between(model, &before, &status) {
         context.shared.events.send(notice);
     }
-    caches.memory(&uid, |memory| memory.load_was_written(now));
+    caches.memory(&uid, |memory| {
+        memory.load_was_written(now);
+        memory.shows(status.load.as_ref(), false);
+    });
     context.written_models.insert(model, Arc::new(watch::slim(written)));
     Ok(())
 }
