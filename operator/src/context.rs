@@ -19,6 +19,7 @@ use crate::filling::Filling;
 use crate::index::Index;
 use crate::metrics::Metrics;
 use crate::scrape::Scraper;
+use crate::watch::Lists;
 
 /// Which namespaces a set of controllers looks after.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,19 @@ pub enum Scope {
     Cluster,
     /// One. Several namespaces have a set of controllers each.
     Namespace(String),
+}
+
+impl Scope {
+    /// A kind in these namespaces.
+    pub fn api<K>(&self, client: &Client) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        match self {
+            Self::Cluster => Api::all(client.clone()),
+            Self::Namespace(namespace) => Api::namespaced(client.clone(), namespace),
+        }
+    }
 }
 
 /// What is shared by all scopes of the process and survives a change of leadership.
@@ -52,6 +66,8 @@ pub struct Context {
     pub shared: Shared,
     /// Where to look.
     pub scope: Scope,
+    /// How caches are filled.
+    pub lists: Lists,
     /// Cache of GenerationJobs; filled by the job controller.
     pub jobs: Store<GenerationJob>,
     /// Cache of ModelDeployments; filled by the model controller.
@@ -88,7 +104,7 @@ pub struct Writers {
 
 impl Context {
     /// A context with empty caches, for one scope and one term of leadership.
-    pub fn new(shared: Shared, scope: Scope) -> (Arc<Self>, Writers) {
+    pub fn new(shared: Shared, scope: Scope, lists: Lists) -> (Arc<Self>, Writers) {
         let writers = Writers {
             jobs: Writer::new(()),
             models: Writer::new(()),
@@ -98,6 +114,7 @@ impl Context {
         let context = Self {
             shared,
             scope,
+            lists,
             jobs: writers.jobs.as_reader(),
             models: writers.models.as_reader(),
             job_children: writers.job_children.as_reader(),
@@ -127,10 +144,7 @@ impl Context {
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
-        match &self.scope {
-            Scope::Cluster => Api::all(self.shared.client.clone()),
-            Scope::Namespace(namespace) => Api::namespaced(self.shared.client.clone(), namespace),
-        }
+        self.scope.api(self.client())
     }
 }
 

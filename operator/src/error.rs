@@ -69,6 +69,11 @@ impl Error {
         self.code() == Some(409)
     }
 
+    /// Whether the request itself was wrong in the API server's eyes.
+    pub fn is_invalid(&self) -> bool {
+        matches!(self.code(), Some(400 | 422))
+    }
+
     /// Whether the object does not exist.
     pub fn is_not_found(&self) -> bool {
         self.code() == Some(404)

@@ -17,6 +17,7 @@ use crate::http::{self, Health};
 use crate::lease::Elector;
 use crate::metrics::Metrics;
 use crate::scrape::Scraper;
+use crate::watch::Lists;
 use crate::{job, model};
 
 /// Why the operator could not start.
@@ -105,7 +106,8 @@ async fn lead(shared: &Shared, leading: &mut watch::Receiver<bool>, stop: &Cance
 
 /// Both controllers of one scope.
 async fn controllers(shared: Shared, scope: Scope) {
-    let (context, writers) = Context::new(shared, scope);
+    let lists = Lists::offered(&shared.client, &scope).await;
+    let (context, writers) = Context::new(shared, scope, lists);
     let jobs =
         job::controller(context.clone(), writers.jobs, writers.job_children, writers.job_pods);
     let models = model::controller(context, writers.models);

@@ -3,32 +3,70 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{Stream, StreamExt, TryStreamExt, future};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use kube::api::{Api, WatchParams};
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Resource, ResourceExt};
+use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
-use crate::context::{Context, Written};
+use crate::context::{Context, Scope, Written};
 use crate::events::{Notice, Severity};
 use crate::meta::{MANAGED_BY_VALUE, OWNER_UID};
+use crate::{apply, controller};
 
 /// Seconds until a watch is renewed. A connection that went silent is noticed so much later at the most.
 const WATCH_SECONDS: u32 = 60;
 
-/// How watches are set up: streamed lists, and a short life.
-pub fn config() -> watcher::Config {
-    watcher::Config::default().streaming_lists().timeout(WATCH_SECONDS)
+/// How the first content of a cache is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lists {
+    /// As the beginning of a watch: an object at a time, so that neither side holds all of them.
+    Streamed,
+    /// In pages. API servers before 1.34 know nothing else unless they were told to.
+    Paged,
 }
 
-/// How watches of children are set up: only those that carry `uid_label` and were made by the operator.
-pub fn children_of(uid_label: &str) -> watcher::Config {
-    let managed = textnlp_crds::task::labels::MANAGED_BY;
-    config().labels(&format!("{managed}={MANAGED_BY_VALUE},{uid_label}"))
+impl Lists {
+    /// What the API server offers: tried out, since versions do not say what is switched on.
+    pub async fn offered(client: &Client, scope: &Scope) -> Self {
+        let pods: Api<Pod> = scope.api(client);
+        let none = WatchParams::default().fields("metadata.name=none").timeout(1).initial_events();
+        loop {
+            let watch = async { pods.watch(&none, "0").await.map(drop) };
+            match apply::call(|| "watch of Pods".into(), watch).await {
+                Ok(()) => return Self::Streamed,
+                Err(error) if error.is_invalid() => {
+                    tracing::info!("the API server does not stream lists: they are read in pages");
+                    return Self::Paged;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the API server does not say how it lists");
+                    tokio::time::sleep(controller::jittered(Duration::from_secs(4))).await;
+                }
+            }
+        }
+    }
+
+    /// How watches are set up: with a short life.
+    pub fn config(self) -> watcher::Config {
+        let config = watcher::Config::default().timeout(WATCH_SECONDS);
+        match self {
+            Self::Streamed => config.streaming_lists(),
+            Self::Paged => config,
+        }
+    }
+
+    /// How watches of children are set up: only those that carry `uid_label` and were made by the operator.
+    pub fn children_of(self, uid_label: &str) -> watcher::Config {
+        let managed = textnlp_crds::task::labels::MANAGED_BY;
+        self.config().labels(&format!("{managed}={MANAGED_BY_VALUE},{uid_label}"))
+    }
 }
 
 /// Watches one of our own kinds. An object that cannot be read (its CRD is older or newer than this program) is reported on the
@@ -47,7 +85,7 @@ where
         + 'static,
 {
     let api = context.api::<DeserializeGuard<K>>();
-    watcher(api, config()).try_filter_map(move |event| {
+    watcher(api, context.lists.config()).try_filter_map(move |event| {
         future::ready(Ok(match event {
             Event::Init => Some(Event::Init),
             Event::InitDone => Some(Event::InitDone),

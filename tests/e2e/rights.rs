@@ -60,15 +60,17 @@ fn used() -> (BTreeSet<String>, BTreeSet<String>) {
         if !text("subresource").is_empty() {
             resource = format!("{resource}/{}", text("subresource"));
         }
-        let request = format!(
-            "{}/{resource} {}",
-            text("apiGroup"),
-            line["verb"].as_str().unwrap_or_default()
-        );
-        if line["responseStatus"]["code"] == 403 {
-            refused.insert(request);
-        } else {
-            granted.insert(request);
+        let request = |verb: &str| format!("{}/{resource} {verb}", text("apiGroup"));
+        let verb = line["verb"].as_str().unwrap_or_default();
+        // Not by the status alone: in a namespace that is being deleted, what the rights allow is forbidden too.
+        if line["annotations"]["authorization.k8s.io/decision"] == "forbid" {
+            refused.insert(request(verb));
+            continue;
+        }
+        granted.insert(request(verb));
+        // To apply what is not there yet takes the right to create it, which the API server asks for inside the request.
+        if verb == "patch" && line["responseStatus"]["code"] == 201 {
+            granted.insert(request("create"));
         }
     }
     (granted, refused)

@@ -20,6 +20,7 @@ use crate::context::{Context, Scope, Shared, Writers};
 use crate::error::Error;
 use crate::events::Events;
 use crate::scrape::Scraper;
+use crate::watch::Lists;
 
 /// Calls as `METHOD path`, with their bodies.
 type Calls = Arc<Mutex<Vec<(String, Value)>>>;
@@ -63,7 +64,7 @@ impl Server {
             budget: Arc::new(Budget::new(1)),
             scraper: Scraper::new().expect("a client"),
         };
-        let (context, writers) = Context::new(shared, Scope::Cluster);
+        let (context, writers) = Context::new(shared, Scope::Cluster, Lists::Streamed);
         let mut server = Self { calls, context, writers };
         server.caches(vec![model()], vec![]);
         for _ in 0..4 {

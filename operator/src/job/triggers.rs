@@ -47,7 +47,7 @@ pub(crate) fn triggers(
         );
     triggers.push(trigger_self(own, ()).boxed());
 
-    let of_jobs = watch::children_of(labels::JOB_UID);
+    let of_jobs = context.lists.children_of(labels::JOB_UID);
     let index = context.clone();
     let children = watcher(context.api::<Job>(), of_jobs.clone())
         .modify(watch::slim_job)

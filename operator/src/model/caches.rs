@@ -133,12 +133,13 @@ impl Watches<'_> {
         let (store, writer) = store::store();
         let index = Arc::new(Index::new(labels::MODEL_UID));
         let indexed = index.clone();
-        let events = watcher(self.context.api::<K>(), watch::children_of(labels::MODEL_UID))
-            .default_backoff()
-            .modify(slim)
-            .inspect_ok(move |event| indexed.follow(event))
-            .reflect(writer)
-            .inspect_ok(self.filling.follow());
+        let events =
+            watcher(self.context.api::<K>(), self.context.lists.children_of(labels::MODEL_UID))
+                .default_backoff()
+                .modify(slim)
+                .inspect_ok(move |event| indexed.follow(event))
+                .reflect(writer)
+                .inspect_ok(self.filling.follow());
         let triggers = trigger_with(watch::touched(events), |child| model_of(&child));
         (Children { store, index }, triggers.boxed())
     }

@@ -21,6 +21,7 @@ use crate::context::{Context, Scope, Shared, Writers};
 use crate::events::Events;
 use crate::meta::FIELD_MANAGER;
 use crate::scrape::Scraper;
+use crate::watch::Lists;
 
 /// Objects by their path, and the writes so far as `METHOD path manager`.
 #[derive(Default)]
@@ -60,7 +61,7 @@ impl Cluster {
             budget: Arc::new(Budget::new(1)),
             scraper: Scraper::new().expect("a client"),
         };
-        let (context, mut writers) = Context::new(shared, Scope::Cluster);
+        let (context, mut writers) = Context::new(shared, Scope::Cluster, Lists::Streamed);
         writers.jobs.apply_watcher_event(&Event::Init);
         writers.jobs.apply_watcher_event(&Event::InitDone);
         for _ in 0..4 {

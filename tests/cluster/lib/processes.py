@@ -22,10 +22,10 @@ class Component:
         """Starts a command in the node's network namespace, and in another component's mount namespace if told to."""
         self._launch([str(word) for word in command], mounts_of.pid() if mounts_of else None)
 
-    def restart(self, mounts_of: "Component | None" = None) -> None:
-        """Starts the same command again, unless it runs."""
+    def restart(self, *more: str, mounts_of: "Component | None" = None) -> None:
+        """Starts the same command again, unless it runs; `more` arguments are for this time alone."""
         if not self.running():
-            self._launch(self._read()["command"], mounts_of.pid() if mounts_of else None)
+            self._launch(self._read()["command"], mounts_of.pid() if mounts_of else None, more)
 
     def stop(self, sign: signal.Signals = signal.SIGKILL) -> None:
         """Ends the process and waits until it is gone."""
@@ -53,7 +53,7 @@ class Component:
         if not self.running():
             raise Failure(f"{self.name} of node {self.node} ended{tails([self.log])}")
 
-    def _launch(self, command: list[str], mounts: int | None) -> None:
+    def _launch(self, command: list[str], mounts: int | None, more: tuple[str, ...] = ()) -> None:
         enter = ["nsenter", f"--net=/run/netns/{self.layout.namespace(self.node)}"]
         if mounts is not None:
             enter.append(f"--mount=/proc/{mounts}/ns/mnt")
@@ -62,7 +62,7 @@ class Component:
         with open(self.log, "ab") as log:
             # nsenter becomes the command, so the PID is the component's own.
             process = subprocess.Popen(
-                [*enter, *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True
+                [*enter, *command, *more], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True
             )
         record = {"pid": process.pid, "started": _started(process.pid), "command": command}
         self._record.write_text(json.dumps(record))
