@@ -84,6 +84,30 @@ fn a_job_survives_a_minute_without_the_api_server() {
 }
 
 #[test]
+fn an_api_server_that_streams_no_lists_is_served_as_well() {
+    let _alone = alone();
+    let restart_api = |arguments: &[&str]| {
+        cluster(&["api-stop"]);
+        cluster(&[&["api-start"], arguments].concat());
+        for pod in operator_pods() {
+            kill_pod(OPERATOR, &pod);
+        }
+        until_operator_is_ready();
+    };
+    restart_api(&["--feature-gates", "WatchList=false"]);
+    let result = std::panic::catch_unwind(|| {
+        let space = Space::new("paged-lists");
+        let job = Job::small("tickets").with("source/limit", json!(1));
+        space.start(&Model::small("smollm2"), &job);
+        space.expect_local_digest(&job);
+    });
+    restart_api(&[]);
+    if let Err(panic) = result {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+#[test]
 fn a_job_survives_the_loss_of_a_node() {
     let _alone = alone();
     cluster(&["node-up", "2"]);

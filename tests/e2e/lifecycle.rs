@@ -84,6 +84,43 @@ fn deleting_a_job_and_a_model_leaves_no_child_and_keeps_the_rows_as_asked() {
 }
 
 #[test]
+fn a_model_that_moves_to_another_server_leaves_nothing_of_ours_behind() {
+    let _undisturbed = together();
+    let space = Space::new("moves");
+    space.apply(&Model::small("claimed").0);
+    // No hub can be reached from here: the fetch fails, after the cache was made.
+    let hub = json!({"huggingFace": {"repo": "nobody/nothing", "endpoint": "http://198.51.100.1"}});
+    let fetched = Model::small("fetched").with("source", hub).with("cache", json!({"size": "1Gi"}));
+    space.apply(&fetched.0);
+    space.until_condition("mdl/claimed", "Ready", "True", "");
+    let kinds =
+        "deployments,services,serviceaccounts,networkpolicies,poddisruptionbudgets,jobs,pvc";
+    let children = || space.list(kinds, "app.kubernetes.io/managed-by=textnlp-operator");
+    let kinds_of = |children: &[Value]| -> Vec<String> {
+        children.iter().map(|child| child["kind"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    eventually("both models have their children", || {
+        let found = kinds_of(&children());
+        let wanted = ["Deployment", "PodDisruptionBudget", "PersistentVolumeClaim"];
+        let all = wanted.iter().all(|kind| found.iter().any(|other| other == kind));
+        if all { Ok(()) } else { Err(format!("{found:?}")) }
+    });
+    let elsewhere = json!({"external": {"endpoint": "http://192.0.2.1:8000", "model": "theirs"}});
+    for model in ["claimed", "fetched"] {
+        let moved = Model(json!({
+            "apiVersion": "textnlp.dev/v1alpha1", "kind": "ModelDeployment", "metadata": {"name": model},
+            "spec": {"source": elsewhere.clone()}
+        }));
+        space.apply(&moved.0);
+    }
+    eventually("no child is left", || {
+        let found = kinds_of(&children());
+        if found.is_empty() { Ok(()) } else { Err(format!("{found:?}")) }
+    });
+    space.until_condition("mdl/claimed", "Ready", "True", "External");
+}
+
+#[test]
 fn a_converged_operator_writes_nothing_but_its_lease_for_a_minute() {
     let _undisturbed = together();
     let space = Space::new("silent");

@@ -64,7 +64,10 @@ fn used() -> (BTreeSet<String>, BTreeSet<String>) {
         let verb = line["verb"].as_str().unwrap_or_default();
         // Not by the status alone: in a namespace that is being deleted, what the rights allow is forbidden too.
         if line["annotations"]["authorization.k8s.io/decision"] == "forbid" {
-            refused.insert(request(verb));
+            // One test takes a right away.
+            if object["namespace"] != "e2e-rights" {
+                refused.insert(request(verb));
+            }
             continue;
         }
         granted.insert(request(verb));

@@ -1,8 +1,8 @@
 //! What goes wrong shows where a user looks, and mending the cause is enough.
 
-use serde_json::json;
-use textnlp_tests::disturb::together;
-use textnlp_tests::{Job, Model, Space, condition, model_file};
+use serde_json::{Value, json};
+use textnlp_tests::disturb::{alone, kill_pod, together};
+use textnlp_tests::{Job, Model, Space, condition, kubectl, model_file, plugin};
 
 #[test]
 fn a_missing_image_is_named_in_the_models_condition_and_another_image_mends_it() {
@@ -34,14 +34,11 @@ fn a_gpu_that_no_node_has_is_waited_for_with_the_schedulers_words() {
 fn a_truncated_model_file_is_named_and_a_whole_one_mends_it() {
     let _undisturbed = together();
     let space = Space::empty("truncated");
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = model_directory();
     let file = directory.path().join("SmolLM2-135M-Instruct.Q4_1.gguf");
     let whole = std::fs::read(model_file()).expect("the model");
     std::fs::write(&file, &whole[..whole.len() / 2]).expect("half a model");
     space.volume("models", &directory.path().display().to_string(), "ReadOnlyMany");
-    // The pods are not root: everybody may look into the directory.
-    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(directory.path(), open).expect("permissions");
     space.apply(&Model::small("smollm2").0);
     let message = space.until_condition("mdl/smollm2", "Ready", "False", "InvalidModel");
     assert!(message.contains("gguf"), "{message}");
@@ -108,6 +105,14 @@ fn a_missing_secret_is_named() {
     space.start(&Model::small("smollm2"), &job);
     let message = space.until_condition("gj/tickets", "Reconciling", "True", "SecretMissing");
     assert!(message.contains("keys"), "{message}");
+    space.apply(&json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"},
+        "stringData": {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    }));
+    // The pods go on; that no store answers there is the next trouble, and another one.
+    space.until("gj/tickets", "the Secret is there", |o| {
+        condition(o, "Reconciling")["reason"] != "SecretMissing"
+    });
 }
 
 #[test]
@@ -152,4 +157,122 @@ fn a_quota_that_is_used_up_is_named() {
     assert!(message.contains("few"), "{message}");
     space.apply(&quota("10"));
     space.until_condition("mdl/smollm2", "Ready", "True", "");
+}
+
+#[test]
+fn a_childs_name_that_is_taken_is_named_and_goes_on_when_it_is_free() {
+    let _undisturbed = together();
+    let space = Space::new("taken");
+    // A gate that cannot pass: such a job may be tried again.
+    let job = Job::small("tickets")
+        .with("source/limit", json!(1))
+        .with("validation/gates/0", json!({"metric": "acceptedRows", "min": 1000}));
+    space.start(&Model::small("smollm2"), &job);
+    space.until_condition("gj/tickets", "Stalled", "True", "GateFailed");
+    let first = space.list("configmaps", "app.kubernetes.io/managed-by=textnlp-operator").remove(0);
+    let name = first["metadata"]["name"].as_str().unwrap_or_default();
+    let prefix = name.strip_suffix("-task-0").expect("the snapshot of attempt 0");
+    // What an operator left behind that was killed in the middle, of another time.
+    let left = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "immutable": true, "data": {"job.json": "{}"},
+        "metadata": {"name": format!("{prefix}-task-1"), "labels": first["metadata"]["labels"],
+            "annotations": first["metadata"]["annotations"], "ownerReferences": first["metadata"]["ownerReferences"]}
+    });
+    space.kubectl_with("create", &left).expect("the snapshot is there");
+    let foreign = json!({
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": format!("{prefix}-prepare-1")},
+        "spec": {"suspend": true, "template": {"spec": {
+            "restartPolicy": "Never", "containers": [{"name": "pause", "image": "textnlp.dev/pause:test"}]
+        }}}
+    });
+    space.apply(&foreign);
+    plugin(&space, &["retry", "tickets"]).expect("retry");
+    let message = space.until_condition("gj/tickets", "Reconciling", "True", "NameTaken");
+    assert!(message.contains(&format!("{prefix}-prepare-1")), "{message}");
+    space.kubectl(&["delete", "job", &format!("{prefix}-prepare-1")]).expect("kubectl delete");
+    space.until("gj/tickets", "attempt 1 is done", |o| {
+        o["status"]["attempt"] == 1 && condition(o, "Stalled")["reason"] == "GateFailed"
+    });
+}
+
+#[test]
+fn a_right_that_the_operator_lacks_is_named_and_given_back_mends_it() {
+    let _alone = alone();
+    let space = Space::new("rights");
+    let role: Value = serde_json::from_str(
+        &kubectl(&["get", "clusterrole", "textnlp-operator", "--output", "json"])
+            .expect("the role"),
+    )
+    .expect("JSON");
+    let mut less = role["rules"].clone();
+    for rule in less.as_array_mut().into_iter().flatten() {
+        if rule["resources"] == json!(["jobs"]) {
+            rule["verbs"] = json!(["get", "list", "watch"]);
+        }
+    }
+    let set = |rules: &Value| {
+        let patch = json!({"rules": rules}).to_string();
+        kubectl(&[
+            "patch",
+            "clusterrole",
+            "textnlp-operator",
+            "--type",
+            "merge",
+            "--patch",
+            &patch,
+        ])
+        .expect("the role is patched");
+    };
+    set(&less);
+    let said = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        space.apply(&Model::small("smollm2").0);
+        space.until_condition("mdl/smollm2", "Ready", "False", "Forbidden")
+    }));
+    set(&role["rules"]);
+    let message = said.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    assert!(message.contains("cannot create resource \"jobs\""), "{message}");
+    space.until_condition("mdl/smollm2", "Ready", "True", "");
+}
+
+#[test]
+fn a_model_file_that_was_replaced_is_another_model_and_is_served_as_that() {
+    let _undisturbed = together();
+    let space = Space::empty("changed");
+    let directory = model_directory();
+    let file = directory.path().join("SmolLM2-135M-Instruct.Q4_1.gguf");
+    let mut bytes = std::fs::read(model_file()).expect("the model");
+    std::fs::write(&file, &bytes).expect("the model is copied");
+    space.volume("models", &directory.path().display().to_string(), "ReadOnlyMany");
+    space.apply(&Model::small("smollm2").0);
+    space.until_condition("mdl/smollm2", "Ready", "True", "");
+    let before = space.get("mdl/smollm2")["status"]["model"]["digest"].clone();
+
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&file, &bytes).expect("another model");
+    kill_pod(space.name(), &space.running("server")[0]);
+    space.until("mdl/smollm2", "the other model is served", |o| {
+        o["status"]["model"]["digest"] != before && condition(o, "Ready")["status"] == "True"
+    });
+}
+
+#[test]
+fn a_server_that_cannot_start_says_why_until_its_spec_is_mended() {
+    let _undisturbed = together();
+    let space = Space::new("crash");
+    space.apply(&Model::small("smollm2").with("engine", json!({"dtype": "F16"})).0);
+    let message = space.until_condition("mdl/smollm2", "Ready", "False", "UnsupportedEngine");
+    assert!(message.contains("F16"), "{message}");
+    let why = plugin(&space, &["why", "mdl/smollm2"]).expect("why");
+    assert!(why.contains("this build does not compute in it"), "{why}");
+    space.patch("mdl/smollm2", json!({"spec": {"engine": null}}));
+    space.until_condition("mdl/smollm2", "Ready", "True", "");
+}
+
+/// A directory for a claim. The pods are not root: everybody may look into it.
+fn model_directory() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(directory.path(), open).expect("permissions");
+    directory
 }

@@ -73,14 +73,17 @@ impl Space {
         kubectl(&all)
     }
 
+    /// `kubectl VERB -f -` with an object.
+    #[track_caller]
+    pub fn kubectl_with(&self, verb: &str, object: &Value) -> Answer {
+        let arguments = ["--namespace", &self.name, verb, "-f", "-"];
+        run_with_input("kubectl", &arguments, &object.to_string())
+    }
+
     /// `kubectl apply`, whatever comes of it.
     #[track_caller]
     pub fn try_apply(&self, object: &Value) -> Answer {
-        run_with_input(
-            "kubectl",
-            &["--namespace", &self.name, "apply", "-f", "-"],
-            &object.to_string(),
-        )
+        self.kubectl_with("apply", object)
     }
 
     /// `kubectl apply` that must succeed.
