@@ -20,7 +20,7 @@ help: ## lists the targets
 run: model build ## the main job: a real model, 64 airports, one validated dataset in ./airport-tickets
 	$(TARGET)/debug/textnlp run examples/airport-tickets/base --model "$(MODEL)" --output airport-tickets
 
-test: lint deny unit manifests ## format, lint, licences, unit and integration tests; `make e2e` has those on a real Kubernetes
+test: lint deny unit manifests e2e ## format, lint, licences, unit and integration tests, and those on a real Kubernetes (root)
 
 model: ## fetches the example's model into $TEXTNLP_CACHE and checks its digest
 	@scripts/fetch-model.sh
@@ -49,8 +49,7 @@ unit: model ## all tests of the workspace
 	$(CARGO) test $(ALL)
 
 .PHONY: e2e
-e2e: model ## the tests on a real Kubernetes, which it starts (root); E2E_CLUSTER=current: on the one of KUBECONFIG
-	$(CARGO) build $(ALL)
+e2e: model build ## the tests on a real Kubernetes, which it starts (root); E2E_CLUSTER=current: on the one of KUBECONFIG
 	scripts/e2e.sh
 
 bench: model ## decode and prefill rates, and the whole example job, beside what the processor can do

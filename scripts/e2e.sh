@@ -13,13 +13,15 @@ if [ "${E2E_CLUSTER:-}" != current ]; then
         [ "${CI:-}" = true ] && exit 1
         exit 0
     fi
-    trap 'tests/cluster/cluster down' EXIT
+    # A cluster that somebody uses already is used too, with this build on it, and left to them.
+    tests/cluster/cluster env >/dev/null 2>&1 || trap 'tests/cluster/cluster down' EXIT
     tests/cluster/deploy
     source target/cluster/env
 fi
 
-[ -n "${LLAMA_SERVER:-}" ] || echo "NOT RUN: a job on llama.cpp's server: set LLAMA_SERVER to the program llama-server." >&2
+# Another project's server with the same API, which a test runs a job on.
+export LLAMA_SERVER=${LLAMA_SERVER:-$(tests/cluster/tool llama-server)}
 
 # More tests at once than this only make each other wait: they compute on the same processors.
-$CARGO test --workspace --features textnlp-engine/candle --test e2e -- --test-threads "${E2E_THREADS:-3}" "$@"
+$CARGO test --workspace --features textnlp-engine/candle --test e2e -- --test-threads "${E2E_THREADS:-4}" "$@"
 [ $# -gt 0 ] || [ "${E2E_CLUSTER:-}" = current ] || $CARGO test --workspace --features textnlp-engine/candle --test rights

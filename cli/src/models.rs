@@ -15,6 +15,7 @@ use textnlp_generation::{Cancel, Error, Models};
 
 use crate::args::RunArgs;
 use crate::failure::Failure;
+use crate::formats::{self, Unsupported};
 use crate::load::directory_of;
 
 /// Names the file with the key of external servers: a local run has no Secrets.
@@ -47,7 +48,9 @@ impl LocalModels {
                 }
                 (given, _) => {
                     let path = given.clone().map_or_else(|| path_of(name, resolved), Ok)?;
-                    models.engines.insert(name.clone(), EngineModel::open(name, &path)?);
+                    let model = EngineModel::open(name, &path)?;
+                    let model = model.with_context_limit(context_limit(name, resolved)?);
+                    models.engines.insert(name.clone(), model);
                 }
             }
         }
@@ -125,6 +128,21 @@ fn path_of(name: &str, resolved: &Resolved<'_>) -> Result<PathBuf, Failure> {
             model.origin.locate("spec.source")
         ))),
     }
+}
+
+/// What a ModelDeployment's `engine` says about a row, checked as its servers check it: the same manifest must do the same
+/// here. What only changes the speed is for the machine that it was written for.
+fn context_limit(name: &str, resolved: &Resolved<'_>) -> Result<Option<usize>, Failure> {
+    let Some(model) = resolved.models.get(name) else { return Ok(None) };
+    let Some(engine) = &model.object.spec.engine else { return Ok(None) };
+    if let Err(Unsupported { field, found, allowed }) = formats::check(engine) {
+        let path = format!("spec.engine.{field}");
+        return Err(Failure::usage(format!(
+            "{}: {path} is {found}: this build does not compute in it; use {allowed}",
+            model.origin.locate(&path)
+        )));
+    }
+    Ok(engine.max_context_tokens.and_then(|tokens| usize::try_from(tokens).ok()))
 }
 
 fn endpoint(name: &str, external: &External) -> Result<Endpoint, Failure> {

@@ -273,3 +273,37 @@ fn an_output_below_a_file_or_a_link_is_refused() {
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(stderr(&output).contains("data.csv/out"), "{}", stderr(&output));
 }
+
+/// The job, and its model with an `engine`.
+fn with_engine(engine: &str) -> Case<'static> {
+    let model = format!(
+        "---\napiVersion: textnlp.dev/v1alpha1\nkind: ModelDeployment\nmetadata: {{name: m}}\n\
+         spec:\n  source: {{file: {{path: m.gguf}}}}\n  engine: {engine}\n"
+    );
+    Case { job: format!("{JOB}{model}"), ..Case::default() }
+}
+
+#[test]
+fn an_engine_that_a_server_would_refuse_is_refused_here() {
+    check(
+        &with_engine("{dtype: BF16}"),
+        2,
+        &["job.yaml:19", "spec.engine.dtype is BF16", "use Auto or F32"],
+    );
+    check(&with_engine("{maxContextTokens: 64}"), 0, &[]);
+}
+
+#[test]
+fn a_row_longer_than_the_models_limit_fails_as_on_a_server() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    write(at, "job.yaml", with_engine("{maxContextTokens: 4}").job);
+    write(at, "data.csv", "product\nkettle\n");
+    let output = textnlp(at)
+        .args(["run", "job.yaml", "--output", "rows", "--model"])
+        .arg(model())
+        .output()
+        .unwrap();
+    let failed = std::fs::read_to_string(at.join("rows/failed.jsonl")).unwrap_or_default();
+    assert!(failed.contains("4 tokens"), "{failed}{}", stderr(&output));
+}

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 use textnlp_tests::disturb::{
-    OPERATOR, alone, cluster, kill_pod, operator_pods, together, until_operator_is_ready,
+    OPERATOR, alone, cluster, kill_pod, operator, operator_pods, together, until_operator_is_ready,
 };
-use textnlp_tests::{Job, Model, Space};
+use textnlp_tests::{Job, Model, Space, kubectl};
 
 fn running(space: &str, parallelism: i64) -> (Space, Job) {
     let space = Space::new(space);
@@ -63,7 +63,8 @@ fn more_and_fewer_workers_during_a_run_give_the_same_dataset() {
 
 #[test]
 fn a_job_survives_the_death_of_both_operator_replicas() {
-    let _alone = alone();
+    let _undisturbed = together();
+    let _operator = operator();
     let (space, job) = running("killed-operator", 2);
     for pod in operator_pods() {
         kill_pod(OPERATOR, &pod);
@@ -109,19 +110,28 @@ fn an_api_server_that_streams_no_lists_is_served_as_well() {
 
 #[test]
 fn a_job_survives_the_loss_of_a_node() {
-    let _alone = alone();
-    cluster(&["node-up", "2"]);
-    let spread = json!({"topologySpreadConstraints": [{
-        "maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": {"app.kubernetes.io/name": "textnlp"}}
-    }]});
+    let _undisturbed = together();
+    const ONLY_THIS_TEST: &str = "example.com/may-be-lost";
+    cluster(&["node-up", "2", "--taint", ONLY_THIS_TEST]);
+    let spread = json!({
+        "tolerations": [{"key": ONLY_THIS_TEST, "operator": "Exists"}],
+        "topologySpreadConstraints": [{
+            "maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": {"app.kubernetes.io/name": "textnlp"}}
+        }]
+    });
     let space = Space::new("lost-node");
     let job = Job::small("tickets")
         .with("execution", json!({"parallelism": 2, "concurrency": 2, "pod": spread}));
     space.start(&Model::small("smollm2").with("replicas", json!(2)).with("pod", spread), &job);
     space.until_half_done(&job);
+    let lost = space.list("pods", "app.kubernetes.io/name=textnlp");
+    let lost = lost
+        .iter()
+        .filter(|pod| pod["spec"]["nodeName"] == "node-2" && pod["status"]["phase"] == "Running");
+    assert!(lost.count() > 0, "no pod would be lost: {}", space.picture());
     cluster(&["node-down", "2"]);
     // What a node controller of a cloud does when a machine is gone; without one, it takes five minutes.
-    textnlp_tests::kubectl(&["delete", "node", "node-2"]).expect("the node is deleted");
+    kubectl(&["delete", "node", "node-2"]).expect("the node is deleted");
     space.expect_local_digest(&job);
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use textnlp_tests::disturb::{OPERATOR, cluster, together};
+use textnlp_tests::disturb::{OPERATOR, cluster, operator, together};
 use textnlp_tests::{Job, Model, Space, condition, eventually, eventually_or};
 
 #[test]
@@ -33,12 +33,13 @@ fn kubectl_wait_sees_success() {
 }
 
 #[test]
-fn a_job_wakes_a_model_from_zero_and_an_idle_model_goes_back() {
+fn an_idle_model_goes_to_zero_and_a_job_wakes_it_again() {
     let _undisturbed = together();
     let space = Space::new("from-zero");
-    let scaling = json!({"minReplicas": 0, "maxReplicas": 2, "initialReplicas": 0,
+    let scaling = json!({"minReplicas": 0, "maxReplicas": 2, "initialReplicas": 1,
         "target": {"concurrentRequests": 16}, "idleSeconds": 5, "stabilizationSeconds": 5});
     space.apply(&Model::small("smollm2").with("scaling", scaling).0);
+    space.until_condition("mdl/smollm2", "Ready", "True", "Serving");
     space.until_condition("mdl/smollm2", "Ready", "True", "ScaledToZero");
     let job = Job::small("tickets").with("execution", json!({"concurrency": 16}));
     space.apply(&job.0);
@@ -123,6 +124,7 @@ fn a_model_that_moves_to_another_server_leaves_nothing_of_ours_behind() {
 #[test]
 fn a_converged_operator_writes_nothing_but_its_lease_for_a_minute() {
     let _undisturbed = together();
+    let _operator = operator();
     let space = Space::new("silent");
     let job = Job::small("tickets").with("source/limit", json!(1));
     space.start(&Model::small("smollm2"), &job);

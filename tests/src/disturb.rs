@@ -1,11 +1,12 @@
 //! What may go wrong in a cluster, on purpose. What disturbs all of it runs alone.
 
-use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::command::{kubectl, run};
 use crate::wait::eventually;
 
 static CLUSTER: RwLock<()> = RwLock::new(());
+static OPERATOR_ALONE: Mutex<()> = Mutex::new(());
 
 /// Held by a test that needs an undisturbed cluster.
 pub fn together() -> RwLockReadGuard<'static, ()> {
@@ -15,6 +16,11 @@ pub fn together() -> RwLockReadGuard<'static, ()> {
 /// Held by a test that disturbs the whole cluster, or measures it.
 pub fn alone() -> RwLockWriteGuard<'static, ()> {
     CLUSTER.write().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Held, beside [`together`], by a test that kills the operator, which others merely wait for, or that needs it whole.
+pub fn operator() -> MutexGuard<'static, ()> {
+    OPERATOR_ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// Runs `tests/cluster/cluster`, which knows the machinery below the API server.

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use serde::de::DeserializeOwned;
+use textnlp_crds::engine::{Dtype, KvCache, Quantization};
 
 use super::EngineArgs;
 use crate::log::LogFormat;
@@ -37,13 +39,13 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", default_value = "256", value_parser = clap::value_parser!(u16).range(1..=16_384))]
     pub(crate) queue: u16,
     /// Number format of the arithmetic
-    #[arg(long, value_enum, ignore_case = true, default_value = "Auto")]
+    #[arg(long, value_name = "FORMAT", default_value = "Auto", value_parser = format::<Dtype>)]
     pub(crate) dtype: Dtype,
     /// Number format of the weights
-    #[arg(long, value_enum, ignore_case = true, default_value = "Auto")]
+    #[arg(long, value_name = "FORMAT", default_value = "Auto", value_parser = format::<Quantization>)]
     pub(crate) quantization: Quantization,
     /// Number format of the keys and values of past tokens
-    #[arg(long, value_enum, ignore_case = true, default_value = "Auto")]
+    #[arg(long, value_name = "FORMAT", default_value = "Auto", value_parser = format::<KvCache>)]
     pub(crate) kv_cache: KvCache,
     /// Most bytes of a request's body
     #[arg(long, value_name = "BYTES", default_value = "4194304", value_parser = clap::value_parser!(u32).range(1024..))]
@@ -59,31 +61,9 @@ pub(crate) struct ServeArgs {
     pub(crate) log_format: LogFormat,
 }
 
-/// Number formats of a ModelDeployment's `spec.engine`, by their names there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "verbatim")]
-pub(crate) enum Dtype {
-    Auto,
-    F32,
-    BF16,
-    F16,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "verbatim")]
-pub(crate) enum Quantization {
-    Auto,
-    None,
-    Int8,
-    Int4,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "verbatim")]
-pub(crate) enum KvCache {
-    Auto,
-    BF16,
-    Int8,
+/// A number format by its name in a ModelDeployment's `spec.engine`.
+fn format<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(text.into()).map_err(|error| error.to_string())
 }
 
 /// A digest as it is written: 64 lower-case digits.

@@ -4,14 +4,16 @@ use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
+use textnlp_crds::engine::Engine;
 use textnlp_crds::task::{TERMINATION_FILE, TaskFailure, Termination};
 use textnlp_engine::engine::{EngineConfig, LoadOptions};
 use textnlp_inference_server::{ModelSettings, ServeError, ServerConfig, Stop};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::args::serve::{Dtype, KvCache, Quantization, ServeArgs};
+use crate::args::serve::ServeArgs;
 use crate::failure::Failure;
+use crate::formats::{self, Unsupported};
 use crate::termination;
 
 /// How long a step may take while prompts are being read: other clients' tokens wait for it.
@@ -63,18 +65,14 @@ fn serve(args: &ServeArgs) -> Result<(), Failed> {
 
 /// The formats that this build computes in.
 fn check_formats(args: &ServeArgs) -> Result<(), Failure> {
-    let refuse = |flag, found: &dyn std::fmt::Debug, allowed| {
-        let message = format!("{flag} is {found:?}: this build does not compute in it; {allowed}");
-        Err(Failure::usage(message))
-    };
-    match (args.dtype, args.quantization, args.kv_cache) {
-        (Dtype::BF16 | Dtype::F16, ..) => refuse("--dtype", &args.dtype, "use Auto or F32"),
-        (_, Quantization::Int8 | Quantization::Int4, _) => {
-            refuse("--quantization", &args.quantization, "use Auto or None")
-        }
-        (.., KvCache::BF16 | KvCache::Int8) => refuse("--kv-cache", &args.kv_cache, "use Auto"),
-        _ => Ok(()),
-    }
+    let ServeArgs { dtype, quantization, kv_cache, .. } = *args;
+    let engine = Engine { dtype, quantization, kv_cache, ..Engine::default() };
+    formats::check(&engine).map_err(|Unsupported { field, found, allowed }| {
+        let flag = if field == "kvCache" { "kv-cache" } else { field };
+        Failure::usage(format!(
+            "--{flag} is {found}: this build does not compute in it; use {allowed}"
+        ))
+    })
 }
 
 /// Completions computed or waiting at once.

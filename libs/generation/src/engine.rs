@@ -33,6 +33,7 @@ pub struct EngineOptions {
 pub struct EngineModel {
     facts: ModelFacts,
     model: OpenModel,
+    context_limit: Option<usize>,
 }
 
 impl EngineModel {
@@ -51,7 +52,12 @@ impl EngineModel {
             tokenizer_digest: Some(info.tokenizer_digest.clone()),
             context_tokens: Some(info.context_tokens),
         };
-        Ok(Self { facts, model })
+        Ok(Self { facts, model, context_limit: None })
+    }
+
+    /// Lets no prompt and completion together be longer than `tokens`, as a server with `--max-context-tokens`.
+    pub fn with_context_limit(self, tokens: Option<usize>) -> Self {
+        Self { context_limit: tokens, ..self }
     }
 
     /// What is known before loading.
@@ -63,6 +69,7 @@ impl EngineModel {
     pub fn load(&self, options: EngineOptions) -> Result<Arc<EngineCompleter>, Error> {
         let defaults = EngineConfig::default();
         let engine = EngineConfig {
+            max_context_tokens: self.context_limit,
             max_sequences: options.sequences.max(1),
             queue: defaults.queue.max(options.sequences),
             ..defaults

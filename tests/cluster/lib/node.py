@@ -24,8 +24,8 @@ exec sleep infinity
 """
 
 
-def start(layout: Layout, binary: Path, number: int) -> None:
-    """Makes node `number`; its network namespace is there already."""
+def start(layout: Layout, binary: Path, number: int, taint: str | None = None) -> None:
+    """Makes node `number`, for pods that tolerate `taint`; its network namespace is there already."""
     directory = layout.node(number)
     pki.create_node(layout, number)
     _cgroup(layout.namespace(number))
@@ -37,7 +37,7 @@ def start(layout: Layout, binary: Path, number: int) -> None:
         "sh", "-c", _HOLDER, "sh", *HOST_DIRECTORIES)
     wait(f"the mounts of node {number}", (directory / "mounted").exists, 10, [directory / "log/mounts.log"])
     _start_containerd(layout, number)
-    _start_kubelet(layout, binary, number)
+    _start_kubelet(layout, binary, number, taint)
     Component(layout, number, "kube-proxy").start(
         binary, "kube-proxy", "--kubeconfig", pki.directory(layout) / "kube-proxy.kubeconfig",
         "--hostname-override", f"node-{number}", "--proxy-mode", "iptables", "--cluster-cidr", layout.network.pods,
@@ -130,7 +130,7 @@ conf_dir = "{directory}/cni"
     wait(f"containerd of node {number}", lambda: succeeds(*inside(layout, number), "ctr", "version"), 30, [containerd.log])
 
 
-def _start_kubelet(layout: Layout, binary: Path, number: int) -> None:
+def _start_kubelet(layout: Layout, binary: Path, number: int, taint: str | None) -> None:
     directory, keys, name = layout.node(number), pki.directory(layout), f"node-{number}"
     resolver = layout.state / "resolv.conf"
     resolver.write_text("# The machine's own search domains and name servers are nothing to the cluster.\n")
@@ -157,6 +157,7 @@ def _start_kubelet(layout: Layout, binary: Path, number: int) -> None:
         # Renewed every 5 s, so that a lost node is noticed soon.
         "nodeLeaseDurationSeconds": 20,
         "nodeStatusUpdateFrequency": "5s",
+        "registerWithTaints": [{"key": taint, "effect": "NoSchedule"}] if taint else [],
     }, indent=1))
     Component(layout, number, "kubelet").start(
         binary, "kubelet", "--config", config, "--kubeconfig", keys / f"{name}.kubeconfig",
