@@ -288,7 +288,7 @@ fn an_engine_that_a_server_would_refuse_is_refused_here() {
     check(
         &with_engine("{dtype: BF16}"),
         2,
-        &["job.yaml:19", "spec.engine.dtype is BF16", "use Auto or F32"],
+        &["job.yaml:20:12", "spec.engine.dtype is BF16", "use Auto or F32"],
     );
     check(&with_engine("{maxContextTokens: 64}"), 0, &[]);
 }
@@ -305,5 +305,5 @@ fn a_row_longer_than_the_models_limit_fails_as_on_a_server() {
         .output()
         .unwrap();
     let failed = std::fs::read_to_string(at.join("rows/failed.jsonl")).unwrap_or_default();
-    assert!(failed.contains("4 tokens"), "{failed}{}", stderr(&output));
+    assert!(failed.contains("the model's context of 4"), "{failed}{}", stderr(&output));
 }

@@ -13,6 +13,8 @@ pub mod controller;
 pub mod error;
 pub mod events;
 pub mod filling;
+#[cfg(test)]
+mod fixture;
 pub mod http;
 pub mod index;
 pub mod job;

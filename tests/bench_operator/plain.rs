@@ -178,7 +178,7 @@ impl Plain {
         let apply = PatchParams::apply(FIELD_MANAGER).force();
         match (write.verb.as_str(), write.subresource.as_str()) {
             ("create", _) => {
-                let object = copy(template, name, &self.owners);
+                let object = copy(template, &resource.kind, name, &self.owners);
                 let object: DynamicObject = serde_json::from_value(object)
                     .map_err(|error| Error::Unreadable { what: what(), found: error.to_string() })?;
                 api.create(&PostParams::default(), &object).await.map(|_| ())
@@ -195,7 +195,9 @@ impl Plain {
             }
             // An object that server-side apply creates is a patch that is answered with 201.
             (_, "") if write.code == 201 => {
-                let object = copy(template, name, &self.owners);
+                let mut object = copy(template, &resource.kind, name, &self.owners);
+                object["apiVersion"] = resource.api_version.clone().into();
+                object["kind"] = resource.kind.clone().into();
                 api.patch(name, &apply, &Patch::Apply(&object)).await.map(|_| ())
             }
             _ => {
@@ -245,8 +247,8 @@ pub(crate) async fn create_all(
 }
 
 /// The counterpart of an object in the other namespace: without what the API server and the Job controller have set, and
-/// owned by the counterpart of its owner.
-fn copy(object: &Value, name: &str, owners: &HashMap<String, String>) -> Value {
+/// owned by the counterpart of its owner. Objects out of a list do not name their kind.
+fn copy(object: &Value, kind: &str, name: &str, owners: &HashMap<String, String>) -> Value {
     let mut copy = object.clone();
     let remove = |value: &mut Value, keys: &[&str]| {
         if let Some(map) = value.as_object_mut() {
@@ -275,7 +277,7 @@ fn copy(object: &Value, name: &str, owners: &HashMap<String, String>) -> Value {
             owner["uid"] = uid.as_str().into();
         }
     }
-    if copy["kind"] == "Job" {
+    if kind == "Job" {
         remove(&mut copy["spec"], &["selector"]);
         for metadata in ["/metadata", "/spec/template/metadata"] {
             if let Some(labels) =
@@ -285,7 +287,7 @@ fn copy(object: &Value, name: &str, owners: &HashMap<String, String>) -> Value {
             }
         }
     }
-    if copy["kind"] == "Event" {
+    if kind == "Event" {
         copy["regarding"]["namespace"] = PLAIN.into();
     }
     copy
@@ -313,7 +315,7 @@ mod tests {
         });
         let owners = HashMap::from([("job-00001".to_owned(), "new".to_owned())]);
         assert_eq!(
-            copy(&job, "j", &owners),
+            copy(&job, "Job", "j", &owners),
             json!({
                 "apiVersion": "batch/v1", "kind": "Job",
                 "metadata": {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use textnlp_tests::disturb::{
-    OPERATOR, alone, cluster, kill_pod, operator, operator_pods, together, until_operator_is_ready,
+    OPERATOR, alone, cluster, kill_pod, operator, operator_pods, then_undo, together,
+    until_operator_is_ready,
 };
 use textnlp_tests::{Job, Model, Space, kubectl};
 
@@ -96,16 +97,13 @@ fn an_api_server_that_streams_no_lists_is_served_as_well() {
         until_operator_is_ready();
     };
     restart_api(&["--feature-gates", "WatchList=false"]);
-    let result = std::panic::catch_unwind(|| {
+    let runs = || {
         let space = Space::new("paged-lists");
         let job = Job::small("tickets").with("source/limit", json!(1));
         space.start(&Model::small("smollm2"), &job);
         space.expect_local_digest(&job);
-    });
-    restart_api(&[]);
-    if let Err(panic) = result {
-        std::panic::resume_unwind(panic);
-    }
+    };
+    then_undo(runs, || restart_api(&[]));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::json;
-use textnlp_tests::disturb::together;
+use textnlp_tests::disturb::{then_undo, together};
 use textnlp_tests::{Model, Space, eventually_or, http};
 
 #[test]
@@ -35,21 +35,18 @@ fn a_rollout_under_load_loses_no_request() {
             "mdl/smollm2",
             json!({"spec": {"pod": {"annotations": {"example.com/restart": "1"}}}}),
         );
-        let replaced = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let new = || {
-                let now = space.running("server");
-                let old = now.iter().any(|pod| before.contains(pod));
-                let ready = space.get("mdl/smollm2")["status"]["readyReplicas"] == 2;
-                (!old && ready && now.len() == 2).then_some(())
-            };
-            eventually_or("both servers are new", new, || space.picture());
-        }));
-        stop.store(true, Ordering::Relaxed);
-        let lost: Vec<String> =
-            clients.into_iter().flat_map(|c| c.join().expect("a client")).collect();
-        replaced.map(|()| lost)
-    })
-    .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let new = || {
+            let now = space.running("server");
+            let old = now.iter().any(|pod| before.contains(pod));
+            let ready = space.get("mdl/smollm2")["status"]["readyReplicas"] == 2;
+            (!old && ready && now.len() == 2).then_some(())
+        };
+        then_undo(
+            || eventually_or("both servers are new", new, || space.picture()),
+            || stop.store(true, Ordering::Relaxed),
+        );
+        clients.into_iter().flat_map(|c| c.join().expect("a client")).collect::<Vec<String>>()
+    });
     assert!(lost.is_empty(), "{} of {} requests: {lost:#?}", lost.len(), asked.into_inner());
 }
 

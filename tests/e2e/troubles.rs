@@ -1,7 +1,10 @@
 //! What goes wrong shows where a user looks, and mending the cause is enough.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
-use textnlp_tests::disturb::{alone, kill_pod, together};
+use tempfile::TempDir;
+use textnlp_tests::disturb::{alone, kill_pod, then_undo, together};
 use textnlp_tests::{Job, Model, Space, condition, kubectl, model_file, plugin};
 
 #[test]
@@ -34,11 +37,8 @@ fn a_gpu_that_no_node_has_is_waited_for_with_the_schedulers_words() {
 fn a_truncated_model_file_is_named_and_a_whole_one_mends_it() {
     let _undisturbed = together();
     let space = Space::empty("truncated");
-    let directory = model_directory();
-    let file = directory.path().join("SmolLM2-135M-Instruct.Q4_1.gguf");
     let whole = std::fs::read(model_file()).expect("the model");
-    std::fs::write(&file, &whole[..whole.len() / 2]).expect("half a model");
-    space.volume("models", &directory.path().display().to_string(), "ReadOnlyMany");
+    let (_directory, file) = own_model(&space, &whole[..whole.len() / 2]);
     space.apply(&Model::small("smollm2").0);
     let message = space.until_condition("mdl/smollm2", "Ready", "False", "InvalidModel");
     assert!(message.contains("gguf"), "{message}");
@@ -224,12 +224,11 @@ fn a_right_that_the_operator_lacks_is_named_and_given_back_mends_it() {
         .expect("the role is patched");
     };
     set(&less);
-    let said = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+    let refused = || {
         space.apply(&Model::small("smollm2").0);
         space.until_condition("mdl/smollm2", "Ready", "False", "Forbidden")
-    }));
-    set(&role["rules"]);
-    let message = said.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    };
+    let message = then_undo(refused, || set(&role["rules"]));
     assert!(message.contains("cannot create resource \"jobs\""), "{message}");
     space.until_condition("mdl/smollm2", "Ready", "True", "");
 }
@@ -238,11 +237,8 @@ fn a_right_that_the_operator_lacks_is_named_and_given_back_mends_it() {
 fn a_model_file_that_was_replaced_is_another_model_and_is_served_as_that() {
     let _undisturbed = together();
     let space = Space::empty("changed");
-    let directory = model_directory();
-    let file = directory.path().join("SmolLM2-135M-Instruct.Q4_1.gguf");
     let mut bytes = std::fs::read(model_file()).expect("the model");
-    std::fs::write(&file, &bytes).expect("the model is copied");
-    space.volume("models", &directory.path().display().to_string(), "ReadOnlyMany");
+    let (_directory, file) = own_model(&space, &bytes);
     space.apply(&Model::small("smollm2").0);
     space.until_condition("mdl/smollm2", "Ready", "True", "");
     let before = space.get("mdl/smollm2")["status"]["model"]["digest"].clone();
@@ -269,10 +265,14 @@ fn a_server_that_cannot_start_says_why_until_its_spec_is_mended() {
     space.until_condition("mdl/smollm2", "Ready", "True", "");
 }
 
-/// A directory for a claim. The pods are not root: everybody may look into it.
-fn model_directory() -> tempfile::TempDir {
+/// The claim `models` over a directory of the test's own, with these bytes as the model's file; both are returned.
+fn own_model(space: &Space, bytes: &[u8]) -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().expect("a directory");
+    // The pods are not root: everybody may look into it.
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(directory.path(), open).expect("permissions");
-    directory
+    let file = directory.path().join(model_file().file_name().expect("a file"));
+    std::fs::write(&file, bytes).expect("the model is written");
+    space.volume("models", &directory.path().display().to_string(), "ReadOnlyMany");
+    (directory, file)
 }

@@ -1,5 +1,6 @@
 //! What may go wrong in a cluster, on purpose. What disturbs all of it runs alone.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::command::{kubectl, run};
@@ -21,6 +22,13 @@ pub fn alone() -> RwLockWriteGuard<'static, ()> {
 /// Held, beside [`together`], by a test that kills the operator, which others merely wait for, or that needs it whole.
 pub fn operator() -> MutexGuard<'static, ()> {
     OPERATOR_ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Does something in a disturbed cluster, and undoes the disturbance, also when it fails.
+pub fn then_undo<T>(disturbed: impl FnOnce() -> T, undo: impl FnOnce()) -> T {
+    let result = catch_unwind(AssertUnwindSafe(disturbed));
+    undo();
+    result.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Runs `tests/cluster/cluster`, which knows the machinery below the API server.

@@ -8,7 +8,7 @@ const PRODUCTS: [&str; 16] = [
     "keyboard", "toaster", "backpack", "watch", "heater", "ladder",
 ];
 
-/// A GenerationJob. [`Job::small`] is 32 rows of 24 tokens.
+/// A GenerationJob. [`Job::small`] is 32 rows of 12 tokens.
 #[derive(Debug, Clone)]
 pub struct Job(pub Value);
 
@@ -26,7 +26,7 @@ impl Job {
                 "source": {"inline": {"records": records}},
                 "samplesPerRecord": 2,
                 "attributes": [{"name": "tone", "choice": {"values": ["angry", "calm"]}}],
-                "sampling": {"temperature": 0.8, "topP": 0.95, "maxTokens": 24, "seed": 7},
+                "sampling": {"temperature": 0.8, "topP": 0.95, "maxTokens": 12, "seed": 7},
                 "columns": [
                     {"name": "ticket", "prompt": "Write one {{ tone }} sentence about a broken {{ product }}."},
                     {"name": "subject", "value": "[{{ tone }}] {{ product }}"}

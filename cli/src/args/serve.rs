@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::de::DeserializeOwned;
 use textnlp_crds::engine::{Dtype, KvCache, Quantization};
 
@@ -39,13 +40,13 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", default_value = "256", value_parser = clap::value_parser!(u16).range(1..=16_384))]
     pub(crate) queue: u16,
     /// Number format of the arithmetic
-    #[arg(long, value_name = "FORMAT", default_value = "Auto", value_parser = format::<Dtype>)]
+    #[arg(long, ignore_case = true, default_value = "Auto", value_parser = format::<Dtype>(&["Auto", "F32", "BF16", "F16"]))]
     pub(crate) dtype: Dtype,
     /// Number format of the weights
-    #[arg(long, value_name = "FORMAT", default_value = "Auto", value_parser = format::<Quantization>)]
+    #[arg(long, ignore_case = true, default_value = "Auto", value_parser = format::<Quantization>(&["Auto", "None", "Int8", "Int4"]))]
     pub(crate) quantization: Quantization,
     /// Number format of the keys and values of past tokens
-    #[arg(long, value_name = "FORMAT", default_value = "Auto", value_parser = format::<KvCache>)]
+    #[arg(long, ignore_case = true, default_value = "Auto", value_parser = format::<KvCache>(&["Auto", "BF16", "Int8"]))]
     pub(crate) kv_cache: KvCache,
     /// Most bytes of a request's body
     #[arg(long, value_name = "BYTES", default_value = "4194304", value_parser = clap::value_parser!(u32).range(1024..))]
@@ -61,9 +62,15 @@ pub(crate) struct ServeArgs {
     pub(crate) log_format: LogFormat,
 }
 
-/// A number format by its name in a ModelDeployment's `spec.engine`.
-fn format<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    serde_json::from_value(text.into()).map_err(|error| error.to_string())
+/// A number format by one of its names in a ModelDeployment's `spec.engine`, in any case.
+fn format<T>(names: &'static [&'static str]) -> impl TypedValueParser<Value = T>
+where
+    T: DeserializeOwned + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(names).try_map(|typed| {
+        let name = names.iter().find(|name| name.eq_ignore_ascii_case(&typed));
+        serde_json::from_value(name.copied().into())
+    })
 }
 
 /// A digest as it is written: 64 lower-case digits.

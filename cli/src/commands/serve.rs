@@ -195,5 +195,6 @@ mod tests {
         assert_eq!((failure.code, failure.message.as_deref()), (2, Some(expect)));
         assert!(check_formats(&args(&["--dtype", "BF16"])).is_err());
         assert!(check_formats(&args(&["--kv-cache", "Int8"])).is_err());
+        assert!(check_formats(&args(&["--dtype", "f16"])).is_err(), "in any case");
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use clap::Parser;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
@@ -14,7 +13,7 @@ use textnlp_crds::{GenerationJob, ModelDeployment};
 use super::children::{Child, Step};
 use super::observe::{Needs, Observed};
 use super::position::validation_hash;
-use crate::config::{Args, Config};
+pub(super) use crate::fixture::{config, merge};
 use crate::meta::Owner;
 
 /// The digest of the model.
@@ -23,13 +22,6 @@ pub(super) const DIGEST: &str = "sha256:d1";
 /// A time, so many seconds after the beginning.
 pub(super) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).expect("a valid time")
-}
-
-/// An operator in the namespace `textnlp-system`.
-pub(super) fn config() -> Config {
-    let args =
-        ["textnlp-operator", "--image", "textnlp:0.1.0", "--lease-namespace", "textnlp-system"];
-    Config::new(&Args::parse_from(args), Some("host".into())).expect("settings")
 }
 
 /// The GenerationJob `shop/tickets`, generation 1, with these fields over a small spec.
@@ -48,18 +40,6 @@ pub(super) fn job(fields: Value) -> GenerationJob {
         "status": {"observedGeneration": -1},
     }))
     .expect("a job")
-}
-
-/// Merges objects; anything else is replaced.
-pub(super) fn merge(into: &mut Value, from: Value) {
-    match (into, from) {
-        (Value::Object(into), Value::Object(from)) => {
-            for (key, value) in from {
-                merge(into.entry(key).or_insert(Value::Null), value);
-            }
-        }
-        (into, from) => *into = from,
-    }
 }
 
 /// The job with this status.

@@ -15,12 +15,9 @@ use tower::{BoxError, service_fn};
 use super::children::Child;
 use super::fixture::*;
 use super::reconcile;
-use crate::budget::Budget;
-use crate::context::{Context, Scope, Shared, Writers};
+use crate::context::{Context, Writers};
 use crate::error::Error;
-use crate::events::Events;
-use crate::scrape::Scraper;
-use crate::watch::Lists;
+use crate::fixture;
 
 /// Calls as `METHOD path`, with their bodies.
 type Calls = Arc<Mutex<Vec<(String, Value)>>>;
@@ -55,22 +52,9 @@ impl Server {
                 Ok::<_, BoxError>(response?)
             }
         });
-        let metrics = Arc::default();
-        let shared = Shared {
-            client: Client::new(service, "shop"),
-            config: Arc::new(config()),
-            events: Events::new(Arc::clone(&metrics)).0,
-            metrics,
-            budget: Arc::new(Budget::new(1)),
-            scraper: Scraper::new().expect("a client"),
-        };
-        let (context, writers) = Context::new(shared, Scope::Cluster, Lists::Streamed);
+        let (context, writers) = fixture::context(Client::new(service, "shop"));
         let mut server = Self { calls, context, writers };
         server.caches(vec![model()], vec![]);
-        for _ in 0..4 {
-            let mut filled = server.context.filling.follow::<()>();
-            filled(&Event::InitDone);
-        }
         server
     }
 

@@ -1,12 +1,11 @@
 //! What the tests of this folder share: a model, and the settings.
 
-use clap::Parser;
 use serde_json::{Value, json};
 use textnlp_crds::ModelDeployment;
 use textnlp_crds::task::Fetched;
 
 use super::validate::{Validated, validate};
-use crate::config::{Args, Config};
+pub(super) use crate::fixture::config;
 
 /// The name of the children of [`model`].
 pub(super) const NAME: &str = "mdl-smollm2-4a49acf8";
@@ -42,13 +41,6 @@ pub(super) fn fetched() -> Fetched {
         "bytes": 98,
     }))
     .expect("an answer")
-}
-
-/// An operator in the namespace `textnlp-system`.
-pub(super) fn config() -> Config {
-    let args =
-        ["textnlp-operator", "--image", "textnlp:0.1.0", "--lease-namespace", "textnlp-system"];
-    Config::new(&Args::parse_from(args), Some("host".into())).expect("settings")
 }
 
 /// Metadata of a child.

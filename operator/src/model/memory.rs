@@ -2,7 +2,6 @@
 //! nothing durable depends on it. No I/O.
 
 use jiff::{SignedDuration, Timestamp};
-
 use textnlp_crds::model_status::Load;
 
 use super::load::Track;

@@ -185,8 +185,8 @@ fn next(
         waits.push(RECHECK);
     }
     if observed.servers.iter().any(|pod| pods::is_ready(pod)) {
-        let busy = model.spec.scaling.is_some() || !observed.holds.jobs.is_empty() || lively;
-        waits.push(Duration::from_secs_f64(observe::interval(context, busy)));
+        let interval = observe::interval(context, model, &observed.holds, lively);
+        waits.push(Duration::from_secs_f64(interval));
     }
     if refused {
         waits.push(controller::jittered(REFUSED));

@@ -191,9 +191,8 @@ async fn scrape(
     holds: &Holds,
     now: Timestamp,
 ) {
-    let busy = model.spec.scaling.is_some() || !holds.jobs.is_empty();
     let due = caches.memory(model.owner.uid(), |memory| {
-        let interval = interval(context, busy || memory.is_lively());
+        let interval = interval(context, model, holds, memory.is_lively());
         let elapsed = memory.scraped.map(|at| now.duration_since(at).as_secs_f64());
         // A little early is on time: what is asked for after five seconds may come after 4.99.
         elapsed.is_none_or(|elapsed| elapsed >= interval * 0.9)
@@ -214,9 +213,13 @@ async fn scrape(
     });
 }
 
-/// Seconds between two looks at the servers.
-pub fn interval(context: &Context, busy: bool) -> f64 {
-    if busy { context.config().progress_interval.as_secs_f64() } else { QUIET_INTERVAL_SECONDS }
+/// Seconds between two looks at the servers; `lively` is [`Memory::is_lively`](super::memory::Memory::is_lively).
+pub fn interval(context: &Context, model: &Validated, holds: &Holds, lively: bool) -> f64 {
+    if lively || model.spec.scaling.is_some() || !holds.jobs.is_empty() {
+        context.config().progress_interval.as_secs_f64()
+    } else {
+        QUIET_INTERVAL_SECONDS
+    }
 }
 
 async fn sample(scraper: &Scraper, ip: &str, now: Timestamp) -> Option<Sample> {

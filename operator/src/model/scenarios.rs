@@ -13,15 +13,12 @@ use textnlp_crds::ModelDeployment;
 use tower::{BoxError, service_fn};
 
 use super::caches::filled;
-use super::fixture::{NAME, config, deployment, fetched};
+use super::fixture::{NAME, deployment, fetched};
 use super::scale::SCALER;
 use super::{fetch, reconcile};
-use crate::budget::Budget;
-use crate::context::{Context, Scope, Shared, Writers};
-use crate::events::Events;
+use crate::context::{Context, Writers};
+use crate::fixture;
 use crate::meta::FIELD_MANAGER;
-use crate::scrape::Scraper;
-use crate::watch::Lists;
 
 /// Objects by their path, and the writes so far as `METHOD path manager`.
 #[derive(Default)]
@@ -52,21 +49,9 @@ impl Cluster {
                 Ok::<_, BoxError>(Response::builder().status(200).body(Body::from(bytes))?)
             }
         });
-        let metrics = Arc::default();
-        let shared = Shared {
-            client: Client::new(service, "shop"),
-            config: Arc::new(config()),
-            events: Events::new(Arc::clone(&metrics)).0,
-            metrics,
-            budget: Arc::new(Budget::new(1)),
-            scraper: Scraper::new().expect("a client"),
-        };
-        let (context, mut writers) = Context::new(shared, Scope::Cluster, Lists::Streamed);
+        let (context, mut writers) = fixture::context(Client::new(service, "shop"));
         writers.jobs.apply_watcher_event(&Event::Init);
         writers.jobs.apply_watcher_event(&Event::InitDone);
-        for _ in 0..4 {
-            context.filling.follow::<()>()(&Event::InitDone);
-        }
         Self { state, context, _writers: writers }
     }
 
@@ -122,7 +107,7 @@ impl State {
         } else if manager.is_empty() {
             let replicas = after["spec"]["replicas"].clone();
             for (key, value) in body.as_object().into_iter().flatten() {
-                merge(&mut after[key], value);
+                fixture::merge(&mut after[key], value.clone());
             }
             if !replicas.is_null() {
                 after["spec"]["replicas"] = replicas;
@@ -143,18 +128,6 @@ impl State {
         after["metadata"]["uid"] = after["metadata"]["uid"].as_str().unwrap_or(&place).into();
         self.objects.insert(place, after.clone());
         after
-    }
-}
-
-/// Lays `new` over `old`.
-fn merge(old: &mut Value, new: &Value) {
-    match (old, new) {
-        (Value::Object(old), Value::Object(new)) => {
-            for (key, value) in new {
-                merge(old.entry(key.clone()).or_insert(Value::Null), value);
-            }
-        }
-        (old, new) => *old = new.clone(),
     }
 }
 
