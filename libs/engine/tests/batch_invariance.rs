@@ -7,13 +7,18 @@ use textnlp_engine::model::{Batch, Logits, Model, Outputs, PageCopy, PageId, Spa
 use textnlp_engine::models::{CpuModel, CpuOptions, Isa, Tensors};
 use textnlp_engine::weights::ModelFiles;
 
-fn models() -> [(&'static str, RandomTensors); 3] {
-    [("tiny llama", tiny_llama()), ("small llama", small_llama()), ("tiny gpt2", tiny_gpt2())]
+fn models() -> [(&'static str, RandomTensors); 4] {
+    [
+        ("tiny llama", tiny_llama()),
+        ("small llama", small_llama()),
+        ("tiny gpt2", tiny_gpt2()),
+        ("quantised llama", quantised_llama()),
+    ]
 }
 
 fn load(tensors: &dyn Tensors, threads: usize, isa: Option<Isa>) -> CpuModel {
-    let mut model =
-        CpuModel::load(tensors, CpuOptions { threads, max_rows: 512, isa }).expect("a valid model");
+    let mut model = CpuModel::load(tensors, CpuOptions { threads, isa, ..CpuOptions::default() })
+        .expect("a valid model");
     model.reserve(200).expect("memory for 200 small pages");
     model
 }

@@ -6,15 +6,18 @@ mod common;
 use common::*;
 use textnlp_engine::model::{Batch, Logits, Model, ModelError, Outputs, PageCopy, Span};
 use textnlp_engine::models::{
-    CandleDevice, CandleModel, CandleOptions, CpuModel, CpuOptions, Tensors,
+    CandleDevice, CandleModel, CandleOptions, CpuModel, CpuOptions, Precision, Tensors,
 };
 use textnlp_engine::weights::ModelFiles;
 
 const TOLERANCE: f32 = 1e-3;
 
+fn exact() -> CpuOptions {
+    CpuOptions { threads: 2, precision: Precision::F32, ..CpuOptions::default() }
+}
+
 fn both(tensors: &dyn Tensors) -> (CpuModel, CandleModel) {
-    let mut ours = CpuModel::load(tensors, CpuOptions { threads: 2, ..CpuOptions::default() })
-        .expect("a valid model");
+    let mut ours = CpuModel::load(tensors, exact()).expect("a valid model");
     let options = CandleOptions { device: CandleDevice::Cpu, max_rows: 512 };
     let mut theirs = CandleModel::load(tensors, options).expect("a valid model");
     ours.reserve(16).expect("memory for 16 pages");
@@ -154,8 +157,7 @@ mod reference {
         };
         let vb = VarBuilder::from_tensors(weights(tensors), DType::F32, &Device::Cpu);
         let llama = Llama::load(vb, &config).expect("all weights are there");
-        let mut ours = CpuModel::load(tensors, CpuOptions { threads: 2, ..CpuOptions::default() })
-            .expect("a valid model");
+        let mut ours = CpuModel::load(tensors, exact()).expect("a valid model");
         ours.reserve(2).expect("memory for 2 pages");
         let tokens = random_tokens(23, 24, ours_config.vocab_size);
         let rows = prefill(&mut ours, &tokens, &[0, 1], 64);

@@ -148,6 +148,6 @@ fn a_chat_is_answered_and_ends_by_itself() {
     );
     let info = model.info();
     assert_eq!(info.name, "SmolLM2-135M-Instruct.Q4_1");
-    assert_eq!((info.numerics.as_str(), info.context_tokens), ("cpu-1/f32", 8192));
+    assert_eq!((info.numerics.as_str(), info.context_tokens), ("cpu-1/q4", 8192));
     assert!(info.reproducible && info.chat && info.tokenizer_digest.starts_with("sha256:"));
 }

@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use textnlp_engine::model::{Batch, Logits, Model, Outputs, Span};
-use textnlp_engine::models::{CpuModel, CpuOptions, Tensors};
+use textnlp_engine::models::{CpuModel, CpuOptions, Precision, Tensors};
 use textnlp_engine::weights::ModelFiles;
 
 /// What the script wrote: see its header.
@@ -43,8 +43,8 @@ impl Golden {
 }
 
 fn load(tensors: &dyn Tensors) -> CpuModel {
-    let mut model = CpuModel::load(tensors, CpuOptions { threads: 2, ..CpuOptions::default() })
-        .expect("a valid model");
+    let options = CpuOptions { threads: 2, precision: Precision::F32, ..CpuOptions::default() };
+    let mut model = CpuModel::load(tensors, options).expect("a valid model");
     model.reserve(16).expect("memory for 16 pages");
     model
 }

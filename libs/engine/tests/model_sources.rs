@@ -8,14 +8,15 @@ use common::*;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use textnlp_engine::model::Model;
-use textnlp_engine::models::{CpuModel, CpuOptions, Tensors};
+use textnlp_engine::models::{CpuModel, CpuOptions, Precision, Tensors};
 use textnlp_engine::weights::{
     LayerTensor as T, Matrix, ModelConfig, ModelFiles, TensorRole, TokenizerSource,
 };
 
 /// Logits of some made-up tokens at all positions.
 fn logits(tensors: &dyn Tensors) -> Vec<Vec<f32>> {
-    let options = CpuOptions { threads: 2, ..CpuOptions::default() };
+    // A file in blocks is computed in blocks, its values as f32 in f32: only in f32 are they to agree.
+    let options = CpuOptions { threads: 2, precision: Precision::F32, ..CpuOptions::default() };
     let mut model = CpuModel::load(tensors, options).expect("a valid model");
     model.reserve(2).expect("memory for 2 pages");
     let tokens = random_tokens(40, 20, tensors.config().vocab_size);

@@ -7,7 +7,7 @@ use std::thread;
 use super::{Engine, EngineConfig, EngineError, EngineStats, Request, Sink, SubmitError, Ticket};
 use crate::chat::{ChatError, ChatTemplate, Message};
 use crate::model::{Model, ModelError};
-use crate::models::{CpuModel, CpuOptions, cpu};
+use crate::models::{CpuModel, CpuOptions, Precision, cpu};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 use crate::weights::{ModelFiles, WeightsError};
 
@@ -129,7 +129,7 @@ impl OpenModel {
             name: name.unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
             architecture: files.config().architecture.as_str().to_owned(),
             digest: digest?,
-            numerics: cpu::NUMERICS.to_owned(),
+            numerics: cpu::numerics(&files, Precision::default()).to_owned(),
             reproducible: true,
             context_tokens: files.config().context_tokens,
             chat: prompts.chat.is_ok(),

@@ -9,11 +9,11 @@ pub mod fake;
 mod rope;
 mod source;
 
-use crate::weights::{Matrix, ModelConfig, ModelFiles, TensorRole, WeightsError};
+use crate::weights::{Blocks, Encoding, Matrix, ModelConfig, ModelFiles, TensorRole, WeightsError};
 
 #[cfg(feature = "candle")]
 pub use candle::{CandleDevice, CandleModel, CandleOptions};
-pub use cpu::{CpuModel, CpuOptions, Isa};
+pub use cpu::{CpuModel, CpuOptions, Isa, Precision};
 pub use fake::{FakeConfig, FakeLogits, FakeModel};
 
 /// Where a model's weights come from: model files, or random numbers in tests.
@@ -23,6 +23,14 @@ pub trait Tensors {
     /// The tensor as f32, `None` when the model has none of that role. It is dropped as soon as it is packed, so an
     /// implementation should make it anew rather than keep it.
     fn tensor(&self, role: TensorRole) -> Result<Option<Matrix>, WeightsError>;
+    /// In which blocks the matrix is stored, if it is quantised and an executor may have the blocks themselves.
+    fn block_encoding(&self, _role: TensorRole) -> Option<Encoding> {
+        None
+    }
+    /// The matrix as blocks, its rows in the order of [`Tensors::tensor`]; `None` where [`Tensors::block_encoding`] is.
+    fn blocks(&self, _role: TensorRole) -> Result<Option<Blocks>, WeightsError> {
+        Ok(None)
+    }
 }
 
 impl Tensors for ModelFiles {
@@ -32,5 +40,13 @@ impl Tensors for ModelFiles {
 
     fn tensor(&self, role: TensorRole) -> Result<Option<Matrix>, WeightsError> {
         ModelFiles::tensor(self, role)
+    }
+
+    fn block_encoding(&self, role: TensorRole) -> Option<Encoding> {
+        ModelFiles::block_encoding(self, role)
+    }
+
+    fn blocks(&self, role: TensorRole) -> Result<Option<Blocks>, WeightsError> {
+        ModelFiles::blocks(self, role)
     }
 }

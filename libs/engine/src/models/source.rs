@@ -2,7 +2,7 @@
 
 use super::Tensors;
 use crate::model::ModelError;
-use crate::weights::{Architecture, Matrix, ModelConfig, TensorRole};
+use crate::weights::{Architecture, Blocks, Matrix, ModelConfig, TensorRole};
 
 /// The tensors, looked up with the shape they must have.
 pub(super) struct Source<'a> {
@@ -53,6 +53,27 @@ impl<'a> Source<'a> {
     ) -> Result<Matrix, ModelError> {
         self.find(role, rows, columns)?
             .ok_or_else(|| ModelError::Weights(format!("{role:?} ({rows} × {columns}) is missing")))
+    }
+
+    /// The matrix of that role as blocks, if it is stored so.
+    pub(super) fn blocks(
+        &self,
+        role: TensorRole,
+        rows: usize,
+        columns: usize,
+    ) -> Result<Option<Blocks>, ModelError> {
+        let blocks =
+            self.tensors.blocks(role).map_err(|error| ModelError::Weights(error.to_string()))?;
+        match blocks {
+            Some(blocks) if (blocks.rows(), blocks.columns()) != (rows, columns) => {
+                Err(ModelError::Weights(format!(
+                    "{role:?} is {} × {}, but the configuration asks for {rows} × {columns}",
+                    blocks.rows(),
+                    blocks.columns()
+                )))
+            }
+            other => Ok(other),
+        }
     }
 
     /// A vector that GPT-2 must have and other architectures may have.

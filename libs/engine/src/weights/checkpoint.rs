@@ -145,7 +145,7 @@ impl Checkpoint {
     }
 
     /// The stored tensor of a role, its shape checked; `None` if the model has none.
-    fn find(
+    pub(super) fn find(
         &self,
         role: TensorRole,
         config: &ModelConfig,

@@ -1,5 +1,6 @@
 //! Model files: GGUF and safetensors, read as untrusted bytes, offered under one set of names and one layout.
 
+mod blocks;
 mod chat_template;
 mod checkpoint;
 mod config;
@@ -20,6 +21,7 @@ mod summary;
 mod table;
 mod tokenizer_json;
 
+pub use blocks::Blocks;
 pub use dequantize::{Encoding, dequantize};
 pub use error::WeightsError;
 pub use model_files::{Format, ModelFiles};

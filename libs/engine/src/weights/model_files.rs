@@ -11,8 +11,8 @@ use super::safetensors_model::Companions;
 use super::source::ReadAt;
 use super::summary::{ModelSummary, TokenizerSummary};
 use super::{
-    Matrix, ModelConfig, SpecialTokens, TensorRole, TokenizerSource, WeightsError, digest,
-    directory, gguf_model, safetensors_model,
+    Blocks, Encoding, Matrix, ModelConfig, SpecialTokens, TensorRole, TokenizerSource,
+    WeightsError, digest, directory, gguf_model, safetensors_model,
 };
 
 /// How the weights are stored.
@@ -90,6 +90,20 @@ impl ModelFiles {
     /// [`WeightsError::Io`]; [`WeightsError::Tensor`] if the type or the cut does not allow it.
     pub fn tensor(&self, role: TensorRole) -> Result<Option<Matrix>, WeightsError> {
         self.parts.checkpoint.read(role, &self.parts.config)
+    }
+
+    /// In which blocks a matrix is stored, if it is a quantised one whose rows are sequences of blocks.
+    pub fn block_encoding(&self, role: TensorRole) -> Option<Encoding> {
+        self.parts.checkpoint.block_encoding(role, &self.parts.config)
+    }
+
+    /// The matrix as it is stored, its rows in the same order as those of [`ModelFiles::tensor`]; `None` where
+    /// [`ModelFiles::block_encoding`] is.
+    ///
+    /// # Errors
+    /// [`WeightsError::Io`].
+    pub fn blocks(&self, role: TensorRole) -> Result<Option<Blocks>, WeightsError> {
+        self.parts.checkpoint.read_blocks(role, &self.parts.config)
     }
 
     /// Where the tokenizer's definition lies.

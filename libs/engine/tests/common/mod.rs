@@ -1,10 +1,12 @@
 //! Models with reproducible random weights, and the calls that tests make of a [`Model`].
 #![allow(dead_code)] // each test file uses a part
 
+pub(crate) mod quantised;
+
 use textnlp_engine::model::{Batch, Logits, Model, Outputs, PageId, Span};
 use textnlp_engine::models::Tensors;
 use textnlp_engine::weights::{
-    Architecture, LayerTensor, Matrix, ModelConfig, TensorRole, WeightsError,
+    Architecture, Blocks, Encoding, LayerTensor, Matrix, ModelConfig, TensorRole, WeightsError,
 };
 
 /// Weights drawn from a hash of the tensor's number and the element's index, so that the script that makes the goldens
@@ -14,6 +16,8 @@ pub(crate) struct RandomTensors {
     pub(crate) tied: bool,
     /// A token whose embedding is NaN.
     pub(crate) nan_token: Option<usize>,
+    /// Whether the matrices are stored in blocks: see [`quantised::encoding`].
+    pub(crate) quantised: bool,
 }
 
 /// Two blocks, no size a multiple of 16, three query heads for each key and value head.
@@ -32,7 +36,7 @@ pub(crate) fn tiny_llama() -> RandomTensors {
         rope_theta: 10_000.0,
         rope_factors: None,
     };
-    RandomTensors { config, tied: true, nan_token: None }
+    RandomTensors { config, tied: true, nan_token: None, quantised: false }
 }
 
 /// SmolLM2's head width and grouping, an untied head, rotary factors.
@@ -48,7 +52,12 @@ pub(crate) fn small_llama() -> RandomTensors {
         rope_factors: Some(factors),
         ..tiny_llama().config
     };
-    RandomTensors { config, tied: false, nan_token: None }
+    RandomTensors { config, tied: false, nan_token: None, quantised: false }
+}
+
+/// The same in blocks of four and eight bits.
+pub(crate) fn quantised_llama() -> RandomTensors {
+    RandomTensors { quantised: true, ..small_llama() }
 }
 
 pub(crate) fn tiny_gpt2() -> RandomTensors {
@@ -62,7 +71,7 @@ pub(crate) fn tiny_gpt2() -> RandomTensors {
         ffn_size: 240,
         ..tiny_llama().config
     };
-    RandomTensors { config, tied: true, nan_token: None }
+    RandomTensors { config, tied: true, nan_token: None, quantised: false }
 }
 
 /// GPT-2 small's exact shape.
@@ -78,7 +87,7 @@ pub(crate) fn gpt2_124m() -> RandomTensors {
         context_tokens: 1024,
         ..tiny_gpt2().config
     };
-    RandomTensors { config, tied: true, nan_token: None }
+    RandomTensors { config, tied: true, nan_token: None, quantised: false }
 }
 
 impl Tensors for RandomTensors {
@@ -103,7 +112,24 @@ impl Tensors for RandomTensors {
         if let (TensorRole::TokenEmbedding, Some(token)) = (role, self.nan_token) {
             data[token * columns..][..columns].fill(f32::NAN);
         }
-        Ok(Some(Matrix { rows, columns, data }))
+        let matrix = Matrix { rows, columns, data };
+        Ok(Some(match self.block_encoding(role) {
+            Some(encoding) => quantised::decoded(&quantised::blocks(&matrix, encoding)),
+            None => matrix,
+        }))
+    }
+
+    fn block_encoding(&self, role: TensorRole) -> Option<Encoding> {
+        self.shape(role)?;
+        if self.quantised { quantised::encoding(role) } else { None }
+    }
+
+    fn blocks(&self, role: TensorRole) -> Result<Option<Blocks>, WeightsError> {
+        let Some(encoding) = self.block_encoding(role) else {
+            return Ok(None);
+        };
+        let exact = RandomTensors { config: self.config.clone(), quantised: false, ..*self };
+        Ok(exact.tensor(role)?.map(|matrix| quantised::blocks(&matrix, encoding)))
     }
 }
 

@@ -4,7 +4,8 @@ use std::env;
 use std::path::PathBuf;
 
 use textnlp_engine::weights::{
-    Architecture, LayerTensor, ModelConfig, ModelFiles, TensorRole, TokenizerSource,
+    Architecture, Encoding, LayerTensor, ModelConfig, ModelFiles, TensorRole, TokenizerSource,
+    dequantize,
 };
 
 const MODEL: &str = "models/SmolLM2-135M-Instruct.Q4_1.gguf";
@@ -96,4 +97,27 @@ fn every_tensor_can_be_read_and_is_finite() {
     assert_eq!(parameters, 134_515_008);
     let query = model.tensor(TensorRole::Layer(29, LayerTensor::Query)).expect("a tensor");
     assert_eq!(query.map(|matrix| (matrix.rows, matrix.columns)), Some((576, 576)));
+}
+
+#[test]
+fn every_matrix_as_blocks_decodes_to_the_same_values() {
+    let model = open();
+    let mut matrices = 0;
+    for role in TensorRole::all(model.config()) {
+        let Some(blocks) = model.blocks(role).expect("readable blocks") else {
+            assert_eq!(model.block_encoding(role), None, "{role:?}");
+            continue;
+        };
+        assert_eq!(model.block_encoding(role), Some(blocks.encoding()));
+        let matrix = model.tensor(role).expect("readable").expect("a tensor");
+        assert_eq!((blocks.rows(), blocks.columns()), (matrix.rows, matrix.columns));
+        let mut row = vec![0.0; matrix.columns];
+        for (bytes, expect) in blocks.row_bytes().zip(matrix.data.chunks(matrix.columns)) {
+            dequantize(blocks.encoding(), bytes, &mut row);
+            assert_eq!(row, expect, "{role:?}");
+        }
+        matrices += 1;
+    }
+    assert_eq!(matrices, 211);
+    assert_eq!(model.block_encoding(TensorRole::TokenEmbedding), Some(Encoding::Q8_0));
 }

@@ -12,7 +12,8 @@ use super::cache::{CacheShape, LayerCache, PAGE_TOKENS};
 use super::isa::{Isa, Kernel};
 use super::lines::{Activations, LANES, Line};
 use super::math;
-use super::product::{RowTile, accumulate, by_tiles};
+use super::panels::{Element, accumulate};
+use super::product::{RowTile, by_tiles};
 use super::rope::Rope;
 use crate::model::Span;
 
@@ -120,7 +121,7 @@ impl Kernel for Task<'_> {
     fn run(mut self) {
         let queries = self.rows.out.len() / self.width * self.attention.group;
         for kv_head in 0..self.attention.shape.kv_heads {
-            by_tiles(queries, &mut HeadTile { task: &mut self, kv_head });
+            by_tiles(queries, Line::TILE_ROWS, &mut HeadTile { task: &mut self, kv_head });
         }
     }
 }

@@ -2,28 +2,50 @@
 
 use rayon::prelude::*;
 
+use super::groups::Activation;
 use super::isa::{Isa, Kernel};
-use super::lines::{Activations, LANES, Line};
-use super::product::{Panels, RowTile, by_tiles, tile_sums};
+use super::lines::{Activations, LANES};
+use super::panels::{Element, Packed, Panels, Rows};
+use super::product::{RowTile, by_tiles, quantise};
 use crate::model::{LOGITS_BLOCK, Logits};
 
 /// Columns of a task of the thread pool, a multiple of [`LOGITS_BLOCK`].
 const TASK_COLUMNS: usize = 16 * LOGITS_BLOCK;
 
-/// Logits of the rows of `x` and their block maxima, in parallel over columns.
+/// Logits of the rows of `x` and their block maxima, in parallel over columns. `scratch` is that of a product.
 pub(super) fn head(
     isa: Isa,
     x: Activations<'_>,
     panels: &Panels,
     vocab_size: usize,
+    scratch: &mut [Activation],
     logits: &mut Logits,
 ) {
+    match panels {
+        Panels::F32(packed) => multiply(isa, x, packed, vocab_size, logits),
+        Panels::Int4(packed) => {
+            multiply(isa, quantise(isa, x, packed.length, scratch), packed, vocab_size, logits);
+        }
+        Panels::Int8(packed) => {
+            multiply(isa, quantise(isa, x, packed.length, scratch), packed, vocab_size, logits);
+        }
+    }
+}
+
+fn multiply<'a, E: Element>(
+    isa: Isa,
+    x: E::Input<'a>,
+    weights: &'a Packed<E>,
+    vocab_size: usize,
+    logits: &'a mut Logits,
+) {
     let blocks = vocab_size.div_ceil(LOGITS_BLOCK);
-    logits.rows = x.rows;
-    logits.values.resize(x.rows * vocab_size, 0.0);
-    logits.block_max.resize(x.rows * blocks, 0.0);
+    let count = x.rows();
+    logits.rows = count;
+    logits.values.resize(count * vocab_size, 0.0);
+    logits.block_max.resize(count * blocks, 0.0);
     let mut tasks: Vec<Vec<HeadRow<'_>>> = Vec::new();
-    tasks.resize_with(vocab_size.div_ceil(TASK_COLUMNS), || Vec::with_capacity(x.rows));
+    tasks.resize_with(vocab_size.div_ceil(TASK_COLUMNS), || Vec::with_capacity(count));
     let rows = logits.values.chunks_mut(vocab_size).zip(logits.block_max.chunks_mut(blocks));
     for (values, block_max) in rows {
         let parts =
@@ -32,12 +54,12 @@ pub(super) fn head(
             task.push(HeadRow { values, block_max });
         }
     }
-    let inputs = panels.inputs;
-    let weights = panels.lines.par_chunks(TASK_COLUMNS / LANES * inputs);
+    let length = weights.length;
+    let weights = weights.elements.par_chunks(TASK_COLUMNS / LANES * length);
     tasks
         .into_par_iter()
         .zip(weights)
-        .for_each(|(rows, weights)| isa.run(HeadChunk { x, weights, inputs, rows }));
+        .for_each(|(rows, weights)| isa.run(HeadChunk { isa, x, weights, length, rows }));
 }
 
 /// The part of a logits row that one task writes.
@@ -46,20 +68,21 @@ struct HeadRow<'a> {
     block_max: &'a mut [f32],
 }
 
-struct HeadChunk<'a> {
-    x: Activations<'a>,
-    weights: &'a [Line],
-    inputs: usize,
+struct HeadChunk<'a, E: Element> {
+    isa: Isa,
+    x: E::Input<'a>,
+    weights: &'a [E],
+    length: usize,
     rows: Vec<HeadRow<'a>>,
 }
 
-impl Kernel for HeadChunk<'_> {
+impl<E: Element> Kernel for HeadChunk<'_, E> {
     #[inline(always)]
     fn run(mut self) {
-        for (index, panel) in self.weights.chunks_exact(self.inputs).enumerate() {
-            let mut tile =
-                HeadTile { x: self.x, panel, column: index * LANES, rows: &mut self.rows };
-            by_tiles(self.x.rows, &mut tile);
+        let HeadChunk { isa, x, .. } = self;
+        for (index, panel) in self.weights.chunks_exact(self.length).enumerate() {
+            let (column, rows) = (index * LANES, self.rows.as_mut_slice());
+            by_tiles(x.rows(), E::TILE_ROWS, &mut HeadTile { isa, x, panel, column, rows });
         }
         for row in &mut self.rows {
             for (block, maximum) in row.values.chunks(LOGITS_BLOCK).zip(row.block_max.iter_mut()) {
@@ -69,17 +92,18 @@ impl Kernel for HeadChunk<'_> {
     }
 }
 
-struct HeadTile<'a, 'b> {
-    x: Activations<'a>,
-    panel: &'a [Line],
+struct HeadTile<'a, 'b, E: Element> {
+    isa: Isa,
+    x: E::Input<'a>,
+    panel: &'a [E],
     column: usize,
     rows: &'b mut [HeadRow<'a>],
 }
 
-impl RowTile for HeadTile<'_, '_> {
+impl<E: Element> RowTile for HeadTile<'_, '_, E> {
     #[inline(always)]
     fn tile<const R: usize>(&mut self, first: usize) {
-        let sums = tile_sums::<R>(self.x, first, self.panel);
+        let sums = E::tile_sums::<R>(self.isa, self.x, first, self.panel);
         for (sums, row) in sums.iter().zip(&mut self.rows[first..first + R]) {
             // The last panel may reach beyond the vocabulary.
             let out = &mut row.values[self.column..];

@@ -67,13 +67,13 @@ pub(super) fn zeroed(lines: usize) -> Result<Vec<Line>, std::collections::TryRes
     Ok(buffer)
 }
 
-/// Makes scratch memory hold at least `lines`; what it held is lost only where the caller overwrites it.
-pub(super) fn grow(buffer: &mut Vec<Line>, lines: usize) -> Result<(), ModelError> {
-    if let Some(more) = lines.checked_sub(buffer.len()) {
-        buffer
-            .try_reserve_exact(more)
-            .map_err(|_| ModelError::Device(format!("out of memory: {lines} lines")))?;
-        buffer.resize(lines, Line::ZERO);
+/// Makes scratch memory hold at least `count` elements; what it held is lost only where the caller overwrites it.
+pub(super) fn grow<T: Clone>(buffer: &mut Vec<T>, count: usize, zero: T) -> Result<(), ModelError> {
+    if let Some(more) = count.checked_sub(buffer.len()) {
+        buffer.try_reserve_exact(more).map_err(|_| {
+            ModelError::Device(format!("out of memory: {count} times {} bytes", size_of::<T>()))
+        })?;
+        buffer.resize(count, zero);
     }
     Ok(())
 }

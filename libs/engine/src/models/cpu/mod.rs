@@ -1,16 +1,21 @@
-//! The plain f32 CPU executor, numerics `cpu-1/f32`: the arithmetic that faster kernels are tested against.
+//! The CPU executor, numerics `cpu-1/…`: weights in four or eight bits where the model's file has them so, else in f32.
+//!
+//! In f32 throughout, [`Precision::F32`], it is the plain arithmetic that the quantised kind is tested against.
 //!
 //! Every output element is computed in a written order that depends on nothing but the model, the token's position and
 //! the tokens before it: not on the other rows of a batch, how a prompt is cut, where its pages lie, the number of
-//! threads or the instruction set. `product` and `attention` say what that order is.
+//! threads or the instruction set. `panels`, `groups` and `attention` say what that order is.
 
 mod attention;
 mod cache;
+mod groups;
 mod head;
 mod isa;
 mod lines;
 mod math;
 mod norm;
+mod pack;
+mod panels;
 mod product;
 mod rope;
 mod step;
@@ -29,11 +34,19 @@ use weights::Weights;
 #[cfg(feature = "candle")]
 pub(super) use head::block_maximum;
 pub use isa::{ISA_VARIABLE, Isa};
+pub use pack::numerics;
 
-/// Name of this executor's arithmetic.
-pub const NUMERICS: &str = "cpu-1/f32";
+/// What weights are computed in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// A matrix stored in blocks of four or eight bits in those, all others in f32.
+    #[default]
+    AsStored,
+    /// f32: slow, and the truth that the others are measured by.
+    F32,
+}
 
-/// How to run a model on the CPU. None of it changes a result.
+/// How to run a model on the CPU. Only the precision changes a result.
 #[derive(Debug, Clone)]
 pub struct CpuOptions {
     /// Threads that compute, at least 1.
@@ -42,13 +55,15 @@ pub struct CpuOptions {
     pub max_rows: usize,
     /// Instruction set; `None` takes what [`ISA_VARIABLE`] names, or else the best there is.
     pub isa: Option<Isa>,
+    /// What weights are computed in.
+    pub precision: Precision,
 }
 
 impl Default for CpuOptions {
     /// A thread per processor that this process may use, and 512 rows.
     fn default() -> CpuOptions {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        CpuOptions { threads, max_rows: 512, isa: None }
+        CpuOptions { threads, max_rows: 512, isa: None, precision: Precision::default() }
     }
 }
 
@@ -85,7 +100,7 @@ impl CpuModel {
                 "the processor does not round to nearest or flushes subnormal numbers: results would differ".into(),
             ));
         }
-        let weights = Weights::load(tensors)?;
+        let weights = Weights::load(tensors, options.precision)?;
         let shape = CacheShape { kv_heads: config.kv_heads, head_dim: config.head_dim };
         let info = ModelInfo {
             vocab_size: config.vocab_size,
@@ -93,7 +108,7 @@ impl CpuModel {
             page_tokens: PAGE_TOKENS,
             page_bytes: shape.page_bytes(config.layers),
             max_rows: options.max_rows.max(1),
-            numerics: NUMERICS.into(),
+            numerics: numerics(tensors, options.precision).into(),
             batch_invariant: true,
         };
         let rope = (config.architecture == Architecture::Llama).then(|| Rope::new(config));

@@ -1,68 +1,26 @@
 //! Matrix products of a step: packed weights, a register tile, and what follows a product element by element.
 //!
-//! Weights lie in *panels* of 16 output columns, `[n/16][k][16]`, so that the lanes of a register are outputs and one
-//! load of 64 bytes serves every row of a tile. Each output is one chain of fused multiply-adds with k ascending from
-//! +0; its bias, if any, is added last. Columns beyond n and inputs beyond k are zero.
+//! The order of a sum is that of the weights' kind (`panels`, `groups`); the bias, if any, is added last.
 
 use rayon::prelude::*;
 
+use super::groups::{Activation, GROUP};
 use super::isa::{Isa, Kernel};
-use super::lines::{Activations, LANES, Line, lines_for, zeroed};
+use super::lines::{Activations, LANES, Line};
 use super::math;
-use crate::model::ModelError;
-use crate::weights::Matrix;
-
-/// Rows of the largest register tile: 6 × 2 accumulators, 2 weights and a broadcast fit the 16 registers of AVX2.
-const TILE_ROWS: usize = 6;
+use super::panels::{Element, Packed, Panels, Quantised, Rows};
 
 /// Panels of a task of the thread pool, an even number (gate and up alternate).
 const TASK_PANELS: usize = 2;
 
-/// A packed matrix.
-#[derive(Debug)]
-pub(super) struct Panels {
-    pub(super) lines: Vec<Line>,
-    /// Inputs, padded to whole lines.
-    pub(super) inputs: usize,
-}
+/// Multiplications that a task should have: less is not worth handing over.
+const TASK_MULTIPLICATIONS: usize = 1 << 17;
 
-impl Panels {
-    /// Zeros for that many outputs and inputs.
-    pub(super) fn zeroed(outputs: usize, inputs: usize) -> Result<Panels, ModelError> {
-        let inputs = lines_for(inputs) * LANES;
-        let lines = lines_for(outputs)
-            .checked_mul(inputs)
-            .and_then(|lines| zeroed(lines).ok())
-            .ok_or_else(|| {
-                ModelError::Weights(format!(
-                    "not enough memory for weights of {outputs} × {inputs}"
-                ))
-            })?;
-        Ok(Panels { lines, inputs })
-    }
+/// Rows that are quantised without asking other threads for help.
+const FEW_ROWS: usize = 4;
 
-    /// Packs a matrix: its row `r` becomes column `column(r)`, its column `c` input `input(c)`.
-    pub(super) fn fill(
-        &mut self,
-        matrix: &Matrix,
-        column: impl Fn(usize) -> usize,
-        input: impl Fn(usize) -> usize,
-    ) {
-        for (row, values) in matrix.data.chunks_exact(matrix.columns).enumerate() {
-            let column = column(row);
-            let panel = &mut self.lines[column / LANES * self.inputs..][..self.inputs];
-            for (index, &value) in values.iter().enumerate() {
-                panel[input(index)].0[column % LANES] = value;
-            }
-        }
-    }
-
-    /// Weights of one output, as an embedding row: 16 inputs from `block × 16`.
-    pub(super) fn column_block(&self, column: usize, block: usize) -> Line {
-        let first = column / LANES * self.inputs + block * LANES;
-        Line(std::array::from_fn(|input| self.lines[first + input].0[column % LANES]))
-    }
-}
+/// Rows of a task that quantises.
+const TASK_ROWS: usize = 8;
 
 /// A packed matrix and its bias.
 #[derive(Debug)]
@@ -85,46 +43,116 @@ pub(super) enum Then {
     SwiGlu,
 }
 
-/// `x · weights`, panel-major, in parallel over panels.
-pub(super) fn product(isa: Isa, x: Activations<'_>, linear: &Linear, then: Then, out: &mut [Line]) {
-    let inputs = linear.panels.inputs;
-    let outputs = if then == Then::SwiGlu { TASK_PANELS / 2 } else { TASK_PANELS };
+/// `x · weights`, panel-major, in parallel over panels. `scratch` holds a group for each 32 inputs of each row.
+pub(super) fn product(
+    isa: Isa,
+    x: Activations<'_>,
+    linear: &Linear,
+    then: Then,
+    scratch: &mut [Activation],
+    out: &mut [Line],
+) {
     let bias = linear.bias.as_deref().unwrap_or_default();
-    let weights = linear.panels.lines.par_chunks(TASK_PANELS * inputs);
-    out.par_chunks_mut(outputs * x.rows).zip(weights).enumerate().for_each(
-        |(task, (out, weights))| {
+    match &linear.panels {
+        Panels::F32(packed) => multiply(isa, x, packed, bias, then, out),
+        Panels::Int4(packed) => {
+            let x = quantise(isa, x, packed.length, scratch);
+            multiply(isa, x, packed, bias, then, out);
+        }
+        Panels::Int8(packed) => {
+            let x = quantise(isa, x, packed.length, scratch);
+            multiply(isa, x, packed, bias, then, out);
+        }
+    }
+}
+
+/// Quantises all rows, each in `width` groups.
+pub(super) fn quantise<'a>(
+    isa: Isa,
+    x: Activations<'_>,
+    width: usize,
+    scratch: &'a mut [Activation],
+) -> Quantised<'a> {
+    let groups = &mut scratch[..x.rows * width];
+    if x.rows <= FEW_ROWS {
+        isa.run(QuantiseRows { x, first: 0, width, out: groups });
+    } else {
+        groups.par_chunks_mut(TASK_ROWS * width).enumerate().for_each(|(task, out)| {
+            isa.run(QuantiseRows { x, first: task * TASK_ROWS, width, out });
+        });
+    }
+    Quantised::new(groups, x.rows, width)
+}
+
+struct QuantiseRows<'a> {
+    x: Activations<'a>,
+    first: usize,
+    width: usize,
+    out: &'a mut [Activation],
+}
+
+impl Kernel for QuantiseRows<'_> {
+    #[inline(always)]
+    fn run(self) {
+        const LINES: usize = GROUP / LANES;
+        for (row, groups) in self.out.chunks_exact_mut(self.width).enumerate() {
+            for (index, group) in groups.iter_mut().enumerate() {
+                let line = |part| &self.x.line(self.first + row, index * LINES + part).0;
+                *group = Activation::quantise(std::array::from_fn(line));
+            }
+        }
+    }
+}
+
+fn multiply<'a, E: Element>(
+    isa: Isa,
+    x: E::Input<'a>,
+    weights: &'a Packed<E>,
+    bias: &'a [Line],
+    then: Then,
+    out: &'a mut [Line],
+) {
+    let length = weights.length;
+    let outputs = if then == Then::SwiGlu { TASK_PANELS / 2 } else { TASK_PANELS };
+    let task = x.rows() * TASK_PANELS * LANES * length * E::INPUTS;
+    out.par_chunks_mut(outputs * x.rows())
+        .zip(weights.elements.par_chunks(TASK_PANELS * length))
+        .enumerate()
+        .with_min_len(TASK_MULTIPLICATIONS.div_ceil(task.max(1)))
+        .for_each(|(task, (out, weights))| {
             let bias = bias.get(task * TASK_PANELS..).unwrap_or_default();
-            isa.run(Chunk { x, weights, bias, inputs, then, out });
-        },
-    );
+            isa.run(Chunk { isa, x, weights, bias, length, then, out });
+        });
 }
 
 /// Some panels of a product.
-struct Chunk<'a> {
-    x: Activations<'a>,
-    weights: &'a [Line],
+struct Chunk<'a, E: Element> {
+    isa: Isa,
+    x: E::Input<'a>,
+    weights: &'a [E],
     bias: &'a [Line],
-    inputs: usize,
+    length: usize,
     then: Then,
     out: &'a mut [Line],
 }
 
-impl Kernel for Chunk<'_> {
+impl<E: Element> Kernel for Chunk<'_, E> {
     #[inline(always)]
     fn run(self) {
-        let Chunk { x, weights, bias, inputs, then, out } = self;
+        let Chunk { isa, x, weights, bias, length, then, out } = self;
+        let rows = x.rows();
         let bias = |panel: usize| bias.get(panel).copied();
         if then == Then::SwiGlu {
-            for (panels, out) in weights.chunks_exact(2 * inputs).zip(out.chunks_exact_mut(x.rows))
-            {
-                let (gate, up) = panels.split_at(inputs);
-                by_tiles(x.rows, &mut GatedTile { x, gate, up, out });
+            for (panels, out) in weights.chunks_exact(2 * length).zip(out.chunks_exact_mut(rows)) {
+                let (gate, up) = panels.split_at(length);
+                by_tiles(rows, E::TILE_ROWS, &mut GatedTile { isa, x, gate, up, out });
             }
         } else {
             for (index, (panel, out)) in
-                weights.chunks_exact(inputs).zip(out.chunks_exact_mut(x.rows)).enumerate()
+                weights.chunks_exact(length).zip(out.chunks_exact_mut(rows)).enumerate()
             {
-                by_tiles(x.rows, &mut PlainTile { x, panel, bias: bias(index), then, out });
+                let bias = bias(index);
+                by_tiles(rows, E::TILE_ROWS, &mut PlainTile { isa, x, panel, bias, then, out });
             }
         }
     }
@@ -136,74 +164,39 @@ pub(super) trait RowTile {
     fn tile<const R: usize>(&mut self, first: usize);
 }
 
-/// Splits rows into tiles. How is free: a row's result does not depend on its tile.
+/// Splits rows into tiles of at most `most`, itself at most 6. How is free: a row's result does not depend on its tile.
 #[inline(always)]
-pub(super) fn by_tiles(rows: usize, work: &mut impl RowTile) {
+pub(super) fn by_tiles(rows: usize, most: usize, work: &mut impl RowTile) {
     let mut first = 0;
     while first < rows {
         let left = rows - first;
         // 7 rows as 4 + 3: a tile of one row cannot fill the multipliers' pipeline.
-        let tile = if left > TILE_ROWS && left < 2 * TILE_ROWS {
-            left.div_ceil(2)
-        } else {
-            left.min(TILE_ROWS)
-        };
+        let tile = if left > most && left < 2 * most { left.div_ceil(2) } else { left.min(most) };
         match tile {
             1 => work.tile::<1>(first),
             2 => work.tile::<2>(first),
             3 => work.tile::<3>(first),
             4 => work.tile::<4>(first),
             5 => work.tile::<5>(first),
-            _ => work.tile::<TILE_ROWS>(first),
+            _ => work.tile::<6>(first),
         }
         first += tile;
     }
 }
 
-/// Sixteen steps along k of a tile: `sums[r] += x[r][k] · weights[k]`.
-#[inline(always)]
-#[allow(clippy::needless_range_loop)] // fixed bounds: LLVM keeps `sums` in registers
-pub(super) fn accumulate<const R: usize>(
-    sums: &mut [[f32; LANES]; R],
-    x: [&Line; R],
-    weights: &[Line],
-) {
-    for (k, weights) in weights.iter().enumerate() {
-        for r in 0..R {
-            for lane in 0..LANES {
-                sums[r][lane] = x[r].0[k].mul_add(weights.0[lane], sums[r][lane]);
-            }
-        }
-    }
-}
-
-/// A tile's sums over all of k.
-#[inline(always)]
-pub(super) fn tile_sums<const R: usize>(
-    x: Activations<'_>,
-    first: usize,
-    panel: &[Line],
-) -> [[f32; LANES]; R] {
-    let mut sums = [[0.0; LANES]; R];
-    let (blocks, _) = panel.as_chunks::<LANES>();
-    for (block, weights) in blocks.iter().enumerate() {
-        accumulate(&mut sums, std::array::from_fn(|r| x.line(first + r, block)), weights);
-    }
-    sums
-}
-
-struct PlainTile<'a> {
-    x: Activations<'a>,
-    panel: &'a [Line],
+struct PlainTile<'a, E: Element> {
+    isa: Isa,
+    x: E::Input<'a>,
+    panel: &'a [E],
     bias: Option<Line>,
     then: Then,
     out: &'a mut [Line],
 }
 
-impl RowTile for PlainTile<'_> {
+impl<E: Element> RowTile for PlainTile<'_, E> {
     #[inline(always)]
     fn tile<const R: usize>(&mut self, first: usize) {
-        let sums = tile_sums::<R>(self.x, first, self.panel);
+        let sums = E::tile_sums::<R>(self.isa, self.x, first, self.panel);
         for (sums, out) in sums.into_iter().zip(&mut self.out[first..first + R]) {
             let mut sums = Line(sums);
             if let Some(bias) = self.bias {
@@ -218,18 +211,19 @@ impl RowTile for PlainTile<'_> {
     }
 }
 
-struct GatedTile<'a> {
-    x: Activations<'a>,
-    gate: &'a [Line],
-    up: &'a [Line],
+struct GatedTile<'a, E: Element> {
+    isa: Isa,
+    x: E::Input<'a>,
+    gate: &'a [E],
+    up: &'a [E],
     out: &'a mut [Line],
 }
 
-impl RowTile for GatedTile<'_> {
+impl<E: Element> RowTile for GatedTile<'_, E> {
     #[inline(always)]
     fn tile<const R: usize>(&mut self, first: usize) {
-        let gates = tile_sums::<R>(self.x, first, self.gate);
-        let ups = tile_sums::<R>(self.x, first, self.up);
+        let gates = E::tile_sums::<R>(self.isa, self.x, first, self.gate);
+        let ups = E::tile_sums::<R>(self.isa, self.x, first, self.up);
         for ((gate, up), out) in gates.into_iter().zip(ups).zip(&mut self.out[first..first + R]) {
             *out = Line(gate).map(math::silu).zip(Line(up), |gate, up| gate * up);
         }

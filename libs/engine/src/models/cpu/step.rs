@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use super::attention::{Attention, Scratch};
 use super::cache::{Cache, CacheShape};
+use super::groups::{Activation, GROUP};
 use super::head::head;
 use super::isa::Isa;
 use super::lines::{Activations, LANES, Line, grow};
@@ -31,6 +32,8 @@ pub(super) struct Step {
     attended: Vec<Line>,
     /// Inside the feed-forward block, panel-major.
     inner: Vec<Line>,
+    /// A product's quantised inputs, row-major.
+    quantised: Vec<Activation>,
     /// Rows to norm: all of them, then those that need logits.
     rows: Vec<usize>,
     /// Position of each row in its sequence.
@@ -54,6 +57,7 @@ impl Step {
             qkv: Vec::new(),
             attended: Vec::new(),
             inner: Vec::new(),
+            quantised: Vec::new(),
             rows: Vec::new(),
             positions: Vec::new(),
         }
@@ -94,6 +98,7 @@ impl Step {
             Activations::row_major(normed, self.rows.len(), hidden),
             &weights.head,
             vocab_size,
+            &mut self.quantised,
             logits,
         );
         Ok(())
@@ -104,12 +109,17 @@ impl Step {
         let rows = batch.tokens.len();
         let hidden = weights.output_norm.weight.len();
         let head_lines = self.shape.head_lines();
-        grow(&mut self.residual, rows * hidden)?;
-        grow(&mut self.normed, rows * hidden)?;
-        grow(&mut self.qkv, rows * (self.heads + 2 * self.shape.kv_heads) * head_lines)?;
-        grow(&mut self.attended, rows * self.heads * head_lines)?;
-        let inner = weights.blocks.iter().map(|block| block.down.panels.inputs / LANES).max();
-        grow(&mut self.inner, rows * inner.unwrap_or(0))?;
+        let attended = self.heads * head_lines;
+        let inner = weights.blocks.iter().map(|block| block.down.panels.inputs() / LANES).max();
+        let inner = inner.unwrap_or(0);
+        let lines = |buffer, blocks| grow(buffer, rows * blocks, Line::ZERO);
+        lines(&mut self.residual, hidden)?;
+        lines(&mut self.normed, hidden)?;
+        lines(&mut self.qkv, attended + 2 * self.shape.kv_heads * head_lines)?;
+        lines(&mut self.attended, attended)?;
+        lines(&mut self.inner, inner)?;
+        let groups = hidden.max(attended).max(inner) * LANES / GROUP;
+        grow(&mut self.quantised, rows * groups, Activation::ZERO)?;
         self.rows.clear();
         self.rows.extend(0..rows);
         self.positions.clear();
@@ -157,20 +167,23 @@ impl Step {
             &self.rows,
             normed,
         );
-        product(isa, Activations::row_major(normed, rows, hidden), &block.qkv, Then::Store, qkv);
+        let scratch = &mut self.quantised;
+        let normed_rows = Activations::row_major(normed, rows, hidden);
+        product(isa, normed_rows, &block.qkv, Then::Store, scratch, qkv);
         let layer = cache.layer(layer);
         attention.store(Activations::panel_major(qkv, rows), batch.spans, layer);
         attention.attend(Activations::panel_major(qkv, rows), batch.spans, layer, attended);
         let attended = Activations::row_major(attended, rows, width);
-        product(isa, attended, &block.attention_output, Then::Add, residual);
+        product(isa, attended, &block.attention_output, Then::Add, scratch, residual);
 
         norm(isa, &block.ffn_norm, Activations::panel_major(residual, rows), &self.rows, normed);
-        let inner = &mut self.inner[..rows * block.down.panels.inputs / LANES];
+        let inner = &mut self.inner[..rows * block.down.panels.inputs() / LANES];
         let (linear, then) = match &block.ffn {
             FeedForward::SwiGlu(linear) => (linear, Then::SwiGlu),
             FeedForward::Gelu(linear) => (linear, Then::Gelu),
         };
-        product(isa, Activations::row_major(normed, rows, hidden), linear, then, inner);
-        product(isa, Activations::panel_major(inner, rows), &block.down, Then::Add, residual);
+        product(isa, Activations::row_major(normed, rows, hidden), linear, then, scratch, inner);
+        let inner = Activations::panel_major(inner, rows);
+        product(isa, inner, &block.down, Then::Add, scratch, residual);
     }
 }

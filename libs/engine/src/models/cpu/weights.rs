@@ -1,10 +1,15 @@
 //! Packs a model's tensors for the executor, one at a time, and checks their shapes.
 
+use std::ops::Deref;
+
 use rayon::prelude::*;
 
+use super::Precision;
 use super::lines::{LANES, Line, lines_for, zeroed};
 use super::norm::Norm;
-use super::product::{Linear, Panels};
+use super::pack::Part;
+use super::panels::Panels;
+use super::product::Linear;
 use crate::model::ModelError;
 use crate::models::Tensors;
 use crate::models::source::Source;
@@ -45,9 +50,9 @@ pub(super) enum FeedForward {
 
 impl Weights {
     /// Packs the tensors of a checked configuration.
-    pub(super) fn load(tensors: &dyn Tensors) -> Result<Weights, ModelError> {
+    pub(super) fn load(tensors: &dyn Tensors, precision: Precision) -> Result<Weights, ModelError> {
         let config = tensors.config();
-        let source = Source::new(tensors)?;
+        let source = Packer { source: Source::new(tensors)?, precision };
         // The largest tensors first: their unpacked copies are gone before the rest adds up.
         let (head, embedding) = source.head_and_embedding()?;
         let gpt2 = config.architecture == Architecture::Gpt2;
@@ -84,12 +89,6 @@ impl Weights {
     }
 }
 
-fn pack(matrix: &Matrix) -> Result<Panels, ModelError> {
-    let mut panels = Panels::zeroed(matrix.rows, matrix.columns)?;
-    panels.fill(matrix, |row| row, |column| column);
-    Ok(panels)
-}
-
 /// Rows padded to whole lines.
 fn padded_rows(matrix: &Matrix) -> Result<Vec<Line>, ModelError> {
     let width = lines_for(matrix.columns);
@@ -108,15 +107,39 @@ fn padded_rows(matrix: &Matrix) -> Result<Vec<Line>, ModelError> {
 }
 
 /// Packing, place by place.
-impl Source<'_> {
+struct Packer<'a> {
+    source: Source<'a>,
+    precision: Precision,
+}
+
+impl<'a> Deref for Packer<'a> {
+    type Target = Source<'a>;
+
+    fn deref(&self) -> &Source<'a> {
+        &self.source
+    }
+}
+
+impl Packer<'_> {
+    fn panels(&self, role: TensorRole, rows: usize, columns: usize) -> Result<Panels, ModelError> {
+        self.pack(self.precision, &[Part::whole(role, rows, columns)], (rows, columns))
+    }
+
     /// The head's panels, and the embedding's rows unless it is tied to the head.
     fn head_and_embedding(&self) -> Result<(Panels, Option<Vec<Line>>), ModelError> {
         let ModelConfig { vocab_size, hidden_size, .. } = *self.config;
+        let head = match self.tensors.block_encoding(TensorRole::Head) {
+            Some(_) => Some(self.panels(TensorRole::Head, vocab_size, hidden_size)?),
+            None => self
+                .find(TensorRole::Head, vocab_size, hidden_size)?
+                .map(|matrix| Panels::from_matrix(&matrix))
+                .transpose()?,
+        };
+        let Some(head) = head else {
+            return Ok((self.panels(TensorRole::TokenEmbedding, vocab_size, hidden_size)?, None));
+        };
         let embedding = self.matrix(TensorRole::TokenEmbedding, vocab_size, hidden_size)?;
-        match self.find(TensorRole::Head, vocab_size, hidden_size)? {
-            None => Ok((pack(&embedding)?, None)),
-            Some(head) => Ok((pack(&head)?, Some(padded_rows(&embedding)?))),
-        }
+        Ok((head, Some(padded_rows(&embedding)?)))
     }
 
     fn norm(&self, weight: TensorRole, bias: TensorRole) -> Result<Norm, ModelError> {
@@ -153,24 +176,25 @@ impl Source<'_> {
     fn qkv(&self, layer: usize) -> Result<Linear, ModelError> {
         let ModelConfig { heads, kv_heads, head_dim, hidden_size, .. } = *self.config;
         let padded = lines_for(head_dim) * LANES;
-        let part = |weight, bias, heads: usize| -> Result<_, ModelError> {
-            let outputs = heads * head_dim;
-            let weight = self.matrix(TensorRole::Layer(layer, weight), outputs, hidden_size)?;
-            Ok((weight, self.bias(TensorRole::Layer(layer, bias), outputs)?))
-        };
-        // All are read, and so checked, before memory is asked for.
-        let parts = [
-            (0, part(LayerTensor::Query, LayerTensor::QueryBias, heads)?),
-            (heads, part(LayerTensor::Key, LayerTensor::KeyBias, kv_heads)?),
-            (heads + kv_heads, part(LayerTensor::Value, LayerTensor::ValueBias, kv_heads)?),
+        let place =
+            |first: usize| move |row: usize| (first + row / head_dim) * padded + row % head_dim;
+        let (query, key, value) = (place(0), place(heads), place(heads + kv_heads));
+        let parts: [(_, _, usize, &dyn Fn(usize) -> usize); 3] = [
+            (LayerTensor::Query, LayerTensor::QueryBias, heads, &query),
+            (LayerTensor::Key, LayerTensor::KeyBias, kv_heads, &key),
+            (LayerTensor::Value, LayerTensor::ValueBias, kv_heads, &value),
         ];
+        let role = |tensor| TensorRole::Layer(layer, tensor);
+        let weights = parts.map(|(weight, _, heads, column)| Part {
+            column,
+            ..Part::whole(role(weight), heads * head_dim, hidden_size)
+        });
         let outputs = (heads + 2 * kv_heads) * padded;
-        let mut panels = Panels::zeroed(outputs, hidden_size)?;
+        let panels = self.pack(self.precision, &weights, (outputs, hidden_size))?;
         let mut bias = None;
-        for (first_head, (weight, own_bias)) in parts {
-            let column = |row: usize| (first_head + row / head_dim) * padded + row % head_dim;
-            panels.fill(&weight, column, |input| input);
-            for (row, &value) in own_bias.iter().flat_map(|vector| vector.data.iter().enumerate()) {
+        for (_, own, heads, column) in parts {
+            let own = self.bias(role(own), heads * head_dim)?;
+            for (row, &value) in own.iter().flat_map(|vector| vector.data.iter().enumerate()) {
                 let bias = bias.get_or_insert_with(|| vec![Line::ZERO; outputs / LANES]);
                 bias[column(row) / LANES].0[column(row) % LANES] = value;
             }
@@ -183,9 +207,9 @@ impl Source<'_> {
         let ModelConfig { heads, head_dim, hidden_size, .. } = *self.config;
         let padded = lines_for(head_dim) * LANES;
         let role = TensorRole::Layer(layer, LayerTensor::AttentionOutput);
-        let matrix = self.matrix(role, hidden_size, heads * head_dim)?;
-        let mut panels = Panels::zeroed(hidden_size, heads * padded)?;
-        panels.fill(&matrix, |row| row, |input| input / head_dim * padded + input % head_dim);
+        let input = |input: usize| input / head_dim * padded + input % head_dim;
+        let part = Part { input: &input, ..Part::whole(role, hidden_size, heads * head_dim) };
+        let panels = self.pack(self.precision, &[part], (hidden_size, heads * padded))?;
         let bias =
             self.bias(TensorRole::Layer(layer, LayerTensor::AttentionOutputBias), hidden_size)?;
         Ok(Linear { panels, bias: bias.as_ref().map(padded_rows).transpose()? })
@@ -193,19 +217,20 @@ impl Source<'_> {
 
     fn feed_forward(&self, layer: usize) -> Result<FeedForward, ModelError> {
         let ModelConfig { ffn_size, hidden_size, .. } = *self.config;
-        let up_role = TensorRole::Layer(layer, LayerTensor::Up);
+        let role = |tensor| TensorRole::Layer(layer, tensor);
         if self.config.architecture == Architecture::Gpt2 {
-            let bias = TensorRole::Layer(layer, LayerTensor::UpBias);
-            return self.linear(up_role, bias, (ffn_size, hidden_size)).map(FeedForward::Gelu);
+            let (weight, bias) = (role(LayerTensor::Up), role(LayerTensor::UpBias));
+            return self.linear(weight, bias, (ffn_size, hidden_size)).map(FeedForward::Gelu);
         }
-        let gate =
-            self.matrix(TensorRole::Layer(layer, LayerTensor::Gate), ffn_size, hidden_size)?;
-        let mut panels = Panels::zeroed(2 * lines_for(ffn_size) * LANES, hidden_size)?;
-        let alternate = |row: usize| row / LANES * 2 * LANES + row % LANES;
-        panels.fill(&gate, alternate, |input| input);
-        drop(gate);
-        let up = self.matrix(up_role, ffn_size, hidden_size)?;
-        panels.fill(&up, |row| alternate(row) + LANES, |input| input);
+        let gate = |row: usize| row / LANES * 2 * LANES + row % LANES;
+        let up = |row: usize| gate(row) + LANES;
+        let part = |tensor| Part::whole(role(tensor), ffn_size, hidden_size);
+        let parts = [
+            Part { column: &gate, ..part(LayerTensor::Gate) },
+            Part { column: &up, ..part(LayerTensor::Up) },
+        ];
+        let outputs = 2 * lines_for(ffn_size) * LANES;
+        let panels = self.pack(self.precision, &parts, (outputs, hidden_size))?;
         Ok(FeedForward::SwiGlu(Linear { panels, bias: None }))
     }
 
@@ -215,7 +240,7 @@ impl Source<'_> {
         bias: TensorRole,
         (outputs, inputs): (usize, usize),
     ) -> Result<Linear, ModelError> {
-        let panels = pack(&self.matrix(weight, outputs, inputs)?)?;
+        let panels = self.panels(weight, outputs, inputs)?;
         let bias = self.bias(bias, outputs)?;
         Ok(Linear { panels, bias: bias.as_ref().map(padded_rows).transpose()? })
     }

@@ -1,10 +1,18 @@
 //! Instruction sets: the same plain Rust, compiled once for each and chosen when the process starts.
 //!
 //! The arithmetic is written over `[f32; 16]` with `f32::mul_add`. LLVM may not reassociate floating point, so every
-//! compiled version yields the same bits; it only decides how many lanes an instruction carries. This is the one
-//! module of the workspace that holds `unsafe` code: calling a function that was compiled for a larger instruction set.
+//! compiled version yields the same bits; it only decides how many lanes an instruction carries. Sums of integers, which
+//! LLVM turns into poor code, are written by hand where that pays.
+//!
+//! This is the one module of the workspace that holds `unsafe` code: calling a function that was compiled for a larger
+//! instruction set, and loads and stores of whole registers.
 #![allow(unsafe_code)]
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+
+use super::groups::{self, Activation, Int4Group, Int8Group};
+use super::lines::LANES;
 use crate::model::ModelError;
 
 /// Name of the environment variable that forces an instruction set.
@@ -30,10 +38,13 @@ impl Isa {
         let mut all = vec![Isa(Level::Scalar)];
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            let avx2 = is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("fma")
+                && is_x86_feature_detected!("f16c");
+            if avx2 {
                 all.push(Isa(Level::Avx2));
             }
-            if is_x86_feature_detected!("avx512f") {
+            if avx2 && is_x86_feature_detected!("avx512f") {
                 all.push(Isa(Level::Avx512));
             }
         }
@@ -81,12 +92,42 @@ impl Isa {
     pub(super) fn run<K: Kernel>(self, kernel: K) {
         match self.0 {
             Level::Scalar => kernel.run(),
-            // SAFETY: `Isa(Avx2)` is made only by `available`, after the processor reported AVX2 and FMA.
+            // SAFETY: `Isa(Avx2)` is made only by `available`, after the processor reported AVX2, FMA and F16C.
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => unsafe { run_avx2(kernel) },
             // SAFETY: `Isa(Avx512)` is made only by `available`, after the processor reported AVX-512F.
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => unsafe { run_avx512(kernel) },
+        }
+    }
+
+    /// The sums of a tile of four-bit weights: each row of `x` has a group for each group of the panel.
+    #[inline(always)]
+    pub(super) fn int4_tile<const R: usize>(
+        self,
+        panel: &[Int4Group],
+        x: [&[Activation]; R],
+    ) -> [[f32; LANES]; R] {
+        match self.0 {
+            Level::Scalar => groups::tile(panel, x),
+            // SAFETY: these are made only by `available`, after the processor reported AVX2, FMA and F16C.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 | Level::Avx512 => unsafe { avx2::int4_tile(panel, x) },
+        }
+    }
+
+    /// The sums of a tile of eight-bit weights.
+    #[inline(always)]
+    pub(super) fn int8_tile<const R: usize>(
+        self,
+        panel: &[Int8Group],
+        x: [&[Activation]; R],
+    ) -> [[f32; LANES]; R] {
+        match self.0 {
+            Level::Scalar => groups::tile(panel, x),
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 | Level::Avx512 => unsafe { avx2::int8_tile(panel, x) },
         }
     }
 }

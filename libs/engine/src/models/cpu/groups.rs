@@ -1,0 +1,230 @@
+//! Quantised weights and activations in groups of 32 inputs, and the written order of their products.
+//!
+//! A weight is d·q + m and an activation s·a, with integers q and a; d and m belong to an output and a group of inputs, s
+//! to a row and a group. Per output, groups ascending: `acc = fma(m, t, acc); acc = fma(d·s, f32(Σ q·a), acc)`, where
+//! t = s·Σa and where the first step falls away if weights have no minimum. The sums of integers are exact however they
+//! are added up, so every instruction set yields the same bits. This module has the formulas; `isa` the fast versions.
+
+use half::f16;
+
+use super::lines::LANES;
+use crate::weights::Encoding;
+
+/// Inputs of a group.
+pub(super) const GROUP: usize = 32;
+
+/// Inputs that lie side by side for each output: what the processor multiplies and adds in one 32-bit lane.
+const QUAD: usize = 4;
+
+/// A group of activations of one row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[repr(C)]
+pub(super) struct Activation {
+    /// The integers, −127 to 127, in order.
+    pub(super) quads: [[i8; QUAD]; GROUP / QUAD],
+    /// s
+    pub(super) scale: f32,
+    /// t = s · Σ of the integers
+    pub(super) sum: f32,
+}
+
+impl Activation {
+    pub(super) const ZERO: Activation =
+        Activation { quads: [[0; QUAD]; GROUP / QUAD], scale: 0.0, sum: 0.0 };
+
+    /// Quantises a group: s = amax/127, a = x·(127/amax) rounded to even.
+    ///
+    /// A group of zeros stays zero, and so does one so small that 127/amax overflows. One with a NaN or an infinity
+    /// gets a NaN for a scale, so that it fails its own row and no other.
+    #[inline(always)]
+    pub(super) fn quantise(x: [&[f32; LANES]; GROUP / LANES]) -> Activation {
+        // Adding 1.5 · 2²³ rounds to an integer (ties to even) and leaves that integer in the low bits of the sum.
+        const ROUND: f32 = 12_582_912.0;
+        // Without their signs, floats order as integers do, infinity and NaN last.
+        let mut sizes = [0; LANES];
+        for (size, (a, b)) in sizes.iter_mut().zip(x[0].iter().zip(x[1])) {
+            let [a, b] = [a, b].map(|x| x.to_bits() & 0x7fff_ffff);
+            *size = a.max(b);
+        }
+        let largest = f32::from_bits(sizes.into_iter().fold(0, u32::max));
+        let inverse = 127.0 / largest;
+        if !largest.is_finite() {
+            return Activation { scale: f32::NAN, sum: f32::NAN, ..Activation::ZERO };
+        }
+        if !inverse.is_finite() {
+            return Activation::ZERO;
+        }
+        let mut quads = [[0; QUAD]; GROUP / QUAD];
+        let mut totals = [0; LANES];
+        let (integers, _) = quads.as_flattened_mut().as_chunks_mut::<LANES>();
+        for (x, integers) in x.into_iter().zip(integers) {
+            for ((x, integer), total) in x.iter().zip(integers).zip(&mut totals) {
+                let shifted = (x * inverse + ROUND).to_bits();
+                let rounded = shifted.wrapping_sub(ROUND.to_bits()) as i32;
+                *total += rounded;
+                *integer = rounded as i8;
+            }
+        }
+        let scale = largest / 127.0;
+        Activation { quads, scale, sum: scale * totals.into_iter().sum::<i32>() as f32 }
+    }
+}
+
+/// Weights of 16 outputs for a group of inputs.
+pub(super) trait Group: Copy + Send + Sync + 'static {
+    /// No weights.
+    const ZERO: Self;
+    /// Takes one output's block, as stored; `false` if it cannot be said in this form.
+    fn set(&mut self, output: usize, encoding: Encoding, block: &[u8]) -> bool;
+    /// The weight that multiplies an input, as the file means it.
+    fn weight(&self, output: usize, input: usize) -> f32;
+    /// The product's sums of one group, and their use: a step of the written order for R rows.
+    fn step<const R: usize>(&self, x: [&Activation; R], sums: &mut [[f32; LANES]; R]);
+}
+
+/// Four-bit weights, 320 bytes.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Int4Group {
+    /// d of each output, half precision.
+    pub(super) scales: [u16; LANES],
+    /// m of each output, half precision.
+    pub(super) minima: [u16; LANES],
+    /// Of each two quads of inputs and each output: the even quad in the low nibbles, the odd one in the high ones.
+    pub(super) nibbles: [[[u8; QUAD]; LANES]; GROUP / QUAD / 2],
+}
+
+/// Eight-bit weights, 544 bytes.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(32))]
+pub(super) struct Int8Group {
+    /// d of each output, half precision.
+    pub(super) scales: [u16; LANES],
+    /// Of each quad of inputs and each output.
+    pub(super) quads: [[[i8; QUAD]; LANES]; GROUP / QUAD],
+}
+
+impl Group for Int4Group {
+    const ZERO: Int4Group = Int4Group {
+        scales: [0; LANES],
+        minima: [0; LANES],
+        nibbles: [[[0; QUAD]; LANES]; GROUP / QUAD / 2],
+    };
+
+    fn set(&mut self, output: usize, encoding: Encoding, block: &[u8]) -> bool {
+        let (scale, minimum, nibbles): (f16, f16, &[u8]) = match (encoding, block) {
+            (Encoding::Q4_1, [d0, d1, m0, m1, nibbles @ ..]) => {
+                (f16::from_le_bytes([*d0, *d1]), f16::from_le_bytes([*m0, *m1]), nibbles)
+            }
+            (Encoding::Q4_0, [d0, d1, nibbles @ ..]) => {
+                let scale = f16::from_le_bytes([*d0, *d1]);
+                // d·(q − 8) = d·q − 8d; only an absurdly large d has no such minimum.
+                let minimum = f16::from_f32(-8.0 * scale.to_f32());
+                if scale.is_finite() && minimum.is_infinite() {
+                    return false;
+                }
+                (scale, minimum, nibbles)
+            }
+            _ => return false,
+        };
+        let Ok(nibbles) = <&[u8; GROUP / 2]>::try_from(nibbles) else {
+            return false;
+        };
+        self.scales[output] = scale.to_bits();
+        self.minima[output] = minimum.to_bits();
+        // Byte i of a block holds elements i and i + 16.
+        let element = |index: usize| nibbles[index % 16] >> (index / 16 * 4) & 15;
+        for (pair, quads) in self.nibbles.iter_mut().enumerate() {
+            let first = pair * 2 * QUAD;
+            quads[output] =
+                std::array::from_fn(|k| element(first + k) | element(first + QUAD + k) << 4);
+        }
+        true
+    }
+
+    fn weight(&self, output: usize, input: usize) -> f32 {
+        let byte = self.nibbles[input / QUAD / 2][output][input % QUAD];
+        let integer = byte >> (input / QUAD % 2 * 4) & 15;
+        f32::from(integer) * half(self.scales[output]) + half(self.minima[output])
+    }
+
+    #[inline(always)]
+    fn step<const R: usize>(&self, x: [&Activation; R], sums: &mut [[f32; LANES]; R]) {
+        for (x, sums) in x.into_iter().zip(sums) {
+            let mut integers = [0; LANES];
+            for (weights, x) in self.nibbles.iter().zip(x.quads.as_chunks::<2>().0) {
+                for (weights, integer) in weights.iter().zip(&mut integers) {
+                    for k in 0..QUAD {
+                        *integer += i32::from(weights[k] & 15) * i32::from(x[0][k])
+                            + i32::from(weights[k] >> 4) * i32::from(x[1][k]);
+                    }
+                }
+            }
+            for (output, sum) in sums.iter_mut().enumerate() {
+                *sum = half(self.minima[output]).mul_add(x.sum, *sum);
+                *sum = (half(self.scales[output]) * x.scale).mul_add(integers[output] as f32, *sum);
+            }
+        }
+    }
+}
+
+impl Group for Int8Group {
+    const ZERO: Int8Group =
+        Int8Group { scales: [0; LANES], quads: [[[0; QUAD]; LANES]; GROUP / QUAD] };
+
+    fn set(&mut self, output: usize, encoding: Encoding, block: &[u8]) -> bool {
+        let (Encoding::Q8_0, [d0, d1, integers @ ..]) = (encoding, block) else {
+            return false;
+        };
+        let (integers, []) = integers.as_chunks::<QUAD>() else {
+            return false;
+        };
+        self.scales[output] = u16::from_le_bytes([*d0, *d1]);
+        for (quad, integers) in self.quads.iter_mut().zip(integers) {
+            quad[output] = integers.map(|byte| byte as i8);
+        }
+        true
+    }
+
+    fn weight(&self, output: usize, input: usize) -> f32 {
+        f32::from(self.quads[input / QUAD][output][input % QUAD]) * half(self.scales[output])
+    }
+
+    #[inline(always)]
+    fn step<const R: usize>(&self, x: [&Activation; R], sums: &mut [[f32; LANES]; R]) {
+        for (x, sums) in x.into_iter().zip(sums) {
+            let mut integers = [0; LANES];
+            for (weights, x) in self.quads.iter().zip(&x.quads) {
+                for (weights, integer) in weights.iter().zip(&mut integers) {
+                    for k in 0..QUAD {
+                        *integer += i32::from(weights[k]) * i32::from(x[k]);
+                    }
+                }
+            }
+            for (output, sum) in sums.iter_mut().enumerate() {
+                *sum = (half(self.scales[output]) * x.scale).mul_add(integers[output] as f32, *sum);
+            }
+        }
+    }
+}
+
+fn half(bits: u16) -> f32 {
+    f16::from_bits(bits).to_f32()
+}
+
+/// A tile's sums over all groups of a panel, by the formulas.
+#[inline(always)]
+pub(super) fn tile<G: Group, const R: usize>(
+    panel: &[G],
+    x: [&[Activation]; R],
+) -> [[f32; LANES]; R] {
+    let mut sums = [[0.0; LANES]; R];
+    for (index, group) in panel.iter().enumerate() {
+        group.step(std::array::from_fn(|r| &x[r][index]), &mut sums);
+    }
+    sums
+}
+
+#[cfg(test)]
+#[path = "groups_tests.rs"]
+mod tests;
