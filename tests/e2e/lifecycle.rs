@@ -156,6 +156,30 @@ fn a_converged_operator_writes_nothing_but_its_lease_for_a_minute() {
 }
 
 #[test]
+fn an_event_that_comes_again_is_counted_in_the_first_one() {
+    let _undisturbed = together();
+    let _operator = operator(); // it counts in memory
+    let space = Space::new("series");
+    space.apply(&Job::small("tickets").with("execution", json!({"suspend": true})).0);
+    space.until_condition("gj/tickets", "Suspended", "True", "Suspended");
+    space.patch("gj/tickets", json!({"spec": {"execution": {"suspend": false}}}));
+    space.until_condition("gj/tickets", "Reconciling", "True", "ModelNotFound");
+    // What repeats within a minute is not written.
+    std::thread::sleep(Duration::from_secs(61));
+    space.patch("gj/tickets", json!({"spec": {"execution": {"suspend": true}}}));
+    space.until_condition("gj/tickets", "Suspended", "True", "Suspended");
+    eventually("the event is counted", || {
+        let events = space.list("events.events.k8s.io", "");
+        let suspended: Vec<&Value> =
+            events.iter().filter(|event| event["reason"] == "Suspended").collect();
+        match suspended.as_slice() {
+            [only] if only["series"]["count"] == 2 => Ok(()),
+            other => Err(format!("{other:#?}")),
+        }
+    });
+}
+
+#[test]
 fn conditions_never_say_reconciling_and_stalled_at_once() {
     let _undisturbed = together();
     let space = Space::new("kstatus");
