@@ -4,12 +4,10 @@
 //! chains over dimensions, the sum of exponentials runs in 16 lanes (lane = position mod 16), and values are added in
 //! ascending position. So a decode step at p equals a prefill of p + 1 tokens, bit for bit.
 
-use std::sync::{Mutex, PoisonError};
-
-use rayon::prelude::*;
+use std::sync::Mutex;
 
 use super::cache::{CacheShape, LayerCache, PAGE_TOKENS};
-use super::isa::{Isa, Kernel};
+use super::isa::{Cores, Kernel};
 use super::lines::{Activations, LANES, Line};
 use super::math;
 use super::panels::{Element, accumulate};
@@ -23,7 +21,7 @@ const TASK_ROWS: usize = 12;
 /// Attention of one block for one step.
 #[derive(Clone, Copy)]
 pub(super) struct Attention<'a> {
-    pub(super) isa: Isa,
+    pub(super) cores: Cores<'a>,
     pub(super) shape: CacheShape,
     /// Query heads that share a key and value head.
     pub(super) group: usize,
@@ -90,10 +88,11 @@ impl Attention<'_> {
             }
             row += span.rows;
         }
-        tasks.into_par_iter().for_each(|rows| {
-            let thread = rayon::current_thread_index().unwrap_or(0) % self.scratch.len();
-            let mut scratch = self.scratch[thread].lock().unwrap_or_else(PoisonError::into_inner);
-            self.isa.run(Task { attention: *self, qkv, layer, rows, width, scratch: &mut scratch });
+        self.cores.pool.for_each(tasks, |rows| {
+            let mut own = Scratch::default();
+            let mut free = self.scratch.iter().find_map(|scratch| scratch.try_lock().ok());
+            let scratch = free.as_deref_mut().unwrap_or(&mut own);
+            self.cores.isa.run(Task { attention: *self, qkv, layer, rows, width, scratch });
         });
     }
 }

@@ -3,7 +3,7 @@
 use half::f16;
 
 use super::*;
-use crate::models::cpu::isa::Isa;
+use crate::models::cpu::isa::{Cores, Isa, Pool};
 use crate::models::cpu::lines::{Activations, Line};
 use crate::models::cpu::panels::{Element, Packed, Quantised};
 use crate::models::cpu::product::quantise;
@@ -218,7 +218,13 @@ fn a_block_that_does_not_fit_is_refused() {
 
 fn quantised(isa: Isa, x: &[Line]) -> Vec<Activation> {
     let mut scratch = vec![Activation::ZERO; x.len() / 2];
-    quantise(isa, Activations::row_major(x, 1, x.len()), x.len() / 2, &mut scratch);
+    let pool = Pool::new(1, || true).expect("no thread is started").expect("fit");
+    quantise(
+        Cores { isa, pool: &pool },
+        Activations::row_major(x, 1, x.len()),
+        x.len() / 2,
+        &mut scratch,
+    );
     scratch
 }
 

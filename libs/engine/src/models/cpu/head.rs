@@ -1,9 +1,7 @@
 //! The output head: logits of the rows asked for, with the maximum of each block of columns.
 
-use rayon::prelude::*;
-
 use super::groups::Activation;
-use super::isa::{Isa, Kernel};
+use super::isa::{Cores, Isa, Kernel};
 use super::lines::{Activations, LANES};
 use super::panels::{Element, Packed, Panels, Rows};
 use super::product::{RowTile, by_tiles, quantise};
@@ -14,7 +12,7 @@ const TASK_COLUMNS: usize = 16 * LOGITS_BLOCK;
 
 /// Logits of the rows of `x` and their block maxima, in parallel over columns. `scratch` is that of a product.
 pub(super) fn head(
-    isa: Isa,
+    cores: Cores<'_>,
     x: Activations<'_>,
     panels: &Panels,
     vocab_size: usize,
@@ -22,18 +20,18 @@ pub(super) fn head(
     logits: &mut Logits,
 ) {
     match panels {
-        Panels::F32(packed) => multiply(isa, x, packed, vocab_size, logits),
+        Panels::F32(packed) => multiply(cores, x, packed, vocab_size, logits),
         Panels::Int4(packed) => {
-            multiply(isa, quantise(isa, x, packed.length, scratch), packed, vocab_size, logits);
+            multiply(cores, quantise(cores, x, packed.length, scratch), packed, vocab_size, logits);
         }
         Panels::Int8(packed) => {
-            multiply(isa, quantise(isa, x, packed.length, scratch), packed, vocab_size, logits);
+            multiply(cores, quantise(cores, x, packed.length, scratch), packed, vocab_size, logits);
         }
     }
 }
 
 fn multiply<'a, E: Element>(
-    isa: Isa,
+    cores: Cores<'_>,
     x: E::Input<'a>,
     weights: &'a Packed<E>,
     vocab_size: usize,
@@ -54,12 +52,11 @@ fn multiply<'a, E: Element>(
             task.push(HeadRow { values, block_max });
         }
     }
-    let length = weights.length;
-    let weights = weights.elements.par_chunks(TASK_COLUMNS / LANES * length);
-    tasks
-        .into_par_iter()
-        .zip(weights)
-        .for_each(|(rows, weights)| isa.run(HeadChunk { isa, x, weights, length, rows }));
+    let (isa, length) = (cores.isa, weights.length);
+    let weights = weights.elements.chunks(TASK_COLUMNS / LANES * length);
+    cores.pool.for_each(tasks.into_iter().zip(weights).collect(), |(rows, weights)| {
+        isa.run(HeadChunk { isa, x, weights, length, rows });
+    });
 }
 
 /// The part of a logits row that one task writes.

@@ -27,6 +27,7 @@ use super::{Tensors, batch};
 use crate::model::{Batch, Logits, Model, ModelError, ModelInfo, PageCopy};
 use crate::weights::Architecture;
 use cache::{Cache, CacheShape, PAGE_TOKENS};
+use isa::{Cores, Pool};
 use rope::Rope;
 use step::Step;
 use weights::Weights;
@@ -72,7 +73,7 @@ impl Default for CpuOptions {
 pub struct CpuModel {
     info: ModelInfo,
     isa: Isa,
-    pool: rayon::ThreadPool,
+    pool: Pool,
     weights: Weights,
     cache: Cache,
     step: Step,
@@ -88,18 +89,16 @@ impl CpuModel {
         let config = tensors.config();
         let isa = options.isa.map_or_else(Isa::from_environment, Ok)?;
         let threads = options.threads.max(1);
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .thread_name(|thread| format!("cpu-{thread}"))
-            .build()
+        let pool = Pool::new(threads, default_float_environment)
             .map_err(|error| {
                 ModelError::Device(format!("cannot start {threads} threads: {error}"))
+            })?
+            .ok_or_else(|| {
+                ModelError::Device(
+                    "the processor does not round to nearest or flushes subnormal numbers: results would differ"
+                        .into(),
+                )
             })?;
-        if pool.broadcast(|_| default_float_environment()).contains(&false) {
-            return Err(ModelError::Device(
-                "the processor does not round to nearest or flushes subnormal numbers: results would differ".into(),
-            ));
-        }
         let weights = Weights::load(tensors, options.precision)?;
         let shape = CacheShape { kv_heads: config.kv_heads, head_dim: config.head_dim };
         let info = ModelInfo {
@@ -153,7 +152,7 @@ impl Model for CpuModel {
             return Ok(());
         }
         let CpuModel { info, isa, pool, weights, cache, step } = self;
-        pool.install(|| step.run(*isa, weights, cache, batch, info.vocab_size, logits))
+        step.run(Cores { isa: *isa, pool }, weights, cache, batch, info.vocab_size, logits)
     }
 }
 

@@ -1,8 +1,6 @@
 //! RMSNorm and LayerNorm over rows of the residual stream.
 
-use rayon::prelude::*;
-
-use super::isa::{Isa, Kernel};
+use super::isa::{Cores, Kernel};
 use super::lines::{Activations, LANES, Line};
 
 /// Rows of a task of the thread pool.
@@ -75,13 +73,16 @@ impl Norm {
 }
 
 /// Norms the rows `rows` of `x` into `out`, row-major, in parallel.
-pub(super) fn norm(isa: Isa, norm: &Norm, x: Activations<'_>, rows: &[usize], out: &mut [Line]) {
+pub(super) fn norm(
+    cores: Cores<'_>,
+    norm: &Norm,
+    x: Activations<'_>,
+    rows: &[usize],
+    out: &mut [Line],
+) {
     let blocks = norm.weight.len();
-    out.par_chunks_mut(TASK_ROWS * blocks).zip(rows.par_chunks(TASK_ROWS)).for_each(
-        |(out, rows)| {
-            isa.run(NormRows { norm, x, rows, out });
-        },
-    );
+    let tasks = out.chunks_mut(TASK_ROWS * blocks).zip(rows.chunks(TASK_ROWS)).collect();
+    cores.pool.for_each(tasks, |(out, rows)| cores.isa.run(NormRows { norm, x, rows, out }));
 }
 
 struct NormRows<'a> {

@@ -2,22 +2,17 @@
 //!
 //! The order of a sum is that of the weights' kind (`panels`, `groups`); the bias, if any, is added last.
 
-use rayon::prelude::*;
-
 use super::groups::{Activation, GROUP};
-use super::isa::{Isa, Kernel};
+use super::isa::{Cores, Isa, Kernel};
 use super::lines::{Activations, LANES, Line};
 use super::math;
 use super::panels::{Element, Packed, Panels, Quantised, Rows};
 
-/// Panels of a task of the thread pool, an even number (gate and up alternate).
-const TASK_PANELS: usize = 2;
+/// Panels of a task are a multiple of this number: gate and up alternate.
+const PANEL_PAIR: usize = 2;
 
 /// Multiplications that a task should have: less is not worth handing over.
 const TASK_MULTIPLICATIONS: usize = 1 << 17;
-
-/// Rows that are quantised without asking other threads for help.
-const FEW_ROWS: usize = 4;
 
 /// Rows of a task that quantises.
 const TASK_ROWS: usize = 8;
@@ -45,7 +40,7 @@ pub(super) enum Then {
 
 /// `x · weights`, panel-major, in parallel over panels. `scratch` holds a group for each 32 inputs of each row.
 pub(super) fn product(
-    isa: Isa,
+    cores: Cores<'_>,
     x: Activations<'_>,
     linear: &Linear,
     then: Then,
@@ -54,33 +49,30 @@ pub(super) fn product(
 ) {
     let bias = linear.bias.as_deref().unwrap_or_default();
     match &linear.panels {
-        Panels::F32(packed) => multiply(isa, x, packed, bias, then, out),
+        Panels::F32(packed) => multiply(cores, x, packed, bias, then, out),
         Panels::Int4(packed) => {
-            let x = quantise(isa, x, packed.length, scratch);
-            multiply(isa, x, packed, bias, then, out);
+            let x = quantise(cores, x, packed.length, scratch);
+            multiply(cores, x, packed, bias, then, out);
         }
         Panels::Int8(packed) => {
-            let x = quantise(isa, x, packed.length, scratch);
-            multiply(isa, x, packed, bias, then, out);
+            let x = quantise(cores, x, packed.length, scratch);
+            multiply(cores, x, packed, bias, then, out);
         }
     }
 }
 
 /// Quantises all rows, each in `width` groups.
 pub(super) fn quantise<'a>(
-    isa: Isa,
+    cores: Cores<'_>,
     x: Activations<'_>,
     width: usize,
     scratch: &'a mut [Activation],
 ) -> Quantised<'a> {
     let groups = &mut scratch[..x.rows * width];
-    if x.rows <= FEW_ROWS {
-        isa.run(QuantiseRows { x, first: 0, width, out: groups });
-    } else {
-        groups.par_chunks_mut(TASK_ROWS * width).enumerate().for_each(|(task, out)| {
-            isa.run(QuantiseRows { x, first: task * TASK_ROWS, width, out });
-        });
-    }
+    let tasks = groups.chunks_mut(TASK_ROWS * width).enumerate().collect();
+    cores.pool.for_each(tasks, |(task, out)| {
+        cores.isa.run(QuantiseRows { x, first: task * TASK_ROWS, width, out });
+    });
     Quantised::new(groups, x.rows, width)
 }
 
@@ -105,24 +97,23 @@ impl Kernel for QuantiseRows<'_> {
 }
 
 fn multiply<'a, E: Element>(
-    isa: Isa,
+    cores: Cores<'_>,
     x: E::Input<'a>,
     weights: &'a Packed<E>,
     bias: &'a [Line],
     then: Then,
     out: &'a mut [Line],
 ) {
-    let length = weights.length;
-    let outputs = if then == Then::SwiGlu { TASK_PANELS / 2 } else { TASK_PANELS };
-    let task = x.rows() * TASK_PANELS * LANES * length * E::INPUTS;
-    out.par_chunks_mut(outputs * x.rows())
-        .zip(weights.elements.par_chunks(TASK_PANELS * length))
-        .enumerate()
-        .with_min_len(TASK_MULTIPLICATIONS.div_ceil(task.max(1)))
-        .for_each(|(task, (out, weights))| {
-            let bias = bias.get(task * TASK_PANELS..).unwrap_or_default();
-            isa.run(Chunk { isa, x, weights, bias, length, then, out });
-        });
+    let (isa, length) = (cores.isa, weights.length);
+    let least = x.rows() * PANEL_PAIR * LANES * length * E::INPUTS;
+    let panels = PANEL_PAIR * TASK_MULTIPLICATIONS.div_ceil(least.max(1));
+    let outputs = if then == Then::SwiGlu { panels / 2 } else { panels };
+    let weights = weights.elements.chunks(panels * length);
+    let tasks = out.chunks_mut(outputs * x.rows()).zip(weights).enumerate().collect();
+    cores.pool.for_each(tasks, |(task, (out, weights))| {
+        let bias = bias.get(task * panels..).unwrap_or_default();
+        isa.run(Chunk { isa, x, weights, bias, length, then, out });
+    });
 }
 
 /// Some panels of a product.

@@ -6,7 +6,7 @@ use super::attention::{Attention, Scratch};
 use super::cache::{Cache, CacheShape};
 use super::groups::{Activation, GROUP};
 use super::head::head;
-use super::isa::Isa;
+use super::isa::Cores;
 use super::lines::{Activations, LANES, Line, grow};
 use super::norm::norm;
 use super::product::{Then, product};
@@ -63,10 +63,10 @@ impl Step {
         }
     }
 
-    /// Runs a checked batch on the current thread pool.
+    /// Runs a checked batch.
     pub(super) fn run(
         &mut self,
-        isa: Isa,
+        cores: Cores<'_>,
         weights: &Weights,
         cache: &mut Cache,
         batch: &Batch<'_>,
@@ -74,10 +74,10 @@ impl Step {
         logits: &mut Logits,
     ) -> Result<(), ModelError> {
         let rows = batch.tokens.len();
-        self.prepare(weights, batch)?;
+        self.prepare(cores, weights, batch)?;
         let hidden = weights.output_norm.weight.len();
         for (layer, block) in weights.blocks.iter().enumerate() {
-            self.block(isa, block, cache, layer, batch);
+            self.block(cores, block, cache, layer, batch);
         }
         self.rows.clear();
         let mut first = 0;
@@ -92,9 +92,9 @@ impl Step {
         }
         let normed = &mut self.normed[..self.rows.len() * hidden];
         let residual = Activations::panel_major(&self.residual, rows);
-        norm(isa, &weights.output_norm, residual, &self.rows, normed);
+        norm(cores, &weights.output_norm, residual, &self.rows, normed);
         head(
-            isa,
+            cores,
             Activations::row_major(normed, self.rows.len(), hidden),
             &weights.head,
             vocab_size,
@@ -105,7 +105,12 @@ impl Step {
     }
 
     /// Makes the buffers large enough and puts the embeddings into the residual stream.
-    fn prepare(&mut self, weights: &Weights, batch: &Batch<'_>) -> Result<(), ModelError> {
+    fn prepare(
+        &mut self,
+        cores: Cores<'_>,
+        weights: &Weights,
+        batch: &Batch<'_>,
+    ) -> Result<(), ModelError> {
         let rows = batch.tokens.len();
         let hidden = weights.output_norm.weight.len();
         let head_lines = self.shape.head_lines();
@@ -132,14 +137,14 @@ impl Step {
         if let Some(rope) = &mut self.rope {
             rope.prepare(&self.positions);
         }
-        weights.embed(batch.tokens, &self.positions, &mut self.residual[..rows * hidden]);
+        weights.embed(cores, batch.tokens, &self.positions, &mut self.residual[..rows * hidden]);
         Ok(())
     }
 
     /// `x += attention(norm(x)); x += feed_forward(norm(x))`
     fn block(
         &mut self,
-        isa: Isa,
+        cores: Cores<'_>,
         block: &Block,
         cache: &mut Cache,
         layer: usize,
@@ -154,14 +159,14 @@ impl Step {
             &mut self.qkv[..rows * (width + 2 * self.shape.kv_heads * self.shape.head_lines())];
         let attended = &mut self.attended[..rows * width];
         let attention = Attention {
-            isa,
+            cores,
             shape: self.shape,
             group: self.heads / self.shape.kv_heads,
             rope: self.rope.as_ref(),
             scratch: &self.scratch,
         };
         norm(
-            isa,
+            cores,
             &block.attention_norm,
             Activations::panel_major(residual, rows),
             &self.rows,
@@ -169,21 +174,21 @@ impl Step {
         );
         let scratch = &mut self.quantised;
         let normed_rows = Activations::row_major(normed, rows, hidden);
-        product(isa, normed_rows, &block.qkv, Then::Store, scratch, qkv);
+        product(cores, normed_rows, &block.qkv, Then::Store, scratch, qkv);
         let layer = cache.layer(layer);
         attention.store(Activations::panel_major(qkv, rows), batch.spans, layer);
         attention.attend(Activations::panel_major(qkv, rows), batch.spans, layer, attended);
         let attended = Activations::row_major(attended, rows, width);
-        product(isa, attended, &block.attention_output, Then::Add, scratch, residual);
+        product(cores, attended, &block.attention_output, Then::Add, scratch, residual);
 
-        norm(isa, &block.ffn_norm, Activations::panel_major(residual, rows), &self.rows, normed);
+        norm(cores, &block.ffn_norm, Activations::panel_major(residual, rows), &self.rows, normed);
         let inner = &mut self.inner[..rows * block.down.panels.inputs() / LANES];
         let (linear, then) = match &block.ffn {
             FeedForward::SwiGlu(linear) => (linear, Then::SwiGlu),
             FeedForward::Gelu(linear) => (linear, Then::Gelu),
         };
-        product(isa, Activations::row_major(normed, rows, hidden), linear, then, scratch, inner);
+        product(cores, Activations::row_major(normed, rows, hidden), linear, then, scratch, inner);
         let inner = Activations::panel_major(inner, rows);
-        product(isa, inner, &block.down, Then::Add, scratch, residual);
+        product(cores, inner, &block.down, Then::Add, scratch, residual);
     }
 }

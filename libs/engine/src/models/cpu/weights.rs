@@ -2,9 +2,8 @@
 
 use std::ops::Deref;
 
-use rayon::prelude::*;
-
 use super::Precision;
+use super::isa::Cores;
 use super::lines::{LANES, Line, lines_for, zeroed};
 use super::norm::Norm;
 use super::pack::Part;
@@ -71,9 +70,16 @@ impl Weights {
     }
 
     /// Writes the embeddings of a step into the residual stream, panel-major, in parallel over blocks.
-    pub(super) fn embed(&self, tokens: &[u32], positions: &[usize], out: &mut [Line]) {
+    pub(super) fn embed(
+        &self,
+        cores: Cores<'_>,
+        tokens: &[u32],
+        positions: &[usize],
+        out: &mut [Line],
+    ) {
         let hidden = self.output_norm.weight.len();
-        out.par_chunks_mut(tokens.len().max(1)).enumerate().for_each(|(block, out)| {
+        let blocks = out.chunks_mut(tokens.len().max(1)).enumerate().collect();
+        cores.pool.for_each(blocks, |(block, out): (usize, &mut [Line])| {
             for ((&token, &position), out) in tokens.iter().zip(positions).zip(out) {
                 *out = match &self.embedding {
                     None => self.head.column_block(token as usize, block),

@@ -5,15 +5,17 @@
 //! LLVM turns into poor code, are written by hand where that pays.
 //!
 //! This is the one module of the workspace that holds `unsafe` code: calling a function that was compiled for a larger
-//! instruction set, and loads and stores of whole registers.
+//! instruction set, loads and stores of whole registers, and threads that borrow a step's buffers.
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+mod pool;
 
 use super::groups::{self, Activation, Int4Group, Int8Group};
 use super::lines::LANES;
 use crate::model::ModelError;
+pub(super) use pool::Pool;
 
 /// Name of the environment variable that forces an instruction set.
 pub const ISA_VARIABLE: &str = "TEXTNLP_CPU";
@@ -30,6 +32,13 @@ enum Level {
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
+}
+
+/// What a step runs on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cores<'a> {
+    pub(super) isa: Isa,
+    pub(super) pool: &'a Pool,
 }
 
 impl Isa {
