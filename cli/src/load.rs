@@ -154,7 +154,7 @@ fn source(
     }
     let spec = &job.spec.source;
     if let Some(inline) = &spec.inline {
-        return Ok(Source::Inline(inline.records.clone()));
+        return Ok(Source::Inline(inline.records.to_vec()));
     }
     if let Some(file) = &spec.file {
         return Ok(Source::files(base, &file.path));

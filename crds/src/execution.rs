@@ -44,7 +44,7 @@ pub struct Execution {
     pub queue_name: Option<String>,
     /// What the job's pods look like.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pod: Option<Pod>,
+    pub pod: Option<Box<Pod>>,
 }
 
 impl Default for Execution {

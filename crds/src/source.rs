@@ -2,7 +2,8 @@
 
 use kube::KubeSchema;
 use schemars::{JsonSchema, Schema};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::rules;
@@ -56,7 +57,40 @@ pub struct Source {
 pub struct InlineSource {
     /// The records: objects of any shape, at most 1,000.
     #[schemars(schema_with = "records_schema")]
-    pub records: Vec<Record>,
+    pub records: Records,
+}
+
+/// Records as JSON text. A manifest is kept far longer than its records are looked at (an operator's cache holds ten thousand),
+/// and parsed they take ten times the memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Records(Box<str>);
+
+impl Records {
+    /// The records, parsed.
+    pub fn to_vec(&self) -> Vec<Record> {
+        // The text was written from records: it cannot fail.
+        serde_json::from_str(&self.0).unwrap_or_default()
+    }
+}
+
+impl Default for Records {
+    fn default() -> Self {
+        Self("[]".into())
+    }
+}
+
+impl Serialize for Records {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_vec().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Records {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let records = Vec::<Record>::deserialize(deserializer)?;
+        let text = serde_json::to_string(&records).map_err(D::Error::custom)?;
+        Ok(Self(text.into()))
+    }
 }
 
 /// A key of a ConfigMap, read as a file.

@@ -52,8 +52,8 @@ fn the_example_of_the_api_is_read_with_types_defaults_and_order() {
     assert_eq!(spec.output.formats, [OutputFormat::JSONL]);
     assert_eq!(spec.execution.shards, None);
     assert_eq!(spec.model_of(&spec.columns[1]), None);
-    let record = &spec.source.inline.as_ref().expect("inline").records[0];
-    assert_eq!(record.keys().collect::<Vec<_>>(), ["product", "gold"], "keys keep their order");
+    let records = spec.source.inline.as_ref().expect("inline").records.to_vec();
+    assert_eq!(records[0].keys().collect::<Vec<_>>(), ["product", "gold"], "keys keep their order");
     let model = &resolved.models["smollm2"].object.spec;
     let gpu = &model.resources.as_ref().expect("resources").limits.as_ref().expect("limits")["nvidia.com/gpu"];
     assert_eq!(gpu.0, "1");

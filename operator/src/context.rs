@@ -7,7 +7,7 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::Api;
-use kube::runtime::reflector::{Store, store::Writer};
+use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
 use kube::{Client, Resource, ResourceExt};
 use textnlp_crds::task::labels;
 use textnlp_crds::{GenerationJob, ModelDeployment};
@@ -167,8 +167,12 @@ impl<K> Default for Written<K> {
 }
 
 impl<K: Resource> Written<K> {
-    /// Remembers the object that came of writing to `base`.
-    pub fn insert(&self, base: &K, newest: Arc<K>) {
+    /// Remembers the object that came of writing to `base`, unless the cache has it already: the watch may be faster than
+    /// the answer, and then nothing would take the object out again.
+    pub fn insert(&self, base: &K, newest: Arc<K>, cache: &Store<K>)
+    where
+        K: Resource<DynamicType = ()> + Clone + 'static,
+    {
         let Some(uid) = base.uid() else { return };
         let mut written = self.lock();
         let before = written.remove(&uid);
@@ -176,7 +180,11 @@ impl<K: Resource> Written<K> {
             before.filter(|chain| chain.newest.resource_version() == base.resource_version());
         let mut bases = follows.map(|chain| chain.bases).unwrap_or_default();
         bases.push(base.resource_version());
-        written.insert(uid, Chain { bases, newest });
+        // Looked at under the lock, and `seen` comes after the cache: one of the two finds out.
+        let cached = cache.get(&ObjectRef::from_obj(base));
+        if cached.is_some_and(|cached| bases.contains(&cached.resource_version())) {
+            written.insert(uid, Chain { bases, newest });
+        }
     }
 
     /// The newest version that is known of a cached object.
@@ -188,7 +196,7 @@ impl<K: Resource> Written<K> {
         }
     }
 
-    /// The watch has shown this version. If it is not one that was written to, it has what was written last, or is newer: a write
+    /// The watch has shown this version, and the cache has it. If it is not one that was written to, it has what was written last, or is newer: a write
     /// names the version that it is based on, so none can lie between.
     pub fn seen(&self, object: &K) {
         let Some(uid) = object.uid() else { return };
@@ -215,28 +223,43 @@ impl<K: Resource> Written<K> {
 mod tests {
     use super::*;
     use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::runtime::watcher::Event;
     use serde_json::json;
 
     fn version(version: &str) -> Arc<ConfigMap> {
-        let metadata = json!({"name": "a", "uid": "uid-1", "resourceVersion": version});
+        let metadata =
+            json!({"name": "a", "namespace": "shop", "uid": "uid-1", "resourceVersion": version});
         Arc::new(serde_json::from_value(json!({"metadata": metadata})).expect("an object"))
+    }
+
+    fn cached(at: &str) -> Store<ConfigMap> {
+        let (cache, mut writer) = kube::runtime::reflector::store();
+        writer.apply_watcher_event(&Event::Apply((*version(at)).clone()));
+        cache
+    }
+
+    #[test]
+    fn an_answer_that_comes_after_its_watch_is_not_kept() {
+        let written = Written::<ConfigMap>::default();
+        written.insert(&version("1"), version("2"), &cached("2"));
+        assert!(written.lock().is_empty());
     }
 
     #[test]
     fn what_was_written_counts_until_the_watch_has_it() {
-        let written = Written::default();
+        let written = Written::<ConfigMap>::default();
         let newest =
             |cached: &str| written.newest(version(cached)).resource_version().unwrap_or_default();
         assert_eq!(newest("1"), "1");
-        written.insert(&version("1"), version("2"));
-        written.insert(&version("2"), version("3"));
+        written.insert(&version("1"), version("2"), &cached("1"));
+        written.insert(&version("2"), version("3"), &cached("1"));
         assert_eq!((newest("1"), newest("2"), newest("3")), ("3".into(), "3".into(), "3".into()));
         written.seen(&version("2"));
         assert_eq!(newest("2"), "3", "the watch is still behind");
         assert_eq!(newest("9"), "9", "somebody else wrote since");
         written.seen(&version("3"));
         assert_eq!(newest("2"), "2");
-        written.insert(&version("3"), version("4"));
+        written.insert(&version("3"), version("4"), &cached("3"));
         written.forget(&version("9"));
         assert_eq!(newest("3"), "3");
     }

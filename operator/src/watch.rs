@@ -133,7 +133,7 @@ where
     }
 }
 
-/// Keeps [`Written`] no longer than the watch needs to catch up.
+/// Keeps [`Written`] no longer than the watch needs to catch up: to be called after the cache has the event.
 pub fn caught_up<K: Resource>(written: &Written<K>, event: &Event<K>) {
     match event {
         Event::Apply(object) | Event::InitApply(object) => written.seen(object),

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::json;
 use textnlp_tests::disturb::{
-    OPERATOR, alone, cluster, kill_pod, operator, operator_pods, then_undo, together,
+    OPERATOR, alone, cluster, kill_pod, operator, operator_pods, then_undo, together, try_kill_pod,
     until_operator_is_ready,
 };
-use textnlp_tests::{Job, Model, Space, kubectl};
+use textnlp_tests::{Job, Model, Space, eventually_or, kubectl};
 
 fn running(space: &str, parallelism: i64) -> (Space, Job) {
     let space = Space::new(space);
@@ -22,11 +22,13 @@ fn running(space: &str, parallelism: i64) -> (Space, Job) {
 fn a_killed_worker_loses_no_row_and_doubles_none() {
     let _undisturbed = together();
     let (space, job) = running("killed-worker", 2);
-    let workers = space.running("worker");
-    assert!(!workers.is_empty(), "{}", space.picture());
-    for worker in &workers {
-        kill_pod(space.name(), worker);
-    }
+    // A worker lives for one shard: there is none between two of them, and one that was seen may have ended.
+    let kill = || {
+        let killed = |worker: &String| try_kill_pod(space.name(), worker);
+        let killed = space.running("worker").into_iter().filter(killed).count();
+        (killed > 0).then_some(())
+    };
+    eventually_or("a running worker is killed", kill, || space.picture());
     space.expect_local_digest(&job);
 }
 

@@ -1,10 +1,11 @@
 //! Two servers are replaced one after the other under load, and no request is lost.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use serde_json::json;
 use textnlp_tests::disturb::{then_undo, together};
-use textnlp_tests::{Model, Space, eventually_or, http};
+use textnlp_tests::{Model, Space, eventually, eventually_or, http};
 
 #[test]
 fn a_rollout_under_load_loses_no_request() {
@@ -13,19 +14,24 @@ fn a_rollout_under_load_loses_no_request() {
     space.apply(&Model::small("smollm2").with("replicas", json!(2)).0);
     space.until("mdl/smollm2", "both servers are ready", |o| o["status"]["readyReplicas"] == 2);
     let address = address(&space);
+    let body = json!({"model": "smollm2", "prompt": "A kettle is", "max_tokens": 4, "seed": 1});
+    let body = body.to_string();
+    let ask = || match http::post(&address, "/v1/completions", &body) {
+        Ok((200, _)) => Ok(()),
+        other => Err(format!("{other:?}")),
+    };
+    // Servers are ready before each node's proxy knows them.
+    eventually("the Service answers", ask);
     let before = space.running("server");
+    let begun = Instant::now();
     let (stop, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
     let lost = std::thread::scope(|scope| {
         let client = || {
-            let body =
-                json!({"model": "smollm2", "prompt": "A kettle is", "max_tokens": 4, "seed": 1})
-                    .to_string();
             let mut lost = Vec::new();
             while !stop.load(Ordering::Relaxed) {
                 asked.fetch_add(1, Ordering::Relaxed);
-                match http::post(&address, "/v1/completions", &body) {
-                    Ok((200, _)) => {}
-                    other => lost.push(format!("{other:?}")),
+                if let Err(why) = ask() {
+                    lost.push(format!("after {:?}: {why}", begun.elapsed()));
                 }
             }
             lost

@@ -62,8 +62,12 @@ pub fn operator_pods() -> Vec<String> {
 /// Kills a pod without any grace.
 #[track_caller]
 pub fn kill_pod(namespace: &str, pod: &str) {
-    kubectl(&["--namespace", namespace, "delete", "pod", pod, "--grace-period=0", "--force"])
-        .expect("the pod is killed");
+    assert!(try_kill_pod(namespace, pod), "{pod} in {namespace} cannot be killed");
+}
+
+/// As [`kill_pod`]; false where the pod is gone.
+pub fn try_kill_pod(namespace: &str, pod: &str) -> bool {
+    kubectl(&["--namespace", namespace, "delete", "pod", pod, "--grace-period=0", "--force"]).ok()
 }
 
 /// Waits until the operator is there again.

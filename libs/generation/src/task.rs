@@ -68,7 +68,7 @@ impl Task {
     pub fn source(&self) -> Result<Source, Error> {
         let spec = &self.told.spec.source;
         if let Some(inline) = &spec.inline {
-            return Ok(Source::Inline(inline.records.clone()));
+            return Ok(Source::Inline(inline.records.to_vec()));
         }
         if let Some(reference) = &spec.config_map {
             return self.config_map(&reference.key);

@@ -50,7 +50,7 @@ impl<'a> Run<'a> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let spec = spec(self.spec);
         let source = match &spec.source.inline {
-            Some(inline) => Source::Inline(inline.records.clone()),
+            Some(inline) => Source::Inline(inline.records.to_vec()),
             None => Source::None,
         };
         let store = LocalStore::open(self.directory).expect("a store");

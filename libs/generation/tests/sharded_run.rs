@@ -60,7 +60,7 @@ impl Place {
 
     fn at(value: Value, store: Box<dyn Store>) -> Self {
         let spec = spec(value);
-        let records = spec.source.inline.as_ref().unwrap().records.clone();
+        let records = spec.source.inline.as_ref().unwrap().records.to_vec();
         let _directory = tempfile::tempdir().unwrap();
         Self { job: job(&spec), source: Source::Inline(records), store, _directory }
     }

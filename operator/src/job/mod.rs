@@ -87,7 +87,8 @@ async fn write_status(
         return Ok(false);
     }
     let written = crate::apply::status(context.client(), &*observed.job, &status).await?;
-    context.written_jobs.insert(&observed.job, Arc::new(crate::watch::slim(written)));
+    let written = Arc::new(crate::watch::slim(written));
+    context.written_jobs.insert(&observed.job, written, &context.jobs);
     for notice in notices::between(&observed.job, &before, &status) {
         shared.events.send(notice);
     }

@@ -82,7 +82,8 @@ impl Server {
         fill(&mut self.writers.job_pods, pods);
     }
 
-    async fn reconcile(&self, job: &GenerationJob) -> Result<Action, Error> {
+    async fn reconcile(&mut self, job: &GenerationJob) -> Result<Action, Error> {
+        self.writers.jobs.apply_watcher_event(&Event::Apply(job.clone()));
         reconcile(Arc::new(job.clone()), self.context.clone()).await
     }
 
@@ -117,7 +118,7 @@ const STATUS: &str =
 #[tokio::test]
 async fn a_new_job_is_frozen_first_and_prepared_then() {
     let job = job(json!({}));
-    let server = Server::new(status_written(&job));
+    let mut server = Server::new(status_written(&job));
     let action = server.reconcile(&job).await.expect("done");
     assert_eq!(action, Action::requeue(std::time::Duration::ZERO));
     let writes = server.writes();
@@ -168,7 +169,7 @@ async fn a_model_that_is_missing_is_told_once_and_nothing_is_made() {
 async fn a_quota_that_refuses_a_child_becomes_a_condition() {
     let job = with_status(job(json!({})), begun(json!({})));
     let written = status_written(&job);
-    let server = Server::new(move |call, body| {
+    let mut server = Server::new(move |call, body| {
         let quota = json!({"kind": "Status", "code": 403, "reason": "Forbidden",
             "message": "jobs.batch \"x\" is forbidden: exceeded quota: few, requested: count/jobs.batch=1"});
         if call == "POST /apis/batch/v1/namespaces/shop/jobs" {
@@ -188,7 +189,7 @@ async fn a_quota_that_refuses_a_child_becomes_a_condition() {
 async fn a_job_of_that_name_that_is_not_ours_is_not_adopted() {
     let job = with_status(job(json!({})), begun(json!({})));
     let written = status_written(&job);
-    let server = Server::new(move |call, body| match call {
+    let mut server = Server::new(move |call, body| match call {
         "POST /apis/batch/v1/namespaces/shop/jobs" => Some((
             409,
             json!({"kind": "Status", "code": 409, "reason": "AlreadyExists", "message": "exists"}),
@@ -213,7 +214,7 @@ async fn a_job_of_that_name_that_is_not_ours_is_not_adopted() {
 #[tokio::test]
 async fn a_server_that_fails_is_an_error_that_is_tried_again() {
     let job = job(json!({}));
-    let server = Server::new(|_, _| {
+    let mut server = Server::new(|_, _| {
         Some((
             500,
             json!({"kind": "Status", "code": 500, "reason": "InternalError", "message": "etcd"}),
@@ -221,7 +222,7 @@ async fn a_server_that_fails_is_an_error_that_is_tried_again() {
     });
     let error = server.reconcile(&job).await.expect_err("it fails");
     assert_eq!(error.reason(), "ServerError");
-    let conflict = Server::new(|_, _| {
+    let mut conflict = Server::new(|_, _| {
         Some((
             409,
             json!({"kind": "Status", "code": 409, "reason": "Conflict", "message": "changed"}),

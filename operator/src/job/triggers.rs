@@ -36,8 +36,8 @@ pub(crate) fn triggers(
     let mut triggers = SelectAll::new();
     let caught_up = context.clone();
     let own = watch::guarded::<GenerationJob>(context.clone(), CONTROLLER)
-        .inspect_ok(move |event| watch::caught_up(&caught_up.written_jobs, event))
         .reflect(jobs)
+        .inspect_ok(move |event| watch::caught_up(&caught_up.written_jobs, event))
         .inspect_ok(context.filling.follow())
         .applied_objects()
         // Statuses are the controller's own: they trigger nothing.

@@ -32,13 +32,13 @@ pub fn triggers(
     let (caught_up, remembering) = (context.clone(), caches.clone());
     let own = watch::guarded::<ModelDeployment>(context.clone(), NAME)
         .default_backoff()
+        .reflect(models)
         .inspect_ok(move |event| {
             watch::caught_up(&caught_up.written_models, event);
             if let Event::Delete(model) = event {
                 remembering.forget(&model.uid().unwrap_or_default());
             }
         })
-        .reflect(models)
         .inspect_ok(context.filling.follow());
     let own = watch::touched(own)
         // Statuses are the controller's own: they trigger nothing.

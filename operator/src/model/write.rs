@@ -49,6 +49,6 @@ pub(super) async fn status(
         memory.load_was_written(now);
         memory.shows(status.load.as_ref(), false);
     });
-    context.written_models.insert(model, Arc::new(watch::slim(written)));
+    context.written_models.insert(model, Arc::new(watch::slim(written)), &context.models);
     Ok(())
 }

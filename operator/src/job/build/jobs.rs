@@ -103,7 +103,7 @@ impl Blueprint<'_> {
                 ..ContainerPort::default()
             }]
         });
-        let user = self.execution.pod.as_ref();
+        let user = self.execution.pod.as_deref();
         let template = Template {
             component: step.component(),
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
