@@ -1,33 +1,28 @@
 //! The output head: logits of the rows asked for, with the maximum of each block of columns.
 
-use super::groups::Activation;
 use super::isa::{Cores, Isa, Kernel};
-use super::lines::{Activations, LANES};
-use super::panels::{Element, Packed, Panels, Rows};
-use super::product::{RowTile, by_tiles, quantise};
+use super::lines::LANES;
+use super::operand::{Operand, OperandBuffers};
+use super::panels::{Element, Packed, Panels, Rows, with_packed};
+use super::product::{RowTile, by_tiles};
 use crate::model::{LOGITS_BLOCK, Logits};
 
 /// Columns of a task of the thread pool, a multiple of [`LOGITS_BLOCK`].
-const TASK_COLUMNS: usize = 16 * LOGITS_BLOCK;
+const TASK_COLUMNS: usize = 4 * LOGITS_BLOCK;
 
-/// Logits of the rows of `x` and their block maxima, in parallel over columns. `scratch` is that of a product.
+/// Logits of the rows of `x` and their block maxima, in parallel over columns.
 pub(super) fn head(
     cores: Cores<'_>,
-    x: Activations<'_>,
+    x: Operand<'_>,
     panels: &Panels,
     vocab_size: usize,
-    scratch: &mut [Activation],
+    buffers: &mut OperandBuffers,
     logits: &mut Logits,
 ) {
-    match panels {
-        Panels::F32(packed) => multiply(cores, x, packed, vocab_size, logits),
-        Panels::Int4(packed) => {
-            multiply(cores, quantise(cores, x, packed.length, scratch), packed, vocab_size, logits);
-        }
-        Panels::Int8(packed) => {
-            multiply(cores, quantise(cores, x, packed.length, scratch), packed, vocab_size, logits);
-        }
-    }
+    with_packed!(panels, packed => {
+        let x = Element::input(x, cores, packed, buffers);
+        multiply(cores, x, packed, vocab_size, logits);
+    });
 }
 
 fn multiply<'a, E: Element>(

@@ -1,4 +1,5 @@
-//! The CPU executor, numerics `cpu-1/…`: weights in four or eight bits where the model's file has them so, else in f32.
+//! The CPU executor, numerics `cpu-1/…`: weights in four or eight bits where the model's file has them so or the user wants
+//! it, else in f32 or bfloat16.
 //!
 //! In f32 throughout, [`Precision::F32`], it is the plain arithmetic that the quantised kind is tested against.
 //!
@@ -14,6 +15,7 @@ mod isa;
 mod lines;
 mod math;
 mod norm;
+mod operand;
 mod pack;
 mod panels;
 mod product;
@@ -26,7 +28,7 @@ use std::sync::Mutex;
 use super::{Tensors, batch};
 use crate::model::{Batch, Logits, Model, ModelError, ModelInfo, PageCopy};
 use crate::weights::Architecture;
-use cache::{Cache, CacheShape, PAGE_TOKENS};
+use cache::{Cache, CacheShape, KvPrecision, PAGE_TOKENS};
 use isa::{Cores, Pool};
 use rope::Rope;
 use step::Step;
@@ -40,11 +42,15 @@ pub use pack::numerics;
 /// What weights are computed in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Precision {
-    /// A matrix stored in blocks of four or eight bits in those, all others in f32.
+    /// A matrix stored in blocks of integers in those, all others in floating point.
     #[default]
     AsStored,
     /// f32: slow, and the truth that the others are measured by.
     F32,
+    /// Eight bits, whatever the file has.
+    Int8,
+    /// Four bits, eight for the vocabulary's matrix.
+    Int4,
 }
 
 /// How to run a model on the CPU. Only the precision changes a result.
@@ -101,13 +107,15 @@ impl CpuModel {
             })?;
         let weights = Weights::load(tensors, options.precision)?;
         let shape = CacheShape { kv_heads: config.kv_heads, head_dim: config.head_dim };
+        let numerics = numerics(tensors, options.precision);
+        let kv = if numerics == pack::F32 { KvPrecision::F32 } else { KvPrecision::Bf16 };
         let info = ModelInfo {
             vocab_size: config.vocab_size,
             context_tokens: config.context_tokens,
             page_tokens: PAGE_TOKENS,
-            page_bytes: shape.page_bytes(config.layers),
+            page_bytes: shape.page_bytes(config.layers, kv),
             max_rows: options.max_rows.max(1),
-            numerics: numerics(tensors, options.precision).into(),
+            numerics: numerics.into(),
             batch_invariant: true,
         };
         let rope = (config.architecture == Architecture::Llama).then(|| Rope::new(config));
@@ -117,7 +125,7 @@ impl CpuModel {
             isa,
             pool,
             weights,
-            cache: Cache::new(config.layers, shape),
+            cache: Cache::new(config.layers, shape, kv),
             step: Step::new(shape, config.heads, rope, scratch),
         })
     }

@@ -2,20 +2,17 @@
 //!
 //! The order of a sum is that of the weights' kind (`panels`, `groups`); the bias, if any, is added last.
 
-use super::groups::{Activation, GROUP};
 use super::isa::{Cores, Isa, Kernel};
-use super::lines::{Activations, LANES, Line};
+use super::lines::{LANES, Line};
 use super::math;
-use super::panels::{Element, Packed, Panels, Quantised, Rows};
+use super::operand::{Operand, OperandBuffers};
+use super::panels::{Element, Packed, Panels, Rows, with_packed};
 
 /// Panels of a task are a multiple of this number: gate and up alternate.
 const PANEL_PAIR: usize = 2;
 
 /// Multiplications that a task should have: less is not worth handing over.
-const TASK_MULTIPLICATIONS: usize = 1 << 17;
-
-/// Rows of a task that quantises.
-const TASK_ROWS: usize = 8;
+const TASK_MULTIPLICATIONS: usize = 1 << 15;
 
 /// A packed matrix and its bias.
 #[derive(Debug)]
@@ -38,62 +35,20 @@ pub(super) enum Then {
     SwiGlu,
 }
 
-/// `x · weights`, panel-major, in parallel over panels. `scratch` holds a group for each 32 inputs of each row.
+/// `x · weights`, panel-major, in parallel over panels.
 pub(super) fn product(
     cores: Cores<'_>,
-    x: Activations<'_>,
+    x: Operand<'_>,
     linear: &Linear,
     then: Then,
-    scratch: &mut [Activation],
+    buffers: &mut OperandBuffers,
     out: &mut [Line],
 ) {
     let bias = linear.bias.as_deref().unwrap_or_default();
-    match &linear.panels {
-        Panels::F32(packed) => multiply(cores, x, packed, bias, then, out),
-        Panels::Int4(packed) => {
-            let x = quantise(cores, x, packed.length, scratch);
-            multiply(cores, x, packed, bias, then, out);
-        }
-        Panels::Int8(packed) => {
-            let x = quantise(cores, x, packed.length, scratch);
-            multiply(cores, x, packed, bias, then, out);
-        }
-    }
-}
-
-/// Quantises all rows, each in `width` groups.
-pub(super) fn quantise<'a>(
-    cores: Cores<'_>,
-    x: Activations<'_>,
-    width: usize,
-    scratch: &'a mut [Activation],
-) -> Quantised<'a> {
-    let groups = &mut scratch[..x.rows * width];
-    let tasks = groups.chunks_mut(TASK_ROWS * width).enumerate().collect();
-    cores.pool.for_each(tasks, |(task, out)| {
-        cores.isa.run(QuantiseRows { x, first: task * TASK_ROWS, width, out });
+    with_packed!(&linear.panels, packed => {
+        let x = Element::input(x, cores, packed, buffers);
+        multiply(cores, x, packed, bias, then, out);
     });
-    Quantised::new(groups, x.rows, width)
-}
-
-struct QuantiseRows<'a> {
-    x: Activations<'a>,
-    first: usize,
-    width: usize,
-    out: &'a mut [Activation],
-}
-
-impl Kernel for QuantiseRows<'_> {
-    #[inline(always)]
-    fn run(self) {
-        const LINES: usize = GROUP / LANES;
-        for (row, groups) in self.out.chunks_exact_mut(self.width).enumerate() {
-            for (index, group) in groups.iter_mut().enumerate() {
-                let line = |part| &self.x.line(self.first + row, index * LINES + part).0;
-                *group = Activation::quantise(std::array::from_fn(line));
-            }
-        }
-    }
 }
 
 fn multiply<'a, E: Element>(

@@ -134,16 +134,11 @@ impl Packer<'_> {
     /// The head's panels, and the embedding's rows unless it is tied to the head.
     fn head_and_embedding(&self) -> Result<(Panels, Option<Vec<Line>>), ModelError> {
         let ModelConfig { vocab_size, hidden_size, .. } = *self.config;
-        let head = match self.tensors.block_encoding(TensorRole::Head) {
-            Some(_) => Some(self.panels(TensorRole::Head, vocab_size, hidden_size)?),
-            None => self
-                .find(TensorRole::Head, vocab_size, hidden_size)?
-                .map(|matrix| Panels::from_matrix(&matrix))
-                .transpose()?,
-        };
-        let Some(head) = head else {
-            return Ok((self.panels(TensorRole::TokenEmbedding, vocab_size, hidden_size)?, None));
-        };
+        let panels = |role| self.panels(role, vocab_size, hidden_size);
+        if self.tensors.encoding(TensorRole::Head).is_none() {
+            return Ok((panels(TensorRole::TokenEmbedding)?, None));
+        }
+        let head = panels(TensorRole::Head)?;
         let embedding = self.matrix(TensorRole::TokenEmbedding, vocab_size, hidden_size)?;
         Ok((head, Some(padded_rows(&embedding)?)))
     }

@@ -89,6 +89,11 @@ impl Pool {
         Ok((fit() && reports.iter().all(|fit| fit)).then_some(pool))
     }
 
+    /// Threads, the calling one included.
+    pub(in crate::models::cpu) fn threads(&self) -> usize {
+        self.helpers.len() + 1
+    }
+
     /// Does every task once, on whichever threads are free.
     ///
     /// # Panics
