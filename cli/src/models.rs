@@ -7,6 +7,7 @@ use std::sync::Arc;
 use textnlp_crds::manifest::Resolved;
 use textnlp_crds::model::External;
 use textnlp_dataset::net::Access;
+use textnlp_engine::models::Precision;
 use textnlp_generation::completer::ModelFacts;
 use textnlp_generation::engine::{EngineModel, EngineOptions, Rates};
 use textnlp_generation::http::{Endpoint, HttpCompleter, Server};
@@ -48,8 +49,10 @@ impl LocalModels {
                 }
                 (given, _) => {
                     let path = given.clone().map_or_else(|| path_of(name, resolved), Ok)?;
-                    let model = EngineModel::open(name, &path)?;
-                    let model = model.with_context_limit(context_limit(name, resolved)?);
+                    let (precision, context_limit) = arithmetic(name, resolved)?;
+                    let model = EngineModel::open(name, &path)?
+                        .with_precision(precision)
+                        .with_context_limit(context_limit);
                     models.engines.insert(name.clone(), model);
                 }
             }
@@ -132,17 +135,22 @@ fn path_of(name: &str, resolved: &Resolved<'_>) -> Result<PathBuf, Failure> {
 
 /// What a ModelDeployment's `engine` says about a row, checked as its servers check it: the same manifest must do the same
 /// here. What only changes the speed is for the machine that it was written for.
-fn context_limit(name: &str, resolved: &Resolved<'_>) -> Result<Option<usize>, Failure> {
-    let Some(model) = resolved.models.get(name) else { return Ok(None) };
-    let Some(engine) = &model.object.spec.engine else { return Ok(None) };
-    if let Err(Unsupported { field, found, allowed }) = formats::check(engine) {
+fn arithmetic(name: &str, resolved: &Resolved<'_>) -> Result<(Precision, Option<usize>), Failure> {
+    let model = resolved.models.get(name);
+    let Some((model, engine)) =
+        model.and_then(|model| Some((model, model.object.spec.engine.as_ref()?)))
+    else {
+        return Ok((Precision::default(), None));
+    };
+    let precision = formats::precision(engine).map_err(|unsupported| {
+        let Unsupported { field, found, allowed } = unsupported;
         let path = format!("spec.engine.{field}");
-        return Err(Failure::usage(format!(
+        Failure::usage(format!(
             "{}: {path} is {found}: this build does not compute in it; use {allowed}",
             model.origin.locate(&path)
-        )));
-    }
-    Ok(engine.max_context_tokens.and_then(|tokens| usize::try_from(tokens).ok()))
+        ))
+    })?;
+    Ok((precision, engine.max_context_tokens.and_then(|tokens| usize::try_from(tokens).ok())))
 }
 
 fn endpoint(name: &str, external: &External) -> Result<Endpoint, Failure> {

@@ -9,6 +9,7 @@ use textnlp_engine::engine::{
     Event, LanguageModel, LanguageModelError, LoadOptions, OpenModel, Request, RowError,
 };
 use textnlp_engine::model::ModelError;
+use textnlp_engine::models::Precision;
 use textnlp_engine::sampling::SamplingParams;
 use textnlp_engine::weights::WeightsError;
 
@@ -75,6 +76,8 @@ pub struct ModelSettings {
     pub path: PathBuf,
     /// The digest that it must have.
     pub expect_digest: Option<String>,
+    /// What it is computed in.
+    pub precision: Precision,
     /// How it is loaded.
     pub options: LoadOptions,
 }
@@ -87,7 +90,7 @@ impl ModelSettings {
     pub fn load(&self, loading: &Loading) -> Result<LanguageModel, LoadError> {
         let model = |source| LoadError::Model { path: self.path.clone(), source };
         let opened = loading.phase(LoadPhase::Open, || OpenModel::open(&self.path));
-        let opened = opened.map_err(model)?;
+        let opened = opened.map_err(model)?.with_precision(self.precision);
         let found = &opened.info().digest;
         if let Some(expected) = self.expect_digest.as_ref().filter(|expected| *expected != found) {
             return Err(LoadError::Digest {

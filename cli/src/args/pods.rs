@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use textnlp_crds::task::{MODEL_SOURCE_VARIABLE, TASK_FILE, TERMINATION_FILE};
 
+use super::formats::FormatArgs;
 use crate::log::LogFormat;
 
 /// What every pod is told.
@@ -64,6 +65,8 @@ pub(crate) struct FetchArgs {
     /// Only look at the model that is at this path of the mounted claim
     #[arg(long, value_name = "PATH")]
     pub(crate) offline: Option<String>,
+    #[command(flatten)]
+    pub(crate) formats: FormatArgs,
     #[command(flatten)]
     pub(crate) pod: PodArgs,
 }

@@ -4,11 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
-use serde::de::DeserializeOwned;
-use textnlp_crds::engine::{Dtype, KvCache, Quantization};
 
 use super::EngineArgs;
+use super::formats::FormatArgs;
 use crate::log::LogFormat;
 
 #[derive(Debug, Args)]
@@ -39,15 +37,8 @@ pub(crate) struct ServeArgs {
     /// Most completions that wait beside those; further requests get 429
     #[arg(long, value_name = "N", default_value = "256", value_parser = clap::value_parser!(u16).range(1..=16_384))]
     pub(crate) queue: u16,
-    /// Number format of the arithmetic
-    #[arg(long, ignore_case = true, default_value = "Auto", value_parser = format::<Dtype>(&["Auto", "F32", "BF16", "F16"]))]
-    pub(crate) dtype: Dtype,
-    /// Number format of the weights
-    #[arg(long, ignore_case = true, default_value = "Auto", value_parser = format::<Quantization>(&["Auto", "None", "Int8", "Int4"]))]
-    pub(crate) quantization: Quantization,
-    /// Number format of the keys and values of past tokens
-    #[arg(long, ignore_case = true, default_value = "Auto", value_parser = format::<KvCache>(&["Auto", "BF16", "Int8"]))]
-    pub(crate) kv_cache: KvCache,
+    #[command(flatten)]
+    pub(crate) formats: FormatArgs,
     /// Most bytes of a request's body
     #[arg(long, value_name = "BYTES", default_value = "4194304", value_parser = clap::value_parser!(u32).range(1024..))]
     pub(crate) max_body_bytes: u32,
@@ -60,17 +51,6 @@ pub(crate) struct ServeArgs {
     /// Format of the log on stderr
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) log_format: LogFormat,
-}
-
-/// A number format by one of its names in a ModelDeployment's `spec.engine`, in any case.
-fn format<T>(names: &'static [&'static str]) -> impl TypedValueParser<Value = T>
-where
-    T: DeserializeOwned + Clone + Send + Sync + 'static,
-{
-    PossibleValuesParser::new(names).try_map(|typed| {
-        let name = names.iter().find(|name| name.eq_ignore_ascii_case(&typed));
-        serde_json::from_value(name.copied().into())
-    })
 }
 
 /// A digest as it is written: 64 lower-case digits.

@@ -4,9 +4,9 @@ use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
-use textnlp_crds::engine::Engine;
 use textnlp_crds::task::{TERMINATION_FILE, TaskFailure, Termination};
 use textnlp_engine::engine::{EngineConfig, LoadOptions};
+use textnlp_engine::models::Precision;
 use textnlp_inference_server::{ModelSettings, ServeError, ServerConfig, Stop};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
 type Failed = (&'static str, Failure);
 
 fn serve(args: &ServeArgs) -> Result<(), Failed> {
-    check_formats(args).map_err(|failure| ("UnsupportedEngine", failure))?;
+    let precision = precision(args).map_err(|failure| ("UnsupportedEngine", failure))?;
     let failed = |error: std::io::Error| ("ServerFailed", Failure::failed(error));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(HTTP_THREADS)
@@ -47,7 +47,7 @@ fn serve(args: &ServeArgs) -> Result<(), Failed> {
             ("AddressUnavailable", Failure::failed(message))
         })?;
         let shutdown = stop_signal(Duration::from_secs(args.drain_grace.into())).map_err(failed)?;
-        let settings = settings(args);
+        let settings = settings(args, precision);
         let load = move |loading: &_| settings.load(loading);
         textnlp_inference_server::run(listener, config(args), load, shutdown).await.map_err(refused)
     });
@@ -63,11 +63,10 @@ fn serve(args: &ServeArgs) -> Result<(), Failed> {
     }
 }
 
-/// The formats that this build computes in.
-fn check_formats(args: &ServeArgs) -> Result<(), Failure> {
-    let ServeArgs { dtype, quantization, kv_cache, .. } = *args;
-    let engine = Engine { dtype, quantization, kv_cache, ..Engine::default() };
-    formats::check(&engine).map_err(|Unsupported { field, found, allowed }| {
+/// What the model is computed in.
+fn precision(args: &ServeArgs) -> Result<Precision, Failure> {
+    let engine = args.formats.engine();
+    formats::precision(&engine).map_err(|Unsupported { field, found, allowed }| {
         let flag = if field == "kvCache" { "kv-cache" } else { field };
         Failure::usage(format!(
             "--{flag} is {found}: this build does not compute in it; use {allowed}"
@@ -80,7 +79,7 @@ fn capacity(args: &ServeArgs) -> usize {
     usize::from(args.max_sequences) + usize::from(args.queue)
 }
 
-fn settings(args: &ServeArgs) -> ModelSettings {
+fn settings(args: &ServeArgs, precision: Precision) -> ModelSettings {
     let size = |tokens: Option<u32>| tokens.map(|tokens| tokens as usize);
     let engine = EngineConfig {
         max_context_tokens: size(args.max_context_tokens),
@@ -92,6 +91,7 @@ fn settings(args: &ServeArgs) -> ModelSettings {
     };
     ModelSettings {
         path: args.model.clone(),
+        precision,
         expect_digest: args.expect_digest.clone(),
         options: LoadOptions { threads: args.engine.threads.map(usize::from), engine },
     }
@@ -179,22 +179,24 @@ mod tests {
             "--threads",
             "3",
             "--quantization",
-            "None",
+            "Int8",
         ]);
-        let ModelSettings { options: LoadOptions { threads, engine }, .. } = settings(&given);
+        assert_eq!(precision(&given).ok(), Some(Precision::Int8));
+        let ModelSettings { options: LoadOptions { threads, engine }, .. } =
+            settings(&given, Precision::Int8);
         assert_eq!((threads, engine.max_context_tokens), (Some(3), Some(100)));
         assert_eq!((engine.max_batch_tokens, engine.max_sequences), (Some(32), 4));
         assert_eq!((engine.queue, config(&given).capacity), (10, 10));
-        assert!(check_formats(&given).is_ok());
     }
 
     #[test]
     fn a_format_that_this_build_does_not_compute_in_is_refused() {
-        let failure = check_formats(&args(&["--quantization", "Int8"])).expect_err("not built");
-        let expect = "--quantization is Int8: this build does not compute in it; use Auto or None";
+        let failure = precision(&args(&["--dtype", "bf16"])).expect_err("not built");
+        let expect = "--dtype is BF16: this build does not compute in it; use Auto or F32";
         assert_eq!((failure.code, failure.message.as_deref()), (2, Some(expect)));
-        assert!(check_formats(&args(&["--dtype", "BF16"])).is_err());
-        assert!(check_formats(&args(&["--kv-cache", "Int8"])).is_err());
-        assert!(check_formats(&args(&["--dtype", "f16"])).is_err(), "in any case");
+        assert!(precision(&args(&["--kv-cache", "Int8"])).is_err());
+        assert!(precision(&args(&["--dtype", "F32", "--quantization", "Int8"])).is_err());
+        assert_eq!(precision(&args(&["--quantization", "None"])).ok(), Some(Precision::F32));
+        assert_eq!(precision(&args(&[])).ok(), Some(Precision::AsStored));
     }
 }

@@ -11,7 +11,7 @@ use textnlp_engine::engine::{
     Ticket,
 };
 use textnlp_engine::model::Model;
-use textnlp_engine::models::CpuModel;
+use textnlp_engine::models::{CpuModel, Precision};
 use textnlp_engine::sampling::SamplingParams;
 use tokio::sync::oneshot;
 
@@ -58,6 +58,13 @@ impl EngineModel {
     /// Lets no prompt and completion together be longer than `tokens`, as a server with `--max-context-tokens`.
     pub fn with_context_limit(self, tokens: Option<usize>) -> Self {
         Self { context_limit: tokens, ..self }
+    }
+
+    /// Computes in another precision than that of the files.
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.model = self.model.with_precision(precision);
+        self.facts.numerics.clone_from(&self.model.info().numerics);
+        self
     }
 
     /// What is known before loading.

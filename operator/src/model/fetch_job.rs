@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use textnlp_crds::task::{MODEL_SECRET_MOUNT, MODEL_SOURCE_VARIABLE, MODELS_MOUNT};
 
 use super::fetch::FETCH;
+use super::formats::format_flags;
 use super::place::{MODELS, SECRET, models_volume, mount, pod_spec, secret, secret_volume};
 use super::validate::{Source, Validated};
 use crate::config::Config;
@@ -68,13 +69,14 @@ fn failure_policy() -> PodFailurePolicy {
 }
 
 fn fetch_args(model: &Validated) -> Vec<String> {
-    match &model.source {
-        Source::Claim { path, .. } => {
-            let path = if path.is_empty() { "." } else { path };
-            vec![FETCH.into(), "--offline".into(), path.into()]
-        }
-        Source::Remote { .. } | Source::External(_) => vec![FETCH.into()],
+    let mut args = vec![FETCH.to_owned()];
+    if let Source::Claim { path, .. } = &model.source {
+        let path = if path.is_empty() { "." } else { path };
+        args.extend(["--offline".into(), path.into()]);
     }
+    // It says what the servers will compute in.
+    args.extend(format_flags(model.spec.engine.as_ref()));
+    args
 }
 
 fn fetcher(model: &Validated) -> Container {

@@ -8,6 +8,7 @@ pub mod fetch;
 pub mod fetch_job;
 #[cfg(test)]
 mod fixture;
+mod formats;
 pub mod load;
 pub mod memory;
 pub mod network;

@@ -8,10 +8,11 @@ use k8s_openapi::api::core::v1::{
     SleepAction,
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use textnlp_crds::engine::{Dtype, Engine, KvCache, Quantization};
+use textnlp_crds::engine::Engine;
 use textnlp_crds::scaling::Rollout;
 use textnlp_crds::task::{Fetched, MODELS_MOUNT, SERVER_PORT};
 
+use super::formats::format_flags;
 use super::network::{PORT_NAME, SERVER, label_selector, selector};
 use super::place::{MODELS, models_volume, mount, pod_spec};
 use super::validate::Validated;
@@ -117,38 +118,17 @@ fn probe(path: &str, period_seconds: i32, failure_threshold: i32) -> Probe {
 
 /// The engine's flags: only what the manifest sets, so that a server's own defaults stay its own.
 fn engine_flags(engine: Option<&Engine>) -> Vec<String> {
-    let Some(engine) = engine else { return Vec::new() };
-    let dtype = match engine.dtype {
-        Dtype::Auto => None,
-        Dtype::F32 => Some("F32"),
-        Dtype::BF16 => Some("BF16"),
-        Dtype::F16 => Some("F16"),
-    };
-    let quantization = match engine.quantization {
-        Quantization::Auto => None,
-        Quantization::None => Some("None"),
-        Quantization::Int8 => Some("Int8"),
-        Quantization::Int4 => Some("Int4"),
-    };
-    let kv_cache = match engine.kv_cache {
-        KvCache::Auto => None,
-        KvCache::BF16 => Some("BF16"),
-        KvCache::Int8 => Some("Int8"),
-    };
+    let mut all = format_flags(engine);
+    let Some(engine) = engine else { return all };
     let number = |value: Option<i32>| value.map(|value| value.to_string());
     let flags = [
-        ("--dtype", dtype.map(Into::into)),
-        ("--quantization", quantization.map(Into::into)),
-        ("--kv-cache", kv_cache.map(Into::into)),
         ("--max-context-tokens", number(engine.max_context_tokens)),
         ("--max-batch-tokens", number(engine.max_batch_tokens)),
         ("--max-sequences", number(engine.max_sequences)),
     ];
-    flags
-        .into_iter()
-        .filter_map(|(flag, value)| Some([flag.to_owned(), value?]))
-        .flatten()
-        .collect()
+    let set = flags.into_iter().filter_map(|(flag, value)| Some([flag.to_owned(), value?]));
+    all.extend(set.flatten());
+    all
 }
 
 /// Where a server finds the model whose path in the claim is `path`.

@@ -6,6 +6,7 @@ use textnlp_crds::model::{External, ModelDeploymentSpec};
 use textnlp_crds::source::LocalReference;
 use textnlp_crds::task::labels;
 
+use super::formats::format_flags;
 use crate::meta::Owner;
 use crate::names;
 
@@ -95,9 +96,11 @@ impl Validated {
         }
     }
 
-    /// The name of the fetch Job of this source.
+    /// The name of the fetch Job of this source and these number formats.
     pub fn fetch_name(&self) -> String {
-        let suffix = format!("fetch-{}", names::short_hash(self.source_json().as_bytes()));
+        let formats = format_flags(self.spec.engine.as_ref()).concat();
+        let decides = [self.source_json(), formats].concat();
+        let suffix = format!("fetch-{}", names::short_hash(decides.as_bytes()));
         names::child(names::MODEL_PREFIX, self.owner.name(), self.owner.uid(), &suffix)
     }
 

@@ -6,12 +6,17 @@ use std::path::{Component, Path};
 use textnlp_crds::model_status::ModelInfo;
 use textnlp_crds::task::Fetched;
 use textnlp_engine::engine::OpenModel;
+use textnlp_engine::models::Precision;
 use textnlp_engine::weights::ModelFiles;
 
 use super::error::FetchError;
 
 /// Looks at a model that a user has put into a claim.
-pub(super) fn in_claim(mount: &Path, path: &str) -> Result<Fetched, FetchError> {
+pub(super) fn in_claim(
+    mount: &Path,
+    path: &str,
+    precision: Precision,
+) -> Result<Fetched, FetchError> {
     let plain = |part| matches!(part, Component::Normal(_) | Component::CurDir);
     if !Path::new(path).components().all(plain) {
         return Err(FetchError::Source(format!(
@@ -30,12 +35,13 @@ pub(super) fn in_claim(mount: &Path, path: &str) -> Result<Fetched, FetchError> 
             "spec.source.persistentVolumeClaim.path: `{path}` leads out of the claim through a symbolic link"
         )));
     }
-    at(&place, path)
+    at(&place, path, precision)
 }
 
-/// Looks at a file or a directory; `path` is how servers find it below the mount.
-pub(super) fn at(place: &Path, path: &str) -> Result<Fetched, FetchError> {
+/// Looks at a file or a directory; `path` is how servers find it below the mount, `precision` what they compute in.
+pub(super) fn at(place: &Path, path: &str, precision: Precision) -> Result<Fetched, FetchError> {
     let model = OpenModel::open(place).map_err(|error| FetchError::model(&error))?;
+    let model = model.with_precision(precision);
     let files =
         ModelFiles::open(place).map_err(|error| FetchError::model(&error.into()))?.summary();
     let info = model.info();

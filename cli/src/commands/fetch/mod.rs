@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use textnlp_crds::model::{ModelSource, UrlSource};
 use textnlp_crds::task::{Fetched, MODEL_SECRET_MOUNT, MODELS_MOUNT, Termination};
 use textnlp_dataset::net::Access;
+use textnlp_engine::models::Precision;
 
 use self::cache::Cache;
 use self::download::{Downloader, Expected};
@@ -21,6 +22,7 @@ use self::error::FetchError;
 use crate::args::pods::FetchArgs;
 use crate::commands::pods;
 use crate::failure::Failure;
+use crate::formats;
 
 /// What the cache holds beside a model's files: where they came from.
 const ORIGIN: &str = "textnlp-source.json";
@@ -35,16 +37,18 @@ pub(crate) fn run(args: &FetchArgs) -> Result<(), Failure> {
 fn fetch(args: &FetchArgs) -> Result<Fetched, FetchError> {
     let mounted = |path: &str| args.pod.mounts.join(path.trim_start_matches('/'));
     let mount = mounted(MODELS_MOUNT);
+    // A format that servers cannot compute in is for them to refuse: it does not keep a model from being fetched.
+    let precision = formats::precision(&args.formats.engine()).unwrap_or_default();
     if let Some(path) = &args.offline {
-        return look::in_claim(&mount, path);
+        return look::in_claim(&mount, path, precision);
     }
     let text = args.source.as_deref().ok_or_else(|| {
         FetchError::Source("no source is given: --source JSON, or --offline PATH".to_owned())
     })?;
     let source: ModelSource = serde_json::from_str(text)
         .map_err(|error| FetchError::Source(format!("spec.source is not understood: {error}")))?;
-    let fetcher =
-        Fetcher { secret: mounted(MODEL_SECRET_MOUNT), access: Access::from_environment() };
+    let (secret, access) = (mounted(MODEL_SECRET_MOUNT), Access::from_environment());
+    let fetcher = Fetcher { secret, access, precision };
     fetcher.fetch(&source, &mount)
 }
 
@@ -53,6 +57,7 @@ struct Fetcher {
     /// The Secret of the source.
     secret: PathBuf,
     access: Access,
+    precision: Precision,
 }
 
 impl Fetcher {
@@ -60,7 +65,7 @@ impl Fetcher {
         let name = name_of(source)?;
         let cache = Cache::open(mount, &name)?;
         if cache.is_there() {
-            match look::at(&cache.place(), &name) {
+            match look::at(&cache.place(), &name, self.precision) {
                 Ok(fetched) => {
                     tracing::info!(path = name, "the model is in the cache already");
                     return Ok(fetched);
@@ -74,7 +79,7 @@ impl Fetcher {
         }
         let files = cache.begin()?;
         self.bring(source, files.path())?;
-        let fetched = look::at(files.path(), &name)?;
+        let fetched = look::at(files.path(), &name, self.precision)?;
         files.finish()?;
         Ok(fetched)
     }

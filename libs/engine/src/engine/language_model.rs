@@ -105,6 +105,7 @@ enum NoChat {
 pub struct OpenModel {
     info: LanguageModelInfo,
     files: ModelFiles,
+    precision: Precision,
     prompts: Arc<PromptEncoder>,
 }
 
@@ -135,7 +136,15 @@ impl OpenModel {
             chat: prompts.chat.is_ok(),
             tokenizer_digest: prompts.tokenizer.digest().to_owned(),
         };
-        Ok(OpenModel { info, files, prompts: Arc::new(prompts) })
+        let (precision, prompts) = (Precision::default(), Arc::new(prompts));
+        Ok(OpenModel { info, files, precision, prompts })
+    }
+
+    /// Computes in another precision than that of the files.
+    pub fn with_precision(mut self, precision: Precision) -> OpenModel {
+        self.precision = precision;
+        self.info.numerics = cpu::numerics(&self.files, precision).to_owned();
+        self
     }
 
     /// What is known of the model.
@@ -157,7 +166,7 @@ impl OpenModel {
         threads: Option<usize>,
         max_rows: Option<usize>,
     ) -> Result<CpuModel, LanguageModelError> {
-        let mut cpu = CpuOptions::default();
+        let mut cpu = CpuOptions { precision: self.precision, ..CpuOptions::default() };
         cpu.threads = threads.unwrap_or(cpu.threads);
         cpu.max_rows = max_rows.unwrap_or(cpu.max_rows);
         Ok(CpuModel::load(&self.files, cpu)?)

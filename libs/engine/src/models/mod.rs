@@ -23,6 +23,8 @@ pub trait Tensors {
     /// The tensor as f32, `None` when the model has none of that role. It is dropped as soon as it is packed, so an
     /// implementation should make it anew rather than keep it.
     fn tensor(&self, role: TensorRole) -> Result<Option<Matrix>, WeightsError>;
+    /// The type that the tensor is stored in; `None` when the model has none of that role.
+    fn encoding(&self, role: TensorRole) -> Option<Encoding>;
     /// In which blocks the matrix is stored, if it is quantised and an executor may have the blocks themselves.
     fn block_encoding(&self, _role: TensorRole) -> Option<Encoding> {
         None
@@ -40,6 +42,10 @@ impl Tensors for ModelFiles {
 
     fn tensor(&self, role: TensorRole) -> Result<Option<Matrix>, WeightsError> {
         ModelFiles::tensor(self, role)
+    }
+
+    fn encoding(&self, role: TensorRole) -> Option<Encoding> {
+        ModelFiles::encoding(self, role)
     }
 
     fn block_encoding(&self, role: TensorRole) -> Option<Encoding> {

@@ -4,7 +4,9 @@ use super::checkpoint::Checkpoint;
 use super::names::{Layout, Shape};
 use super::source::read_exact;
 use super::table::encoding_of;
-use super::{ElementType, Encoding, ModelConfig, TensorRole, WeightsError};
+use super::{
+    ElementType, Encoding, IntegerGroup, ModelConfig, TensorRole, WeightsError, integer_groups,
+};
 
 /// A quantised matrix: rows of whole blocks, in the order that [`LayerTensor`](super::LayerTensor) describes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +51,11 @@ impl Blocks {
         let row = self.columns / self.encoding.block_elements() * self.encoding.block_bytes();
         self.bytes.chunks_exact(row)
     }
+
+    /// The rows, each as groups of 32 integers; none unless the elements are integers.
+    pub fn row_groups(&self) -> impl Iterator<Item = impl Iterator<Item = IntegerGroup>> {
+        self.row_bytes().map(|bytes| integer_groups(self.encoding, bytes).into_iter().flatten())
+    }
 }
 
 impl Checkpoint {
@@ -65,6 +72,15 @@ impl Checkpoint {
         };
         let turned = matches!(place.layout, Layout::Columns { .. });
         (encoding.block_elements() > 1 && !turned).then_some(encoding)
+    }
+
+    /// The type of a matrix or vector; `None` if there is none of that role.
+    pub(super) fn encoding(&self, role: TensorRole, config: &ModelConfig) -> Option<Encoding> {
+        let (tensor, ..) = self.find(role, config).ok()??;
+        match tensor.element {
+            ElementType::Known(encoding) => Some(encoding),
+            ElementType::Other(_) => None,
+        }
     }
 
     /// Reads a matrix as blocks; `None` where [`Checkpoint::block_encoding`] is.

@@ -92,6 +92,11 @@ impl ModelFiles {
         self.parts.checkpoint.read(role, &self.parts.config)
     }
 
+    /// The type that a tensor is stored in; `None` when the model has none of that role.
+    pub fn encoding(&self, role: TensorRole) -> Option<Encoding> {
+        self.parts.checkpoint.encoding(role, &self.parts.config)
+    }
+
     /// In which blocks a matrix is stored, if it is a quantised one whose rows are sequences of blocks.
     pub fn block_encoding(&self, role: TensorRole) -> Option<Encoding> {
         self.parts.checkpoint.block_encoding(role, &self.parts.config)

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::{Error, MapAccess, Visitor};
 
 use super::WeightsError;
-use super::dequantize::Encoding;
+use super::encoding::Encoding;
 use super::magic;
 use super::source::{ReadAt, read_exact};
 use super::table::{ElementType, TensorInfo, TensorTable};

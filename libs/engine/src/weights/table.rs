@@ -5,7 +5,8 @@ use std::fmt;
 use std::ops::Range;
 
 use super::WeightsError;
-use super::dequantize::{Encoding, dequantize};
+use super::dequantize::dequantize;
+use super::encoding::Encoding;
 use super::source::{ReadAt, read_exact};
 
 /// Bytes that are read and decoded at a time.

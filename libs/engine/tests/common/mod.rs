@@ -119,6 +119,11 @@ impl Tensors for RandomTensors {
         }))
     }
 
+    fn encoding(&self, role: TensorRole) -> Option<Encoding> {
+        self.shape(role)?;
+        Some(self.block_encoding(role).unwrap_or(Encoding::F32))
+    }
+
     fn block_encoding(&self, role: TensorRole) -> Option<Encoding> {
         self.shape(role)?;
         if self.quantised { quantised::encoding(role) } else { None }

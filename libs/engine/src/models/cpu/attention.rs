@@ -4,15 +4,14 @@
 //! chains over dimensions, the sum of exponentials runs in 16 lanes (lane = position mod 16), and values are added in
 //! ascending position. So a decode step at p equals a prefill of p + 1 tokens, bit for bit.
 
-use std::sync::{Mutex, PoisonError};
+use std::ops::Range;
+use std::sync::Mutex;
 
-use rayon::prelude::*;
-
-use super::cache::{CacheShape, LayerCache, PAGE_TOKENS};
-use super::isa::{Isa, Kernel};
+use super::cache::{CacheShape, LayerCache, PAGE_TOKENS, PageMut, Stored};
+use super::isa::{Cores, Kernel};
 use super::lines::{Activations, LANES, Line};
 use super::math;
-use super::panels::{Element, accumulate};
+use super::panels::{LINE_TILE_ROWS, accumulate};
 use super::product::{RowTile, by_tiles};
 use super::rope::Rope;
 use crate::model::Span;
@@ -20,10 +19,13 @@ use crate::model::Span;
 /// Rows of a task of the thread pool: they read the same keys and values while those are in the cache.
 const TASK_ROWS: usize = 12;
 
+/// Positions from which on a single row's heads are worth more than one thread.
+const LONG_CONTEXT: usize = 128;
+
 /// Attention of one block for one step.
 #[derive(Clone, Copy)]
 pub(super) struct Attention<'a> {
-    pub(super) isa: Isa,
+    pub(super) cores: Cores<'a>,
     pub(super) shape: CacheShape,
     /// Query heads that share a key and value head.
     pub(super) group: usize,
@@ -41,60 +43,124 @@ pub(super) struct Scratch {
     scores: Vec<Line>,
 }
 
-impl Attention<'_> {
-    /// Stores the keys and values of a step. `qkv` is `[head][row]`, all query heads, then keys, then values.
-    pub(super) fn store(&self, qkv: Activations<'_>, spans: &[Span<'_>], layer: &mut LayerCache) {
-        let lines = self.shape.head_lines();
-        let keys = self.shape.kv_heads * self.group * lines;
-        let values = keys + self.shape.kv_heads * lines;
-        let mut key = vec![Line::ZERO; lines];
-        let mut value = vec![Line::ZERO; lines];
-        let places = spans.iter().flat_map(|span| {
-            let positions = span.first_position..span.first_position + span.rows;
-            positions.map(|position| {
-                (span.pages[position / PAGE_TOKENS] as usize, position % PAGE_TOKENS)
-            })
-        });
-        for (row, place) in places.enumerate() {
-            for head in 0..self.shape.kv_heads {
-                for block in 0..lines {
-                    key[block] = *qkv.line(row, keys + head * lines + block);
-                    value[block] = *qkv.line(row, values + head * lines + block);
-                }
-                if let Some(rope) = self.rope {
-                    rope.rotate(row, &mut key);
-                }
-                layer.store(self.shape, place, head, &key, &value);
-            }
-        }
-    }
+/// A row whose key and value are stored.
+#[derive(Clone, Copy)]
+struct Place {
+    page: usize,
+    /// Position in the page.
+    slot: usize,
+    /// Row in the step.
+    row: usize,
+}
 
-    /// Attends from every row of the step, whose keys and values are stored, into `out`, `[row][head][dimension]`.
-    pub(super) fn attend(
+impl Attention<'_> {
+    /// Stores the keys and values of a step's rows and attends from each into `out`, `[row][head][dimension]`. `qkv` is
+    /// `[head][row]`, all query heads, then keys, then values.
+    pub(super) fn run<L: Stored>(
         &self,
         qkv: Activations<'_>,
         spans: &[Span<'_>],
-        layer: &LayerCache,
+        layer: &mut LayerCache<L>,
         out: &mut [Line],
     ) {
-        let width = self.shape.kv_heads * self.group * self.shape.head_lines();
+        self.store(qkv, spans, layer);
+        self.attend(qkv, spans, layer, out);
+    }
+
+    /// In parallel over pages: no two spans write the same one.
+    fn store<L: Stored>(
+        &self,
+        qkv: Activations<'_>,
+        spans: &[Span<'_>],
+        layer: &mut LayerCache<L>,
+    ) {
+        let positions = spans.iter().flat_map(|span| {
+            let positions = span.first_position..span.first_position + span.rows;
+            positions.map(|position| (span.pages[position / PAGE_TOKENS], position % PAGE_TOKENS))
+        });
+        let mut places: Vec<Place> = positions
+            .enumerate()
+            .map(|(row, (page, slot))| Place { page: page as usize, slot, row })
+            .collect();
+        places.sort_unstable_by_key(|place| (place.page, place.slot));
+        let by_page: Vec<&[Place]> = places.chunk_by(|a, b| a.page == b.page).collect();
+        let pages = layer.pages_mut(by_page.iter().map(|places| places[0].page));
+        self.cores.pool.for_each(pages.into_iter().zip(by_page).collect(), |(page, places)| {
+            self.cores.isa.run(StorePage { attention: *self, qkv, page, places });
+        });
+    }
+
+    /// In parallel over rows; over key and value heads too where that is needed to have a task for each thread.
+    fn attend<L: Stored>(
+        &self,
+        qkv: Activations<'_>,
+        spans: &[Span<'_>],
+        layer: &LayerCache<L>,
+        out: &mut [Line],
+    ) {
+        let kv_heads = self.shape.kv_heads;
+        let head = self.group * self.shape.head_lines();
         let mut tasks = Vec::with_capacity(spans.len() + qkv.rows / TASK_ROWS);
         let mut rest = out;
         let mut row = 0;
         for span in spans {
-            let (own, others) = rest.split_at_mut(span.rows * width);
+            let (own, others) = rest.split_at_mut(span.rows * kv_heads * head);
             rest = others;
-            for (index, out) in own.chunks_mut(TASK_ROWS * width).enumerate() {
-                let position = span.first_position + index * TASK_ROWS;
-                tasks.push(Rows { pages: span.pages, row: row + index * TASK_ROWS, position, out });
+            let alone = span.rows == 1
+                && spans.len() < 2 * self.cores.pool.threads()
+                && span.first_position >= LONG_CONTEXT;
+            let heads = if alone { 1 } else { kv_heads };
+            for (index, out) in own.chunks_mut(TASK_ROWS.min(span.rows) * heads * head).enumerate()
+            {
+                let (rows, first_head) = if alone { (0, index) } else { (index * TASK_ROWS, 0) };
+                tasks.push(Rows {
+                    pages: span.pages,
+                    row: row + rows,
+                    position: span.first_position + rows,
+                    heads: first_head..first_head + heads,
+                    out,
+                });
             }
             row += span.rows;
         }
-        tasks.into_par_iter().for_each(|rows| {
-            let thread = rayon::current_thread_index().unwrap_or(0) % self.scratch.len();
-            let mut scratch = self.scratch[thread].lock().unwrap_or_else(PoisonError::into_inner);
-            self.isa.run(Task { attention: *self, qkv, layer, rows, width, scratch: &mut scratch });
+        self.cores.pool.for_each(tasks, |rows| {
+            let mut own = Scratch::default();
+            let mut free = self.scratch.iter().find_map(|scratch| scratch.try_lock().ok());
+            let scratch = free.as_deref_mut().unwrap_or(&mut own);
+            let width = rows.heads.len() * head;
+            self.cores.isa.run(Task { attention: *self, qkv, layer, rows, width, scratch });
         });
+    }
+}
+
+struct StorePage<'a, L> {
+    attention: Attention<'a>,
+    qkv: Activations<'a>,
+    page: PageMut<'a, L>,
+    places: &'a [Place],
+}
+
+impl<L: Stored> Kernel for StorePage<'_, L> {
+    #[inline(always)]
+    fn run(mut self) {
+        let Attention { shape, group, rope, .. } = self.attention;
+        let lines = shape.head_lines();
+        let keys = shape.kv_heads * group * lines;
+        let values = keys + shape.kv_heads * lines;
+        let mut key = vec![Line::ZERO; lines];
+        let mut value = vec![Line::ZERO; lines];
+        for &Place { slot, row, .. } in self.places {
+            for head in 0..shape.kv_heads {
+                for block in 0..lines {
+                    key[block] = *self.qkv.line(row, keys + head * lines + block);
+                    value[block] = *self.qkv.line(row, values + head * lines + block);
+                }
+                if let Some(rope) = rope {
+                    rope.rotate(row, &mut key);
+                }
+                self.page.store(slot, head, &key, &value);
+            }
+        }
     }
 }
 
@@ -104,35 +170,39 @@ struct Rows<'a> {
     /// Row in the step.
     row: usize,
     position: usize,
+    /// Key and value heads.
+    heads: Range<usize>,
+    /// `[row][head][dimension]`, the query heads of `heads`.
     out: &'a mut [Line],
 }
 
-struct Task<'a> {
+struct Task<'a, L> {
     attention: Attention<'a>,
     qkv: Activations<'a>,
-    layer: &'a LayerCache,
+    layer: &'a LayerCache<L>,
     rows: Rows<'a>,
+    /// Lines of a row of the output.
     width: usize,
     scratch: &'a mut Scratch,
 }
 
-impl Kernel for Task<'_> {
+impl<L: Stored> Kernel for Task<'_, L> {
     #[inline(always)]
     fn run(mut self) {
         let queries = self.rows.out.len() / self.width * self.attention.group;
-        for kv_head in 0..self.attention.shape.kv_heads {
-            by_tiles(queries, Line::TILE_ROWS, &mut HeadTile { task: &mut self, kv_head });
+        for kv_head in self.rows.heads.clone() {
+            by_tiles(queries, LINE_TILE_ROWS, &mut HeadTile { task: &mut self, kv_head });
         }
     }
 }
 
 /// A tile holds the queries that share a key and value head, row by row.
-struct HeadTile<'a, 'b> {
-    task: &'b mut Task<'a>,
+struct HeadTile<'a, 'b, L> {
+    task: &'b mut Task<'a, L>,
     kv_head: usize,
 }
 
-impl RowTile for HeadTile<'_, '_> {
+impl<L: Stored> RowTile for HeadTile<'_, '_, L> {
     #[inline(always)]
     fn tile<const R: usize>(&mut self, first: usize) {
         let group = self.task.attention.group;
@@ -146,7 +216,7 @@ impl RowTile for HeadTile<'_, '_> {
     }
 }
 
-impl HeadTile<'_, '_> {
+impl<L: Stored> HeadTile<'_, '_, L> {
     #[inline(always)]
     fn load_queries<const R: usize>(&mut self, first: usize) {
         let Task { attention, qkv, rows, scratch, .. } = &mut *self.task;
@@ -173,7 +243,7 @@ impl HeadTile<'_, '_> {
         let scale = 1.0 / (attention.shape.head_dim as f32).sqrt();
         scores.resize(pages * R, Line::ZERO);
         for (&page, scores) in rows.pages[..pages].iter().zip(scores.chunks_exact_mut(R)) {
-            let keys = layer.keys(attention.shape, page as usize, self.kv_head);
+            let keys = layer.keys(page as usize, self.kv_head);
             let mut sums = [[0.0; LANES]; R];
             for (block, keys) in keys.as_chunks::<LANES>().0.iter().enumerate() {
                 accumulate(&mut sums, std::array::from_fn(|r| &queries[r * lines + block]), keys);
@@ -223,13 +293,10 @@ impl HeadTile<'_, '_> {
         let Attention { shape, group, .. } = *attention;
         let shared = visible[0] / PAGE_TOKENS;
         for block in 0..shape.head_lines() {
-            let values =
-                |page: usize| layer.values(shape, rows.pages[page] as usize, self.kv_head, block);
+            let values = |page: usize| layer.values(rows.pages[page] as usize, self.kv_head, block);
             let mut weighed = [[0.0; LANES]; R];
             for (page, terms) in scratch.scores.chunks_exact(R).enumerate().take(shared) {
-                let values: &[Line; LANES] =
-                    values(page).try_into().unwrap_or(&[Line::ZERO; LANES]);
-                accumulate(&mut weighed, std::array::from_fn(|r| &terms[r]), values);
+                accumulate(&mut weighed, std::array::from_fn(|r| &terms[r]), values(page));
             }
             for r in 0..R {
                 // What lies beyond a query's position must not be touched: 0 · NaN of a stale page would be NaN.
@@ -242,7 +309,7 @@ impl HeadTile<'_, '_> {
                         &values(page)[..positions],
                     );
                 }
-                let head = self.kv_head * group + (first + r) % group;
+                let head = (self.kv_head - rows.heads.start) * group + (first + r) % group;
                 let row = (first + r) / group;
                 rows.out[row * *width + head * shape.head_lines() + block] =
                     Line(own[0]).map(|value| value / sums[r]);

@@ -2,13 +2,14 @@
 //!
 //! A weight is d·q + m and an activation s·a, with integers q and a; d and m belong to an output and a group of inputs, s
 //! to a row and a group. Per output, groups ascending: `acc = fma(m, t, acc); acc = fma(d·s, f32(Σ q·a), acc)`, where
-//! t = s·Σa and where the first step falls away if weights have no minimum. The sums of integers are exact however they
+//! t = s·Σa and where the first step falls away if weights have no minimum; where they have a d for each half of the group,
+//! the second step is done for one half and then for the other. The sums of integers are exact however they
 //! are added up, so every instruction set yields the same bits. This module has the formulas; `isa` the fast versions.
 
 use half::f16;
 
 use super::lines::LANES;
-use crate::weights::Encoding;
+use crate::weights::IntegerGroup;
 
 /// Inputs of a group.
 pub(super) const GROUP: usize = 32;
@@ -70,70 +71,110 @@ impl Activation {
     }
 }
 
+/// A scale or minimum as a panel keeps it.
+pub(super) trait Scale: Copy + Send + Sync + std::fmt::Debug + 'static {
+    const ZERO: Self;
+    /// `None` if it is another number in this form.
+    fn exact(value: f32) -> Option<Self>;
+    fn get(self) -> f32;
+}
+
+/// Half precision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
+pub(super) struct Half(pub(super) u16);
+
+impl Scale for Half {
+    const ZERO: Half = Half(0);
+
+    fn exact(value: f32) -> Option<Half> {
+        let half = f16::from_f32(value);
+        (half.to_f32() == value || value.is_nan()).then_some(Half(half.to_bits()))
+    }
+
+    fn get(self) -> f32 {
+        f16::from_bits(self.0).to_f32()
+    }
+}
+
+impl Scale for f32 {
+    const ZERO: f32 = 0.0;
+
+    fn exact(value: f32) -> Option<f32> {
+        Some(value)
+    }
+
+    fn get(self) -> f32 {
+        self
+    }
+}
+
 /// Weights of 16 outputs for a group of inputs.
 pub(super) trait Group: Copy + Send + Sync + 'static {
     /// No weights.
     const ZERO: Self;
-    /// Takes one output's block, as stored; `false` if it cannot be said in this form.
-    fn set(&mut self, output: usize, encoding: Encoding, block: &[u8]) -> bool;
+    /// Takes one output's weights; `false` if they cannot be said in this form.
+    fn set(&mut self, output: usize, weights: &IntegerGroup) -> bool;
     /// The weight that multiplies an input, as the file means it.
     fn weight(&self, output: usize, input: usize) -> f32;
     /// The product's sums of one group, and their use: a step of the written order for R rows.
     fn step<const R: usize>(&self, x: [&Activation; R], sums: &mut [[f32; LANES]; R]);
 }
 
-/// Four-bit weights, 320 bytes.
+/// Four-bit weights, d and m of each output: 320 bytes with those in half precision, 384 in single.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
-pub(super) struct Int4Group {
-    /// d of each output, half precision.
-    pub(super) scales: [u16; LANES],
-    /// m of each output, half precision.
-    pub(super) minima: [u16; LANES],
+pub(super) struct Int4Group<S> {
+    /// d
+    pub(super) scales: [S; LANES],
+    /// m
+    pub(super) minima: [S; LANES],
     /// Of each two quads of inputs and each output: the even quad in the low nibbles, the odd one in the high ones.
     pub(super) nibbles: [[[u8; QUAD]; LANES]; GROUP / QUAD / 2],
 }
 
-/// Eight-bit weights, 544 bytes.
+/// Eight-bit weights without minima, 544 bytes.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(32))]
 pub(super) struct Int8Group {
-    /// d of each output, half precision.
-    pub(super) scales: [u16; LANES],
+    /// d of each output.
+    pub(super) scales: [Half; LANES],
     /// Of each quad of inputs and each output.
     pub(super) quads: [[[i8; QUAD]; LANES]; GROUP / QUAD],
 }
 
-impl Group for Int4Group {
-    const ZERO: Int4Group = Int4Group {
-        scales: [0; LANES],
-        minima: [0; LANES],
+/// Eight-bit weights with a minimum and with a scale for each half of the inputs, 704 bytes: holds all that files have.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct WideInt8Group {
+    /// d of each half and output.
+    pub(super) scales: [[f32; LANES]; 2],
+    /// m
+    pub(super) minima: [f32; LANES],
+    /// Of each quad of inputs and each output.
+    pub(super) quads: [[[i8; QUAD]; LANES]; GROUP / QUAD],
+}
+
+impl<S: Scale> Group for Int4Group<S> {
+    const ZERO: Int4Group<S> = Int4Group {
+        scales: [S::ZERO; LANES],
+        minima: [S::ZERO; LANES],
         nibbles: [[[0; QUAD]; LANES]; GROUP / QUAD / 2],
     };
 
-    fn set(&mut self, output: usize, encoding: Encoding, block: &[u8]) -> bool {
-        let (scale, minimum, nibbles): (f16, f16, &[u8]) = match (encoding, block) {
-            (Encoding::Q4_1, [d0, d1, m0, m1, nibbles @ ..]) => {
-                (f16::from_le_bytes([*d0, *d1]), f16::from_le_bytes([*m0, *m1]), nibbles)
-            }
-            (Encoding::Q4_0, [d0, d1, nibbles @ ..]) => {
-                let scale = f16::from_le_bytes([*d0, *d1]);
-                // d·(q − 8) = d·q − 8d; only an absurdly large d has no such minimum.
-                let minimum = f16::from_f32(-8.0 * scale.to_f32());
-                if scale.is_finite() && minimum.is_infinite() {
-                    return false;
-                }
-                (scale, minimum, nibbles)
-            }
-            _ => return false,
-        };
-        let Ok(nibbles) = <&[u8; GROUP / 2]>::try_from(nibbles) else {
+    fn set(&mut self, output: usize, weights: &IntegerGroup) -> bool {
+        let IntegerGroup { integers, offset, scales: [scale, other], minimum } = *weights;
+        // d·(q − 8) = d·q − 8d: only an absurdly large d has no such minimum.
+        let minimum = minimum - f32::from(offset) * scale;
+        let fits = integers.iter().all(|integer| (0..16).contains(integer));
+        let one = scale == other || scale.is_nan();
+        let (true, Some(scale), Some(minimum)) = (fits && one, S::exact(scale), S::exact(minimum))
+        else {
             return false;
         };
-        self.scales[output] = scale.to_bits();
-        self.minima[output] = minimum.to_bits();
-        // Byte i of a block holds elements i and i + 16.
-        let element = |index: usize| nibbles[index % 16] >> (index / 16 * 4) & 15;
+        self.scales[output] = scale;
+        self.minima[output] = minimum;
+        let element = |index: usize| integers[index] as u8;
         for (pair, quads) in self.nibbles.iter_mut().enumerate() {
             let first = pair * 2 * QUAD;
             quads[output] =
@@ -145,7 +186,7 @@ impl Group for Int4Group {
     fn weight(&self, output: usize, input: usize) -> f32 {
         let byte = self.nibbles[input / QUAD / 2][output][input % QUAD];
         let integer = byte >> (input / QUAD % 2 * 4) & 15;
-        f32::from(integer) * half(self.scales[output]) + half(self.minima[output])
+        f32::from(integer) * self.scales[output].get() + self.minima[output].get()
     }
 
     #[inline(always)]
@@ -161,8 +202,9 @@ impl Group for Int4Group {
                 }
             }
             for (output, sum) in sums.iter_mut().enumerate() {
-                *sum = half(self.minima[output]).mul_add(x.sum, *sum);
-                *sum = (half(self.scales[output]) * x.scale).mul_add(integers[output] as f32, *sum);
+                *sum = self.minima[output].get().mul_add(x.sum, *sum);
+                let scale = self.scales[output].get() * x.scale;
+                *sum = scale.mul_add(integers[output] as f32, *sum);
             }
         }
     }
@@ -170,46 +212,90 @@ impl Group for Int4Group {
 
 impl Group for Int8Group {
     const ZERO: Int8Group =
-        Int8Group { scales: [0; LANES], quads: [[[0; QUAD]; LANES]; GROUP / QUAD] };
+        Int8Group { scales: [Half::ZERO; LANES], quads: [[[0; QUAD]; LANES]; GROUP / QUAD] };
 
-    fn set(&mut self, output: usize, encoding: Encoding, block: &[u8]) -> bool {
-        let (Encoding::Q8_0, [d0, d1, integers @ ..]) = (encoding, block) else {
+    fn set(&mut self, output: usize, weights: &IntegerGroup) -> bool {
+        let IntegerGroup { scales: [scale, other], minimum, .. } = *weights;
+        let one = scale == other || scale.is_nan();
+        let (true, Some(scale)) = (one && minimum == 0.0, Half::exact(scale)) else {
             return false;
         };
-        let (integers, []) = integers.as_chunks::<QUAD>() else {
-            return false;
-        };
-        self.scales[output] = u16::from_le_bytes([*d0, *d1]);
-        for (quad, integers) in self.quads.iter_mut().zip(integers) {
-            quad[output] = integers.map(|byte| byte as i8);
-        }
+        self.scales[output] = scale;
+        set_quads(&mut self.quads, output, weights);
         true
     }
 
     fn weight(&self, output: usize, input: usize) -> f32 {
-        f32::from(self.quads[input / QUAD][output][input % QUAD]) * half(self.scales[output])
+        f32::from(self.quads[input / QUAD][output][input % QUAD]) * self.scales[output].get()
     }
 
     #[inline(always)]
     fn step<const R: usize>(&self, x: [&Activation; R], sums: &mut [[f32; LANES]; R]) {
         for (x, sums) in x.into_iter().zip(sums) {
-            let mut integers = [0; LANES];
-            for (weights, x) in self.quads.iter().zip(&x.quads) {
-                for (weights, integer) in weights.iter().zip(&mut integers) {
-                    for k in 0..QUAD {
-                        *integer += i32::from(weights[k]) * i32::from(x[k]);
-                    }
-                }
-            }
+            let integers = sums_of_quads(&self.quads, &x.quads);
             for (output, sum) in sums.iter_mut().enumerate() {
-                *sum = (half(self.scales[output]) * x.scale).mul_add(integers[output] as f32, *sum);
+                let scale = self.scales[output].get() * x.scale;
+                *sum = scale.mul_add(integers[output] as f32, *sum);
             }
         }
     }
 }
 
-fn half(bits: u16) -> f32 {
-    f16::from_bits(bits).to_f32()
+impl Group for WideInt8Group {
+    const ZERO: WideInt8Group = WideInt8Group {
+        scales: [[0.0; LANES]; 2],
+        minima: [0.0; LANES],
+        quads: [[[0; QUAD]; LANES]; GROUP / QUAD],
+    };
+
+    fn set(&mut self, output: usize, weights: &IntegerGroup) -> bool {
+        for (half, scale) in self.scales.iter_mut().zip(weights.scales) {
+            half[output] = scale;
+        }
+        self.minima[output] = weights.minimum;
+        set_quads(&mut self.quads, output, weights);
+        true
+    }
+
+    fn weight(&self, output: usize, input: usize) -> f32 {
+        let integer = f32::from(self.quads[input / QUAD][output][input % QUAD]);
+        integer * self.scales[input / LANES][output] + self.minima[output]
+    }
+
+    #[inline(always)]
+    fn step<const R: usize>(&self, x: [&Activation; R], sums: &mut [[f32; LANES]; R]) {
+        const HALF: usize = GROUP / QUAD / 2;
+        for (x, sums) in x.into_iter().zip(sums) {
+            let first = sums_of_quads(&self.quads[..HALF], &x.quads[..HALF]);
+            let second = sums_of_quads(&self.quads[HALF..], &x.quads[HALF..]);
+            for (output, sum) in sums.iter_mut().enumerate() {
+                *sum = self.minima[output].mul_add(x.sum, *sum);
+                for (scales, integers) in self.scales.iter().zip([&first, &second]) {
+                    *sum = (scales[output] * x.scale).mul_add(integers[output] as f32, *sum);
+                }
+            }
+        }
+    }
+}
+
+fn set_quads(quads: &mut [[[i8; QUAD]; LANES]], output: usize, weights: &IntegerGroup) {
+    let integers = weights.integers.map(|integer| integer - weights.offset);
+    for (quad, integers) in quads.iter_mut().zip(integers.as_chunks::<QUAD>().0) {
+        quad[output] = *integers;
+    }
+}
+
+#[inline(always)]
+fn sums_of_quads(weights: &[[[i8; QUAD]; LANES]], x: &[[i8; QUAD]]) -> [i32; LANES] {
+    let mut integers = [0; LANES];
+    for (weights, x) in weights.iter().zip(x) {
+        for (weights, integer) in weights.iter().zip(&mut integers) {
+            for k in 0..QUAD {
+                *integer += i32::from(weights[k]) * i32::from(x[k]);
+            }
+        }
+    }
+    integers
 }
 
 /// A tile's sums over all groups of a panel, by the formulas.

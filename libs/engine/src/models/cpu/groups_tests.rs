@@ -3,13 +3,22 @@
 use half::f16;
 
 use super::*;
-use crate::models::cpu::isa::Isa;
+use crate::models::cpu::isa::{Cores, Isa, Pool};
 use crate::models::cpu::lines::{Activations, Line};
+use crate::models::cpu::operand::{Operand, OperandBuffers};
 use crate::models::cpu::panels::{Element, Packed, Quantised};
-use crate::models::cpu::product::quantise;
-use crate::weights::Blocks;
+use crate::weights::{Blocks, Encoding};
 
-const ENCODINGS: [Encoding; 3] = [Encoding::Q4_0, Encoding::Q4_1, Encoding::Q8_0];
+const ENCODINGS: [Encoding; 8] = [
+    Encoding::Q4_0,
+    Encoding::Q4_1,
+    Encoding::Q5_0,
+    Encoding::Q5_1,
+    Encoding::Q8_0,
+    Encoding::Q4_K,
+    Encoding::Q5_K,
+    Encoding::Q6_K,
+];
 
 /// xorshift64
 struct Random(u64);
@@ -27,52 +36,67 @@ impl Random {
     }
 }
 
-/// Blocks of 16 rows, their integers from `byte`.
+/// Blocks of 16 rows of at least so many groups, all but their scales in half precision from `byte`.
 fn blocks(
     encoding: Encoding,
     groups: usize,
     random: &mut Random,
     byte: impl Fn(&mut Random) -> u8,
 ) -> Blocks {
+    let columns = (groups * GROUP).next_multiple_of(encoding.block_elements());
+    let (scale, minimum) = match encoding {
+        Encoding::Q6_K => (208, None),
+        Encoding::Q4_1 | Encoding::Q5_1 | Encoding::Q4_K | Encoding::Q5_K => (0, Some(2)),
+        _ => (0, None),
+    };
     let mut bytes = Vec::new();
-    for _ in 0..LANES * groups {
-        let block = bytes.len();
-        bytes.extend(f16::from_f32(random.float() / 64.0).to_le_bytes());
-        if encoding == Encoding::Q4_1 {
-            bytes.extend(f16::from_f32(random.float() / 8.0).to_le_bytes());
+    for _ in 0..LANES * columns / encoding.block_elements() {
+        let mut block: Vec<u8> = (0..encoding.block_bytes()).map(|_| byte(random)).collect();
+        let mut put = |at: usize, value: f32| {
+            block[at..at + 2].copy_from_slice(&f16::from_f32(value).to_le_bytes());
+        };
+        put(scale, random.float() / 64.0);
+        if let Some(at) = minimum {
+            put(at, random.float() / 8.0);
         }
-        while bytes.len() < block + encoding.block_bytes() {
-            bytes.push(byte(random));
-        }
+        bytes.extend(block);
     }
-    Blocks::new(encoding, LANES, groups * GROUP, bytes).expect("whole blocks")
+    Blocks::new(encoding, LANES, columns, bytes).expect("whole blocks")
 }
 
-/// d, m and the integers of a block.
-fn parts(encoding: Encoding, block: &[u8]) -> (f32, Option<f32>, Vec<i32>) {
-    let half = |at: usize| f16::from_le_bytes([block[at], block[at + 1]]).to_f32();
-    let nibbles = |bytes: &[u8]| {
-        let low = bytes.iter().map(|byte| i32::from(byte & 15));
-        low.chain(bytes.iter().map(|byte| i32::from(byte >> 4))).collect()
-    };
-    match encoding {
-        Encoding::Q4_0 => (half(0), Some(-8.0 * half(0)), nibbles(&block[2..])),
-        Encoding::Q4_1 => (half(0), Some(half(2)), nibbles(&block[4..])),
-        _ => (half(0), None, block[2..].iter().map(|byte| i32::from(*byte as i8)).collect()),
-    }
+/// How a kind of groups uses what the blocks hold.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    /// With a minimum, which the offset is part of.
+    Int4,
+    /// Without a minimum.
+    Int8,
+    /// A minimum, and a scale for each half.
+    WideInt8,
 }
 
 /// The written order of one output and row.
-fn expected(encoding: Encoding, row: &[u8], x: &[Activation]) -> f32 {
+fn expected(kind: Kind, weights: impl Iterator<Item = IntegerGroup>, x: &[Activation]) -> f32 {
     let mut sum = 0.0_f32;
-    for (block, x) in row.chunks(encoding.block_bytes()).zip(x) {
-        let (scale, minimum, integers) = parts(encoding, block);
-        if let Some(minimum) = minimum {
-            sum = minimum.mul_add(x.sum, sum);
+    for (weights, x) in weights.zip(x) {
+        let IntegerGroup { integers, offset, scales, minimum } = weights;
+        let x_integers = x.quads.as_flattened();
+        let integer = |inputs: std::ops::Range<usize>, offset: i8| -> f32 {
+            let product = |i: usize| i32::from(integers[i] - offset) * i32::from(x_integers[i]);
+            inputs.map(product).sum::<i32>() as f32
+        };
+        match kind {
+            Kind::Int4 => {
+                sum = (minimum - f32::from(offset) * scales[0]).mul_add(x.sum, sum);
+                sum = (scales[0] * x.scale).mul_add(integer(0..32, 0), sum);
+            }
+            Kind::Int8 => sum = (scales[0] * x.scale).mul_add(integer(0..32, offset), sum),
+            Kind::WideInt8 => {
+                sum = minimum.mul_add(x.sum, sum);
+                sum = (scales[0] * x.scale).mul_add(integer(0..16, offset), sum);
+                sum = (scales[1] * x.scale).mul_add(integer(16..32, offset), sum);
+            }
         }
-        let x_integers = x.quads.as_flattened().iter().map(|integer| i32::from(*integer));
-        let integer: i32 = integers.into_iter().zip(x_integers).map(|(w, x)| w * x).sum();
-        sum = (scale * x.scale).mul_add(integer as f32, sum);
     }
     sum
 }
@@ -93,44 +117,58 @@ fn same(a: f32, b: f32, what: &str) {
     assert!(a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan(), "{what}: {a} instead of {b}");
 }
 
-/// Tiles of 1 to 4 rows of the blocks on every instruction set.
+/// Tiles of 1 to 4 rows of the blocks on every instruction set, in every kind of groups that holds them.
 #[track_caller]
 fn check(blocks: &Blocks, x: &[Activation]) {
     match blocks.encoding() {
-        Encoding::Q8_0 => check_groups::<Int8Group>(blocks, x),
-        _ => check_groups::<Int4Group>(blocks, x),
+        Encoding::Q4_0 | Encoding::Q4_1 => {
+            check_groups::<Int4Group<Half>>(Kind::Int4, blocks, x);
+            check_groups::<Int4Group<f32>>(Kind::Int4, blocks, x);
+        }
+        Encoding::Q4_K => check_groups::<Int4Group<f32>>(Kind::Int4, blocks, x),
+        Encoding::Q5_0 | Encoding::Q8_0 => check_groups::<Int8Group>(Kind::Int8, blocks, x),
+        _ => {}
     }
+    check_groups::<WideInt8Group>(Kind::WideInt8, blocks, x);
+}
+
+fn packed<G: Group + Element>(blocks: &Blocks) -> Option<Packed<G>> {
+    let mut packed = Packed::<G>::groups(LANES, blocks.columns()).expect("memory");
+    let mut rows = blocks.row_groups().enumerate();
+    rows.all(|(row, groups)| packed.fill_column(row, groups)).then_some(packed)
 }
 
 #[track_caller]
 fn check_groups<G: Group + for<'a> Element<Input<'a> = Quantised<'a>>>(
+    kind: Kind,
     blocks: &Blocks,
     x: &[Activation],
 ) {
-    let mut packed = Packed::<G>::groups(LANES, blocks.columns()).expect("memory");
-    assert!(packed.fill_blocks(blocks, |row| row));
+    let packed = packed::<G>(blocks).expect("the blocks fit");
     let (length, panel) = (packed.length, &packed.elements);
-    let x = Quantised::new(x, x.len() / length.max(1), length);
+    let x: Vec<Activation> = x.iter().copied().cycle().take(4 * length).collect();
+    let x = Quantised::new(&x, 4, length);
     for isa in Isa::available() {
-        check_tile::<G, 1>(isa, panel, x, blocks);
-        check_tile::<G, 2>(isa, panel, x, blocks);
-        check_tile::<G, 3>(isa, panel, x, blocks);
-        check_tile::<G, 4>(isa, panel, x, blocks);
+        check_tile::<G, 1>(isa, kind, panel, x, blocks);
+        check_tile::<G, 2>(isa, kind, panel, x, blocks);
+        check_tile::<G, 3>(isa, kind, panel, x, blocks);
+        check_tile::<G, 4>(isa, kind, panel, x, blocks);
     }
 }
 
 #[track_caller]
 fn check_tile<G: Group + for<'a> Element<Input<'a> = Quantised<'a>>, const R: usize>(
     isa: Isa,
+    kind: Kind,
     panel: &[G],
     x: Quantised<'_>,
     blocks: &Blocks,
 ) {
     let sums = G::tile_sums::<R>(isa, x, 4 - R, panel);
     for (r, sums) in sums.iter().enumerate() {
-        for (output, row) in blocks.row_bytes().enumerate() {
-            let expect = expected(blocks.encoding(), row, x.row(4 - R + r));
-            let what = format!("{} on {}, row {r} of {R}", blocks.encoding(), isa.name());
+        for (output, weights) in blocks.row_groups().enumerate() {
+            let expect = expected(kind, weights, x.row(4 - R + r));
+            let what = format!("{} as {kind:?} on {}, row {r}", blocks.encoding(), isa.name());
             same(sums[output], expect, &what);
         }
     }
@@ -187,39 +225,55 @@ fn a_packed_weight_is_the_stored_one() {
     let mut random = Random(13);
     for encoding in ENCODINGS {
         let blocks = blocks(encoding, 1, &mut random, |random| random.next() as u8);
-        for (output, row) in blocks.row_bytes().enumerate() {
-            let mut values = [0.0; GROUP];
-            crate::weights::dequantize(encoding, row, &mut values);
-            let weight: Box<dyn Fn(usize) -> f32> = if encoding == Encoding::Q8_0 {
-                let mut group = Int8Group::ZERO;
-                assert!(group.set(output, encoding, row));
-                Box::new(move |input| group.weight(output, input))
-            } else {
-                let mut group = Int4Group::ZERO;
-                assert!(group.set(output, encoding, row));
-                Box::new(move |input| group.weight(output, input))
-            };
-            for (input, value) in values.into_iter().enumerate() {
-                assert_eq!(weight(input), value, "{encoding}, input {input}");
-            }
+        check_weights::<WideInt8Group>(&blocks);
+        match encoding {
+            Encoding::Q4_0 | Encoding::Q4_1 => check_weights::<Int4Group<Half>>(&blocks),
+            Encoding::Q4_K => check_weights::<Int4Group<f32>>(&blocks),
+            Encoding::Q5_0 | Encoding::Q8_0 => check_weights::<Int8Group>(&blocks),
+            _ => {}
+        }
+    }
+}
+
+#[track_caller]
+fn check_weights<G: Group + Element>(blocks: &Blocks) {
+    let packed = packed::<G>(blocks).expect("the blocks fit");
+    let mut values = vec![0.0; blocks.columns()];
+    for (output, row) in blocks.row_bytes().enumerate() {
+        crate::weights::dequantize(blocks.encoding(), row, &mut values);
+        for (block, values) in values.chunks(LANES).enumerate() {
+            assert_eq!(G::weights(&packed, output, block).0, values, "{}", blocks.encoding());
         }
     }
 }
 
 #[test]
-fn a_block_that_does_not_fit_is_refused() {
-    let huge = [f16::from_f32(60_000.0).to_le_bytes().as_slice(), &[0x77; 16]].concat();
-    assert!(!Int4Group::ZERO.clone().set(0, Encoding::Q4_0, &huge), "−8d is beyond half precision");
-    let mut group = Int4Group::ZERO;
-    assert!(!group.set(0, Encoding::Q4_1, &huge), "a block of another length");
-    assert!(!group.set(0, Encoding::Q8_0, &[0; 34]));
-    assert!(!Int8Group::ZERO.clone().set(0, Encoding::Q4_1, &[0; 20]));
+fn a_group_that_does_not_fit_is_refused() {
+    let group = |integers: [i8; GROUP], offset, scale: f32, minimum| IntegerGroup {
+        integers,
+        offset,
+        scales: [scale; 2],
+        minimum,
+    };
+    let takes_4_bits =
+        |weights: IntegerGroup| <Int4Group<Half> as Group>::ZERO.clone().set(0, &weights);
+    let takes_8_bits = |weights: IntegerGroup| <Int8Group as Group>::ZERO.clone().set(0, &weights);
+    assert!(takes_4_bits(group([15; GROUP], 8, 0.5, -0.0)));
+    assert!(!takes_4_bits(group([15; GROUP], 8, 60_000.0, -0.0)), "−8d is beyond half precision");
+    assert!(!takes_4_bits(group([16; GROUP], 0, 0.5, -0.0)), "five bits");
+    assert!(!takes_4_bits(group([1; GROUP], 0, 1.0 / 3.0, -0.0)), "no half-precision scale");
+    assert!(!takes_4_bits(IntegerGroup { scales: [0.5, 0.25], ..group([1; GROUP], 0, 0.0, 1.0) }));
+    assert!(takes_8_bits(group([-128; GROUP], 0, 0.5, -0.0)));
+    assert!(!takes_8_bits(group([1; GROUP], 0, 0.5, 1.0)), "a minimum");
 }
 
 fn quantised(isa: Isa, x: &[Line]) -> Vec<Activation> {
-    let mut scratch = vec![Activation::ZERO; x.len() / 2];
-    quantise(isa, Activations::row_major(x, 1, x.len()), x.len() / 2, &mut scratch);
-    scratch
+    let pool = Pool::new(1, || true).expect("no thread is started").expect("fit");
+    let mut buffers = OperandBuffers::default();
+    buffers.grow(1, 0, x.len()).expect("memory");
+    let width = x.len() * LANES / GROUP;
+    let x = Operand::Rows(Activations::row_major(x, 1, x.len()));
+    x.quantised(Cores { isa, pool: &pool }, width, &mut buffers).row(0).to_vec()
 }
 
 #[test]

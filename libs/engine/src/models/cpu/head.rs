@@ -1,39 +1,32 @@
 //! The output head: logits of the rows asked for, with the maximum of each block of columns.
 
-use rayon::prelude::*;
-
-use super::groups::Activation;
-use super::isa::{Isa, Kernel};
-use super::lines::{Activations, LANES};
-use super::panels::{Element, Packed, Panels, Rows};
-use super::product::{RowTile, by_tiles, quantise};
+use super::isa::{Cores, Isa, Kernel};
+use super::lines::LANES;
+use super::operand::{Operand, OperandBuffers};
+use super::panels::{Element, Packed, Panels, Rows, with_packed};
+use super::product::{RowTile, by_tiles};
 use crate::model::{LOGITS_BLOCK, Logits};
 
 /// Columns of a task of the thread pool, a multiple of [`LOGITS_BLOCK`].
-const TASK_COLUMNS: usize = 16 * LOGITS_BLOCK;
+const TASK_COLUMNS: usize = 4 * LOGITS_BLOCK;
 
-/// Logits of the rows of `x` and their block maxima, in parallel over columns. `scratch` is that of a product.
+/// Logits of the rows of `x` and their block maxima, in parallel over columns.
 pub(super) fn head(
-    isa: Isa,
-    x: Activations<'_>,
+    cores: Cores<'_>,
+    x: Operand<'_>,
     panels: &Panels,
     vocab_size: usize,
-    scratch: &mut [Activation],
+    buffers: &mut OperandBuffers,
     logits: &mut Logits,
 ) {
-    match panels {
-        Panels::F32(packed) => multiply(isa, x, packed, vocab_size, logits),
-        Panels::Int4(packed) => {
-            multiply(isa, quantise(isa, x, packed.length, scratch), packed, vocab_size, logits);
-        }
-        Panels::Int8(packed) => {
-            multiply(isa, quantise(isa, x, packed.length, scratch), packed, vocab_size, logits);
-        }
-    }
+    with_packed!(panels, packed => {
+        let x = Element::input(x, cores, packed, buffers);
+        multiply(cores, x, packed, vocab_size, logits);
+    });
 }
 
 fn multiply<'a, E: Element>(
-    isa: Isa,
+    cores: Cores<'_>,
     x: E::Input<'a>,
     weights: &'a Packed<E>,
     vocab_size: usize,
@@ -54,12 +47,11 @@ fn multiply<'a, E: Element>(
             task.push(HeadRow { values, block_max });
         }
     }
-    let length = weights.length;
-    let weights = weights.elements.par_chunks(TASK_COLUMNS / LANES * length);
-    tasks
-        .into_par_iter()
-        .zip(weights)
-        .for_each(|(rows, weights)| isa.run(HeadChunk { isa, x, weights, length, rows }));
+    let (isa, length) = (cores.isa, weights.length);
+    let weights = weights.elements.chunks(TASK_COLUMNS / LANES * length);
+    cores.pool.for_each(tasks.into_iter().zip(weights).collect(), |(rows, weights)| {
+        isa.run(HeadChunk { isa, x, weights, length, rows });
+    });
 }
 
 /// The part of a logits row that one task writes.

@@ -1,4 +1,5 @@
-//! The CPU executor, numerics `cpu-1/…`: weights in four or eight bits where the model's file has them so, else in f32.
+//! The CPU executor, numerics `cpu-1/…`: weights in four or eight bits where the model's file has them so or the user wants
+//! it, else in f32 or bfloat16.
 //!
 //! In f32 throughout, [`Precision::F32`], it is the plain arithmetic that the quantised kind is tested against.
 //!
@@ -14,6 +15,7 @@ mod isa;
 mod lines;
 mod math;
 mod norm;
+mod operand;
 mod pack;
 mod panels;
 mod product;
@@ -26,7 +28,8 @@ use std::sync::Mutex;
 use super::{Tensors, batch};
 use crate::model::{Batch, Logits, Model, ModelError, ModelInfo, PageCopy};
 use crate::weights::Architecture;
-use cache::{Cache, CacheShape, PAGE_TOKENS};
+use cache::{Cache, CacheShape, KvPrecision, PAGE_TOKENS};
+use isa::{Cores, Pool};
 use rope::Rope;
 use step::Step;
 use weights::Weights;
@@ -39,11 +42,15 @@ pub use pack::numerics;
 /// What weights are computed in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Precision {
-    /// A matrix stored in blocks of four or eight bits in those, all others in f32.
+    /// A matrix stored in blocks of integers in those, all others in floating point.
     #[default]
     AsStored,
     /// f32: slow, and the truth that the others are measured by.
     F32,
+    /// Eight bits, whatever the file has.
+    Int8,
+    /// Four bits, eight for the vocabulary's matrix.
+    Int4,
 }
 
 /// How to run a model on the CPU. Only the precision changes a result.
@@ -72,7 +79,7 @@ impl Default for CpuOptions {
 pub struct CpuModel {
     info: ModelInfo,
     isa: Isa,
-    pool: rayon::ThreadPool,
+    pool: Pool,
     weights: Weights,
     cache: Cache,
     step: Step,
@@ -88,27 +95,27 @@ impl CpuModel {
         let config = tensors.config();
         let isa = options.isa.map_or_else(Isa::from_environment, Ok)?;
         let threads = options.threads.max(1);
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .thread_name(|thread| format!("cpu-{thread}"))
-            .build()
+        let pool = Pool::new(threads, default_float_environment)
             .map_err(|error| {
                 ModelError::Device(format!("cannot start {threads} threads: {error}"))
+            })?
+            .ok_or_else(|| {
+                ModelError::Device(
+                    "the processor does not round to nearest or flushes subnormal numbers: results would differ"
+                        .into(),
+                )
             })?;
-        if pool.broadcast(|_| default_float_environment()).contains(&false) {
-            return Err(ModelError::Device(
-                "the processor does not round to nearest or flushes subnormal numbers: results would differ".into(),
-            ));
-        }
         let weights = Weights::load(tensors, options.precision)?;
         let shape = CacheShape { kv_heads: config.kv_heads, head_dim: config.head_dim };
+        let numerics = numerics(tensors, options.precision);
+        let kv = if numerics == pack::F32 { KvPrecision::F32 } else { KvPrecision::Bf16 };
         let info = ModelInfo {
             vocab_size: config.vocab_size,
             context_tokens: config.context_tokens,
             page_tokens: PAGE_TOKENS,
-            page_bytes: shape.page_bytes(config.layers),
+            page_bytes: shape.page_bytes(config.layers, kv),
             max_rows: options.max_rows.max(1),
-            numerics: numerics(tensors, options.precision).into(),
+            numerics: numerics.into(),
             batch_invariant: true,
         };
         let rope = (config.architecture == Architecture::Llama).then(|| Rope::new(config));
@@ -118,7 +125,7 @@ impl CpuModel {
             isa,
             pool,
             weights,
-            cache: Cache::new(config.layers, shape),
+            cache: Cache::new(config.layers, shape, kv),
             step: Step::new(shape, config.heads, rope, scratch),
         })
     }
@@ -153,7 +160,7 @@ impl Model for CpuModel {
             return Ok(());
         }
         let CpuModel { info, isa, pool, weights, cache, step } = self;
-        pool.install(|| step.run(*isa, weights, cache, batch, info.vocab_size, logits))
+        step.run(Cores { isa: *isa, pool }, weights, cache, batch, info.vocab_size, logits)
     }
 }
 

@@ -1,12 +1,6 @@
 //! RMSNorm and LayerNorm over rows of the residual stream.
 
-use rayon::prelude::*;
-
-use super::isa::{Isa, Kernel};
 use super::lines::{Activations, LANES, Line};
-
-/// Rows of a task of the thread pool.
-const TASK_ROWS: usize = 8;
 
 /// A norm over the width of the residual stream.
 #[derive(Debug)]
@@ -71,31 +65,5 @@ impl Norm {
     #[inline(always)]
     fn inverse_deviation(&self, squares: Line) -> f32 {
         1.0 / (squares.reduce(|a, b| a + b) / self.width as f32 + self.epsilon).sqrt()
-    }
-}
-
-/// Norms the rows `rows` of `x` into `out`, row-major, in parallel.
-pub(super) fn norm(isa: Isa, norm: &Norm, x: Activations<'_>, rows: &[usize], out: &mut [Line]) {
-    let blocks = norm.weight.len();
-    out.par_chunks_mut(TASK_ROWS * blocks).zip(rows.par_chunks(TASK_ROWS)).for_each(
-        |(out, rows)| {
-            isa.run(NormRows { norm, x, rows, out });
-        },
-    );
-}
-
-struct NormRows<'a> {
-    norm: &'a Norm,
-    x: Activations<'a>,
-    rows: &'a [usize],
-    out: &'a mut [Line],
-}
-
-impl Kernel for NormRows<'_> {
-    #[inline(always)]
-    fn run(self) {
-        for (&row, out) in self.rows.iter().zip(self.out.chunks_exact_mut(self.norm.weight.len())) {
-            self.norm.apply(self.x, row, out);
-        }
     }
 }

@@ -1,21 +1,34 @@
 //! Which precision a matrix is computed in, and the packing of stored tensors into its panels.
 
 use super::Precision;
-use super::groups::{Group, Int4Group, Int8Group};
-use super::lines::{LANES, Line};
+use super::cache::Stored;
+use super::groups::{GROUP, Group};
+use super::lines::LANES;
 use super::panels::{Element, Packed, Panels};
 use crate::model::ModelError;
 use crate::models::Tensors;
 use crate::models::source::Source;
-use crate::weights::{Architecture, Encoding, LayerTensor, Matrix, ModelConfig, TensorRole};
+use crate::weights::{
+    Architecture, Encoding, IntegerGroup, LayerTensor, Matrix, ModelConfig, TensorRole,
+};
 
-/// Name of the arithmetic that a model runs in: that of its smallest weights.
+/// Numerics of a model that is computed in f32 throughout.
+pub(super) const F32: &str = "cpu-1/f32";
+
+/// Name of the arithmetic that a model runs in: what its weights are converted to, or else that of its smallest ones.
 ///
-/// A matrix whose stored blocks can be computed with is; the others are computed in f32.
+/// A matrix whose stored blocks can be computed with is; the others are computed in f32. Keys and values are kept in
+/// bfloat16, unless all weights are in floating point.
 pub fn numerics(tensors: &dyn Tensors, precision: Precision) -> &'static str {
+    match precision {
+        Precision::F32 => return F32,
+        Precision::Int8 => return "cpu-1/to-int8",
+        Precision::Int4 => return "cpu-1/to-int4",
+        Precision::AsStored => {}
+    }
     let config = tensors.config();
     let layers = (0..config.layers).flat_map(|layer| layer_matrices(config, layer));
-    let head = match tensors.block_encoding(TensorRole::Head) {
+    let head = match tensors.encoding(TensorRole::Head) {
         Some(_) => TensorRole::Head,
         None => TensorRole::TokenEmbedding,
     };
@@ -23,12 +36,12 @@ pub fn numerics(tensors: &dyn Tensors, precision: Precision) -> &'static str {
         .chain([vec![head]])
         .map(|roles| Class::of(tensors, precision, roles.iter().copied()))
         .collect();
-    if classes.contains(&Class::Int4) {
+    if classes.iter().any(|class| matches!(class, Class::Int4 | Class::WideInt4)) {
         "cpu-1/q4"
-    } else if classes.contains(&Class::Int8) {
+    } else if classes.iter().any(|class| matches!(class, Class::Int8 | Class::WideInt8)) {
         "cpu-1/int8"
     } else {
-        "cpu-1/f32"
+        F32
     }
 }
 
@@ -48,34 +61,67 @@ fn layer_matrices(config: &ModelConfig, layer: usize) -> Vec<Vec<TensorRole>> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
     F32,
+    Bf16,
     Int4,
+    WideInt4,
     Int8,
+    WideInt8,
 }
 
 impl Class {
-    /// That of a matrix made of these tensors: their own if they share one, else f32.
+    /// That of a matrix made of these tensors: the narrowest that says all of them exactly.
     fn of(
         tensors: &dyn Tensors,
         precision: Precision,
         roles: impl IntoIterator<Item = TensorRole>,
     ) -> Class {
-        let mut classes = roles.into_iter().map(|role| Class::of_one(tensors, precision, role));
-        let first = classes.next().unwrap_or(Class::F32);
-        if classes.all(|class| class == first) { first } else { Class::F32 }
+        let classes = roles.into_iter().map(|role| Class::of_one(tensors, precision, role));
+        classes.reduce(Class::both).unwrap_or(Class::F32)
+    }
+
+    fn both(self, other: Class) -> Class {
+        match (self, other) {
+            _ if self == other => self,
+            (Class::F32 | Class::Bf16, _) | (_, Class::F32 | Class::Bf16) => Class::F32,
+            (Class::Int4 | Class::WideInt4, Class::Int4 | Class::WideInt4) => Class::WideInt4,
+            _ => Class::WideInt8,
+        }
     }
 
     fn of_one(tensors: &dyn Tensors, precision: Precision, role: TensorRole) -> Class {
         let output = matches!(role, TensorRole::Layer(_, LayerTensor::AttentionOutput));
         // Its inputs are heads, each padded to whole lines; padding inside a block would take it apart.
         let padded = output && !tensors.config().head_dim.is_multiple_of(LANES);
-        if precision == Precision::F32 || padded {
-            return Class::F32;
-        }
-        match tensors.block_encoding(role) {
-            Some(Encoding::Q4_0 | Encoding::Q4_1) => Class::Int4,
-            Some(Encoding::Q8_0) => Class::Int8,
+        let stored = match tensors.encoding(role) {
+            Some(Encoding::BF16) => Class::Bf16,
             _ => Class::F32,
+        };
+        // Logits want more bits than the sums inside.
+        let vocabulary = matches!(role, TensorRole::Head | TensorRole::TokenEmbedding);
+        let whole = inputs(tensors.config(), role).is_multiple_of(GROUP);
+        match precision {
+            _ if padded => stored,
+            Precision::F32 => Class::F32,
+            Precision::Int4 if whole && !vocabulary => Class::Int4,
+            Precision::Int8 | Precision::Int4 if whole => Class::Int8,
+            Precision::Int8 | Precision::Int4 => stored,
+            Precision::AsStored => match tensors.block_encoding(role) {
+                Some(Encoding::Q4_0 | Encoding::Q4_1) => Class::Int4,
+                Some(Encoding::Q4_K) => Class::WideInt4,
+                Some(Encoding::Q8_0 | Encoding::Q5_0) => Class::Int8,
+                Some(Encoding::Q5_1 | Encoding::Q5_K | Encoding::Q6_K) => Class::WideInt8,
+                Some(Encoding::F32 | Encoding::F16 | Encoding::BF16) | None => stored,
+            },
         }
+    }
+}
+
+/// Columns of a matrix.
+fn inputs(config: &ModelConfig, role: TensorRole) -> usize {
+    match role {
+        TensorRole::Layer(_, LayerTensor::Down) => config.ffn_size,
+        TensorRole::Layer(_, LayerTensor::AttentionOutput) => config.heads * config.head_dim,
+        _ => config.hidden_size,
     }
 }
 
@@ -106,14 +152,25 @@ impl Source<'_> {
         (outputs, inputs): (usize, usize),
     ) -> Result<Panels, ModelError> {
         let roles = parts.iter().map(|part| part.role);
+        let converted = matches!(precision, Precision::Int8 | Precision::Int4);
+        let shape = (outputs, inputs);
         let packed = match Class::of(self.tensors, precision, roles) {
             Class::F32 => None,
-            Class::Int4 => self.pack_blocks::<Int4Group>(parts, outputs)?.map(Panels::Int4),
-            Class::Int8 => self.pack_blocks::<Int8Group>(parts, outputs)?.map(Panels::Int8),
+            Class::Bf16 => Some(Panels::Bf16(self.pack_lines(parts, shape)?)),
+            Class::Int4 if converted => {
+                Some(Panels::Int4(self.convert(parts, outputs, IntegerGroup::nearest_4_bits)?))
+            }
+            Class::Int8 if converted => {
+                Some(Panels::Int8(self.convert(parts, outputs, IntegerGroup::nearest_8_bits)?))
+            }
+            Class::Int4 => self.pack_blocks(parts, outputs)?.map(Panels::Int4),
+            Class::WideInt4 => self.pack_blocks(parts, outputs)?.map(Panels::WideInt4),
+            Class::Int8 => self.pack_blocks(parts, outputs)?.map(Panels::Int8),
+            Class::WideInt8 => self.pack_blocks(parts, outputs)?.map(Panels::WideInt8),
         };
         match packed {
             Some(panels) => Ok(panels),
-            None => self.pack_f32(parts, outputs, inputs).map(Panels::F32),
+            None => self.pack_lines(parts, shape).map(Panels::F32),
         }
     }
 
@@ -132,19 +189,50 @@ impl Source<'_> {
                 Some(packed) => packed,
                 none => none.insert(Packed::groups(outputs, part.columns)?),
             };
-            if !packed.fill_blocks(&blocks, part.column) {
+            let mut rows = blocks.row_groups().enumerate();
+            if !rows.all(|(row, groups)| packed.fill_column((part.column)(row), groups)) {
                 return Ok(None);
             }
         }
         Ok(packed)
     }
 
-    fn pack_f32(
+    /// Rounds the parts of a matrix, 32 weights at a time.
+    fn convert<G: Group + Element>(
         &self,
         parts: &[Part<'_>],
         outputs: usize,
-        inputs: usize,
-    ) -> Result<Packed<Line>, ModelError> {
+        nearest: impl Fn(&[f32; GROUP]) -> Option<IntegerGroup>,
+    ) -> Result<Packed<G>, ModelError> {
+        let mut packed: Option<Packed<G>> = None;
+        for part in parts {
+            let matrix = self.matrix(part.role, part.rows, part.columns)?;
+            let packed = match &mut packed {
+                Some(packed) => packed,
+                none => none.insert(Packed::groups(outputs, part.columns)?),
+            };
+            for (row, values) in matrix.data.chunks_exact(part.columns).enumerate() {
+                let groups = values.as_chunks::<GROUP>().0.iter().map(&nearest);
+                let groups: Option<Vec<IntegerGroup>> = groups.collect();
+                let fits = groups.is_some_and(|groups| {
+                    packed.fill_column((part.column)(row), groups.into_iter())
+                });
+                if !fits {
+                    return Err(ModelError::Weights(format!(
+                        "{:?}, row {row}: weights that are no finite numbers, or beyond half precision, cannot be converted",
+                        part.role
+                    )));
+                }
+            }
+        }
+        packed.ok_or_else(|| ModelError::Weights("a matrix without parts".into()))
+    }
+
+    fn pack_lines<L: Stored + Element>(
+        &self,
+        parts: &[Part<'_>],
+        (outputs, inputs): (usize, usize),
+    ) -> Result<Packed<L>, ModelError> {
         // All are read, and so checked, before memory is asked for.
         let read = |part: &Part<'_>| self.matrix(part.role, part.rows, part.columns);
         let matrices: Vec<Matrix> = parts.iter().map(read).collect::<Result<_, _>>()?;

@@ -1,13 +1,15 @@
-//! Packed weights: panels of 16 output columns, and the three kinds of elements they are made of.
+//! Packed weights: panels of 16 output columns, and the kinds of elements they are made of.
 //!
 //! The lanes of a register are outputs, so one load of weights serves every row of a tile. Columns beyond n and inputs
 //! beyond k are zero.
 
-use super::groups::{Activation, GROUP, Group, Int4Group, Int8Group};
-use super::isa::Isa;
+use super::cache::{ShortLine, Stored};
+use super::groups::{Activation, GROUP, Group, Half, Int4Group, Int8Group, WideInt8Group};
+use super::isa::{Cores, Isa};
 use super::lines::{Activations, LANES, Line, lines_for};
+use super::operand::{Operand, OperandBuffers};
 use crate::model::ModelError;
-use crate::weights::{Blocks, Matrix};
+use crate::weights::{IntegerGroup, Matrix};
 
 /// A packed matrix, `[n/16][k / inputs of an element]`.
 #[derive(Debug)]
@@ -22,11 +24,32 @@ pub(super) struct Packed<E> {
 pub(super) enum Panels {
     /// One line per input.
     F32(Packed<Line>),
-    /// Four bits a weight.
-    Int4(Packed<Int4Group>),
-    /// Eight bits a weight.
+    /// The same in half the memory; products are those of f32.
+    Bf16(Packed<ShortLine>),
+    /// Four bits a weight, scales and minima in half precision.
+    Int4(Packed<Int4Group<Half>>),
+    /// Four bits a weight, scales and minima in single precision.
+    WideInt4(Packed<Int4Group<f32>>),
+    /// Eight bits a weight, one scale in half precision.
     Int8(Packed<Int8Group>),
+    /// Eight bits a weight, two scales and a minimum.
+    WideInt8(Packed<WideInt8Group>),
 }
+
+/// Does the same for whichever kind of panels.
+macro_rules! with_packed {
+    ($panels:expr, $packed:ident => $body:expr) => {
+        match $panels {
+            Panels::F32($packed) => $body,
+            Panels::Bf16($packed) => $body,
+            Panels::Int4($packed) => $body,
+            Panels::WideInt4($packed) => $body,
+            Panels::Int8($packed) => $body,
+            Panels::WideInt8($packed) => $body,
+        }
+    };
+}
+pub(super) use with_packed;
 
 /// What a panel is made of: weights of 16 outputs for some inputs.
 pub(super) trait Element: Copy + Send + Sync + 'static {
@@ -36,6 +59,15 @@ pub(super) trait Element: Copy + Send + Sync + 'static {
     const INPUTS: usize;
     /// Rows of the largest register tile.
     const TILE_ROWS: usize;
+    /// A product's left side in that form.
+    fn input<'a>(
+        x: Operand<'a>,
+        cores: Cores<'_>,
+        packed: &Packed<Self>,
+        buffers: &'a mut OperandBuffers,
+    ) -> Self::Input<'a>;
+    /// The weights of one output for 16 inputs from `block × 16`.
+    fn weights(packed: &Packed<Self>, column: usize, block: usize) -> Line;
     /// A tile's sums over a whole panel.
     fn tile_sums<const R: usize>(
         isa: Isa,
@@ -83,11 +115,25 @@ impl Rows for Activations<'_> {
     }
 }
 
-impl Element for Line {
+impl<L: Stored + 'static> Element for L {
     type Input<'a> = Activations<'a>;
     const INPUTS: usize = 1;
-    /// 6 × 2 accumulators, 2 weights and a broadcast fit the 16 registers of AVX2.
-    const TILE_ROWS: usize = 6;
+    const TILE_ROWS: usize = LINE_TILE_ROWS;
+
+    fn input<'a>(
+        x: Operand<'a>,
+        cores: Cores<'_>,
+        _packed: &Packed<L>,
+        buffers: &'a mut OperandBuffers,
+    ) -> Activations<'a> {
+        x.lines(cores, buffers)
+    }
+
+    fn weights(packed: &Packed<L>, column: usize, block: usize) -> Line {
+        let first = column / LANES * packed.length + block * LANES;
+        let lines = &packed.elements[first..][..LANES];
+        Line(std::array::from_fn(|input| lines[input].widen().0[column % LANES]))
+    }
 
     /// Each output is one chain of fused multiply-adds, k ascending from +0.
     #[inline(always)]
@@ -95,7 +141,7 @@ impl Element for Line {
         _isa: Isa,
         x: Activations<'_>,
         first: usize,
-        panel: &[Line],
+        panel: &[L],
     ) -> [[f32; LANES]; R] {
         let mut sums = [[0.0; LANES]; R];
         let (blocks, _) = panel.as_chunks::<LANES>();
@@ -106,15 +152,19 @@ impl Element for Line {
     }
 }
 
+/// 6 × 2 accumulators, 2 weights and a broadcast fit the 16 registers of AVX2.
+pub(super) const LINE_TILE_ROWS: usize = 6;
+
 /// Sixteen steps along k of a tile: `sums[r] += x[r][k] · weights[k]`.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)] // fixed bounds: LLVM keeps `sums` in registers
-pub(super) fn accumulate<const R: usize>(
+pub(super) fn accumulate<const R: usize, L: Stored>(
     sums: &mut [[f32; LANES]; R],
     x: [&Line; R],
-    weights: &[Line],
+    weights: &[L],
 ) {
     for (k, weights) in weights.iter().enumerate() {
+        let weights = weights.widen();
         for r in 0..R {
             for lane in 0..LANES {
                 sums[r][lane] = x[r].0[k].mul_add(weights.0[lane], sums[r][lane]);
@@ -131,37 +181,47 @@ fn tile_rows<'a, const R: usize>(x: Quantised<'a>, first: usize) -> [&'a [Activa
     std::array::from_fn(|r| x.row(first + r))
 }
 
-impl Element for Int4Group {
-    type Input<'a> = Quantised<'a>;
-    const INPUTS: usize = GROUP;
-    const TILE_ROWS: usize = QUANTISED_TILE_ROWS;
+macro_rules! element_of_groups {
+    ($group:ty, $tile:ident) => {
+        impl Element for $group {
+            type Input<'a> = Quantised<'a>;
+            const INPUTS: usize = GROUP;
+            const TILE_ROWS: usize = QUANTISED_TILE_ROWS;
 
-    #[inline(always)]
-    fn tile_sums<const R: usize>(
-        isa: Isa,
-        x: Quantised<'_>,
-        first: usize,
-        panel: &[Int4Group],
-    ) -> [[f32; LANES]; R] {
-        isa.int4_tile(panel, tile_rows(x, first))
-    }
+            fn input<'a>(
+                x: Operand<'a>,
+                cores: Cores<'_>,
+                packed: &Packed<$group>,
+                buffers: &'a mut OperandBuffers,
+            ) -> Quantised<'a> {
+                x.quantised(cores, packed.length, buffers)
+            }
+
+            fn weights(packed: &Packed<$group>, column: usize, block: usize) -> Line {
+                let inputs = block * LANES;
+                let index = column / LANES * packed.length + inputs / GROUP;
+                let group = &packed.elements[index];
+                let weight = |input| group.weight(column % LANES, inputs % GROUP + input);
+                Line(std::array::from_fn(weight))
+            }
+
+            #[inline(always)]
+            fn tile_sums<const R: usize>(
+                isa: Isa,
+                x: Quantised<'_>,
+                first: usize,
+                panel: &[$group],
+            ) -> [[f32; LANES]; R] {
+                isa.$tile(panel, tile_rows(x, first))
+            }
+        }
+    };
 }
 
-impl Element for Int8Group {
-    type Input<'a> = Quantised<'a>;
-    const INPUTS: usize = GROUP;
-    const TILE_ROWS: usize = QUANTISED_TILE_ROWS;
-
-    #[inline(always)]
-    fn tile_sums<const R: usize>(
-        isa: Isa,
-        x: Quantised<'_>,
-        first: usize,
-        panel: &[Int8Group],
-    ) -> [[f32; LANES]; R] {
-        isa.int8_tile(panel, tile_rows(x, first))
-    }
-}
+element_of_groups!(Int4Group<Half>, int4_tile);
+element_of_groups!(Int4Group<f32>, int4_tile);
+element_of_groups!(Int8Group, int8_tile);
+element_of_groups!(WideInt8Group, wide_int8_tile);
 
 impl<E: Element> Packed<E> {
     fn inputs(&self) -> usize {
@@ -185,10 +245,10 @@ impl<E: Element> Packed<E> {
     }
 }
 
-impl Packed<Line> {
+impl<L: Stored + Element> Packed<L> {
     /// Zeros for that many outputs and inputs.
-    pub(super) fn zeroed(outputs: usize, inputs: usize) -> Result<Packed<Line>, ModelError> {
-        Packed::filled(outputs, lines_for(inputs) * LANES, Line::ZERO)
+    pub(super) fn zeroed(outputs: usize, inputs: usize) -> Result<Packed<L>, ModelError> {
+        Packed::filled(outputs, lines_for(inputs) * LANES, <L as Stored>::ZERO)
     }
 
     /// Packs a matrix: its row `r` becomes column `column(r)`, its column `c` input `input(c)`.
@@ -202,7 +262,7 @@ impl Packed<Line> {
             let column = column(row);
             let panel = self.panel(column);
             for (index, &value) in values.iter().enumerate() {
-                panel[input(index)].0[column % LANES] = value;
+                panel[input(index)].set(column % LANES, value);
             }
         }
     }
@@ -214,52 +274,26 @@ impl<G: Group + Element> Packed<G> {
         Packed::filled(outputs, inputs / GROUP, G::ZERO)
     }
 
-    /// Packs blocks: their row `r` becomes column `column(r)`. `false` if one of them does not fit the groups.
+    /// Packs one row's groups as a column; `false` if one of them does not fit this form.
     #[must_use]
-    pub(super) fn fill_blocks(&mut self, blocks: &Blocks, column: impl Fn(usize) -> usize) -> bool {
-        let encoding = blocks.encoding();
-        blocks.row_bytes().enumerate().all(|(row, bytes)| {
-            let column = column(row);
-            let blocks = bytes.chunks_exact(encoding.block_bytes());
-            let mut groups = self.panel(column).iter_mut().zip(blocks);
-            groups.all(|(group, block)| group.set(column % LANES, encoding, block))
-        })
-    }
-
-    fn weights(&self, column: usize, block: usize) -> Line {
-        let inputs = block * LANES;
-        let group = &self.elements[column / LANES * self.length + inputs / GROUP];
-        Line(std::array::from_fn(|input| group.weight(column % LANES, inputs % GROUP + input)))
+    pub(super) fn fill_column(
+        &mut self,
+        column: usize,
+        groups: impl Iterator<Item = IntegerGroup>,
+    ) -> bool {
+        let mut pairs = self.panel(column).iter_mut().zip(groups);
+        pairs.all(|(group, weights)| group.set(column % LANES, &weights))
     }
 }
 
 impl Panels {
-    /// An f32 matrix as it is.
-    pub(super) fn from_matrix(matrix: &Matrix) -> Result<Panels, ModelError> {
-        let mut packed = Packed::zeroed(matrix.rows, matrix.columns)?;
-        packed.fill(matrix, |row| row, |column| column);
-        Ok(Panels::F32(packed))
-    }
-
     /// Inputs, padded to whole lines.
     pub(super) fn inputs(&self) -> usize {
-        match self {
-            Panels::F32(packed) => packed.inputs(),
-            Panels::Int4(packed) => packed.inputs(),
-            Panels::Int8(packed) => packed.inputs(),
-        }
+        with_packed!(self, packed => packed.inputs())
     }
 
     /// Weights of one output, as an embedding row: 16 inputs from `block × 16`.
     pub(super) fn column_block(&self, column: usize, block: usize) -> Line {
-        match self {
-            Panels::F32(packed) => {
-                let first = column / LANES * packed.length + block * LANES;
-                let lines = &packed.elements[first..][..LANES];
-                Line(std::array::from_fn(|input| lines[input].0[column % LANES]))
-            }
-            Panels::Int4(packed) => packed.weights(column, block),
-            Panels::Int8(packed) => packed.weights(column, block),
-        }
+        with_packed!(self, packed => Element::weights(packed, column, block))
     }
 }

@@ -2,25 +2,17 @@
 //!
 //! The order of a sum is that of the weights' kind (`panels`, `groups`); the bias, if any, is added last.
 
-use rayon::prelude::*;
-
-use super::groups::{Activation, GROUP};
-use super::isa::{Isa, Kernel};
-use super::lines::{Activations, LANES, Line};
+use super::isa::{Cores, Isa, Kernel};
+use super::lines::{LANES, Line};
 use super::math;
-use super::panels::{Element, Packed, Panels, Quantised, Rows};
+use super::operand::{Operand, OperandBuffers};
+use super::panels::{Element, Packed, Panels, Rows, with_packed};
 
-/// Panels of a task of the thread pool, an even number (gate and up alternate).
-const TASK_PANELS: usize = 2;
+/// Panels of a task are a multiple of this number: gate and up alternate.
+const PANEL_PAIR: usize = 2;
 
 /// Multiplications that a task should have: less is not worth handing over.
-const TASK_MULTIPLICATIONS: usize = 1 << 17;
-
-/// Rows that are quantised without asking other threads for help.
-const FEW_ROWS: usize = 4;
-
-/// Rows of a task that quantises.
-const TASK_ROWS: usize = 8;
+const TASK_MULTIPLICATIONS: usize = 1 << 15;
 
 /// A packed matrix and its bias.
 #[derive(Debug)]
@@ -43,86 +35,40 @@ pub(super) enum Then {
     SwiGlu,
 }
 
-/// `x · weights`, panel-major, in parallel over panels. `scratch` holds a group for each 32 inputs of each row.
+/// `x · weights`, panel-major, in parallel over panels.
 pub(super) fn product(
-    isa: Isa,
-    x: Activations<'_>,
+    cores: Cores<'_>,
+    x: Operand<'_>,
     linear: &Linear,
     then: Then,
-    scratch: &mut [Activation],
+    buffers: &mut OperandBuffers,
     out: &mut [Line],
 ) {
     let bias = linear.bias.as_deref().unwrap_or_default();
-    match &linear.panels {
-        Panels::F32(packed) => multiply(isa, x, packed, bias, then, out),
-        Panels::Int4(packed) => {
-            let x = quantise(isa, x, packed.length, scratch);
-            multiply(isa, x, packed, bias, then, out);
-        }
-        Panels::Int8(packed) => {
-            let x = quantise(isa, x, packed.length, scratch);
-            multiply(isa, x, packed, bias, then, out);
-        }
-    }
-}
-
-/// Quantises all rows, each in `width` groups.
-pub(super) fn quantise<'a>(
-    isa: Isa,
-    x: Activations<'_>,
-    width: usize,
-    scratch: &'a mut [Activation],
-) -> Quantised<'a> {
-    let groups = &mut scratch[..x.rows * width];
-    if x.rows <= FEW_ROWS {
-        isa.run(QuantiseRows { x, first: 0, width, out: groups });
-    } else {
-        groups.par_chunks_mut(TASK_ROWS * width).enumerate().for_each(|(task, out)| {
-            isa.run(QuantiseRows { x, first: task * TASK_ROWS, width, out });
-        });
-    }
-    Quantised::new(groups, x.rows, width)
-}
-
-struct QuantiseRows<'a> {
-    x: Activations<'a>,
-    first: usize,
-    width: usize,
-    out: &'a mut [Activation],
-}
-
-impl Kernel for QuantiseRows<'_> {
-    #[inline(always)]
-    fn run(self) {
-        const LINES: usize = GROUP / LANES;
-        for (row, groups) in self.out.chunks_exact_mut(self.width).enumerate() {
-            for (index, group) in groups.iter_mut().enumerate() {
-                let line = |part| &self.x.line(self.first + row, index * LINES + part).0;
-                *group = Activation::quantise(std::array::from_fn(line));
-            }
-        }
-    }
+    with_packed!(&linear.panels, packed => {
+        let x = Element::input(x, cores, packed, buffers);
+        multiply(cores, x, packed, bias, then, out);
+    });
 }
 
 fn multiply<'a, E: Element>(
-    isa: Isa,
+    cores: Cores<'_>,
     x: E::Input<'a>,
     weights: &'a Packed<E>,
     bias: &'a [Line],
     then: Then,
     out: &'a mut [Line],
 ) {
-    let length = weights.length;
-    let outputs = if then == Then::SwiGlu { TASK_PANELS / 2 } else { TASK_PANELS };
-    let task = x.rows() * TASK_PANELS * LANES * length * E::INPUTS;
-    out.par_chunks_mut(outputs * x.rows())
-        .zip(weights.elements.par_chunks(TASK_PANELS * length))
-        .enumerate()
-        .with_min_len(TASK_MULTIPLICATIONS.div_ceil(task.max(1)))
-        .for_each(|(task, (out, weights))| {
-            let bias = bias.get(task * TASK_PANELS..).unwrap_or_default();
-            isa.run(Chunk { isa, x, weights, bias, length, then, out });
-        });
+    let (isa, length) = (cores.isa, weights.length);
+    let least = x.rows() * PANEL_PAIR * LANES * length * E::INPUTS;
+    let panels = PANEL_PAIR * TASK_MULTIPLICATIONS.div_ceil(least.max(1));
+    let outputs = if then == Then::SwiGlu { panels / 2 } else { panels };
+    let weights = weights.elements.chunks(panels * length);
+    let tasks = out.chunks_mut(outputs * x.rows()).zip(weights).enumerate().collect();
+    cores.pool.for_each(tasks, |(task, (out, weights))| {
+        let bias = bias.get(task * panels..).unwrap_or_default();
+        isa.run(Chunk { isa, x, weights, bias, length, then, out });
+    });
 }
 
 /// Some panels of a product.

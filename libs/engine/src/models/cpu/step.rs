@@ -4,11 +4,10 @@ use std::sync::Mutex;
 
 use super::attention::{Attention, Scratch};
 use super::cache::{Cache, CacheShape};
-use super::groups::{Activation, GROUP};
 use super::head::head;
-use super::isa::Isa;
+use super::isa::Cores;
 use super::lines::{Activations, LANES, Line, grow};
-use super::norm::norm;
+use super::operand::{Operand, OperandBuffers};
 use super::product::{Then, product};
 use super::rope::Rope;
 use super::weights::{Block, FeedForward, Weights};
@@ -24,16 +23,13 @@ pub(super) struct Step {
     scratch: Vec<Mutex<Scratch>>,
     /// The residual stream, panel-major.
     residual: Vec<Line>,
-    /// Normed rows, row-major.
-    normed: Vec<Line>,
     /// Queries, keys and values, panel-major.
     qkv: Vec<Line>,
     /// What attention gathered, row-major.
     attended: Vec<Line>,
     /// Inside the feed-forward block, panel-major.
     inner: Vec<Line>,
-    /// A product's quantised inputs, row-major.
-    quantised: Vec<Activation>,
+    operands: OperandBuffers,
     /// Rows to norm: all of them, then those that need logits.
     rows: Vec<usize>,
     /// Position of each row in its sequence.
@@ -53,20 +49,19 @@ impl Step {
             rope,
             scratch,
             residual: Vec::new(),
-            normed: Vec::new(),
             qkv: Vec::new(),
             attended: Vec::new(),
             inner: Vec::new(),
-            quantised: Vec::new(),
+            operands: OperandBuffers::default(),
             rows: Vec::new(),
             positions: Vec::new(),
         }
     }
 
-    /// Runs a checked batch on the current thread pool.
+    /// Runs a checked batch.
     pub(super) fn run(
         &mut self,
-        isa: Isa,
+        cores: Cores<'_>,
         weights: &Weights,
         cache: &mut Cache,
         batch: &Batch<'_>,
@@ -74,10 +69,9 @@ impl Step {
         logits: &mut Logits,
     ) -> Result<(), ModelError> {
         let rows = batch.tokens.len();
-        self.prepare(weights, batch)?;
-        let hidden = weights.output_norm.weight.len();
+        self.prepare(cores, weights, batch)?;
         for (layer, block) in weights.blocks.iter().enumerate() {
-            self.block(isa, block, cache, layer, batch);
+            self.block(cores, block, cache, layer, batch);
         }
         self.rows.clear();
         let mut first = 0;
@@ -90,22 +84,19 @@ impl Step {
             }
             first = end;
         }
-        let normed = &mut self.normed[..self.rows.len() * hidden];
-        let residual = Activations::panel_major(&self.residual, rows);
-        norm(isa, &weights.output_norm, residual, &self.rows, normed);
-        head(
-            isa,
-            Activations::row_major(normed, self.rows.len(), hidden),
-            &weights.head,
-            vocab_size,
-            &mut self.quantised,
-            logits,
-        );
+        let x = Activations::panel_major(&self.residual, rows);
+        let x = Operand::Normed { norm: &weights.output_norm, x, rows: &self.rows };
+        head(cores, x, &weights.head, vocab_size, &mut self.operands, logits);
         Ok(())
     }
 
     /// Makes the buffers large enough and puts the embeddings into the residual stream.
-    fn prepare(&mut self, weights: &Weights, batch: &Batch<'_>) -> Result<(), ModelError> {
+    fn prepare(
+        &mut self,
+        cores: Cores<'_>,
+        weights: &Weights,
+        batch: &Batch<'_>,
+    ) -> Result<(), ModelError> {
         let rows = batch.tokens.len();
         let hidden = weights.output_norm.weight.len();
         let head_lines = self.shape.head_lines();
@@ -114,12 +105,10 @@ impl Step {
         let inner = inner.unwrap_or(0);
         let lines = |buffer, blocks| grow(buffer, rows * blocks, Line::ZERO);
         lines(&mut self.residual, hidden)?;
-        lines(&mut self.normed, hidden)?;
         lines(&mut self.qkv, attended + 2 * self.shape.kv_heads * head_lines)?;
         lines(&mut self.attended, attended)?;
         lines(&mut self.inner, inner)?;
-        let groups = hidden.max(attended).max(inner) * LANES / GROUP;
-        grow(&mut self.quantised, rows * groups, Activation::ZERO)?;
+        self.operands.grow(rows, hidden, hidden.max(attended).max(inner))?;
         self.rows.clear();
         self.rows.extend(0..rows);
         self.positions.clear();
@@ -132,14 +121,14 @@ impl Step {
         if let Some(rope) = &mut self.rope {
             rope.prepare(&self.positions);
         }
-        weights.embed(batch.tokens, &self.positions, &mut self.residual[..rows * hidden]);
+        weights.embed(cores, batch.tokens, &self.positions, &mut self.residual[..rows * hidden]);
         Ok(())
     }
 
     /// `x += attention(norm(x)); x += feed_forward(norm(x))`
     fn block(
         &mut self,
-        isa: Isa,
+        cores: Cores<'_>,
         block: &Block,
         cache: &mut Cache,
         layer: usize,
@@ -149,41 +138,37 @@ impl Step {
         let hidden = block.attention_norm.weight.len();
         let width = self.heads * self.shape.head_lines();
         let residual = &mut self.residual[..rows * hidden];
-        let normed = &mut self.normed[..rows * hidden];
         let qkv =
             &mut self.qkv[..rows * (width + 2 * self.shape.kv_heads * self.shape.head_lines())];
         let attended = &mut self.attended[..rows * width];
         let attention = Attention {
-            isa,
+            cores,
             shape: self.shape,
             group: self.heads / self.shape.kv_heads,
             rope: self.rope.as_ref(),
             scratch: &self.scratch,
         };
-        norm(
-            isa,
-            &block.attention_norm,
-            Activations::panel_major(residual, rows),
-            &self.rows,
-            normed,
-        );
-        let scratch = &mut self.quantised;
-        let normed_rows = Activations::row_major(normed, rows, hidden);
-        product(isa, normed_rows, &block.qkv, Then::Store, scratch, qkv);
-        let layer = cache.layer(layer);
-        attention.store(Activations::panel_major(qkv, rows), batch.spans, layer);
-        attention.attend(Activations::panel_major(qkv, rows), batch.spans, layer, attended);
-        let attended = Activations::row_major(attended, rows, width);
-        product(isa, attended, &block.attention_output, Then::Add, scratch, residual);
+        let x = Activations::panel_major(residual, rows);
+        let x = Operand::Normed { norm: &block.attention_norm, x, rows: &self.rows };
+        let buffers = &mut self.operands;
+        product(cores, x, &block.qkv, Then::Store, buffers, qkv);
+        let qkv = Activations::panel_major(qkv, rows);
+        match cache {
+            Cache::F32(cache) => attention.run(qkv, batch.spans, cache.layer(layer), attended),
+            Cache::Bf16(cache) => attention.run(qkv, batch.spans, cache.layer(layer), attended),
+        }
+        let x = Operand::Rows(Activations::row_major(attended, rows, width));
+        product(cores, x, &block.attention_output, Then::Add, buffers, residual);
 
-        norm(isa, &block.ffn_norm, Activations::panel_major(residual, rows), &self.rows, normed);
         let inner = &mut self.inner[..rows * block.down.panels.inputs() / LANES];
         let (linear, then) = match &block.ffn {
             FeedForward::SwiGlu(linear) => (linear, Then::SwiGlu),
             FeedForward::Gelu(linear) => (linear, Then::Gelu),
         };
-        product(isa, Activations::row_major(normed, rows, hidden), linear, then, scratch, inner);
-        let inner = Activations::panel_major(inner, rows);
-        product(isa, inner, &block.down, Then::Add, scratch, residual);
+        let x = Activations::panel_major(residual, rows);
+        let x = Operand::Normed { norm: &block.ffn_norm, x, rows: &self.rows };
+        product(cores, x, linear, then, buffers, inner);
+        let x = Operand::Rows(Activations::panel_major(inner, rows));
+        product(cores, x, &block.down, Then::Add, buffers, residual);
     }
 }

@@ -2,9 +2,8 @@
 
 use std::ops::Deref;
 
-use rayon::prelude::*;
-
 use super::Precision;
+use super::isa::Cores;
 use super::lines::{LANES, Line, lines_for, zeroed};
 use super::norm::Norm;
 use super::pack::Part;
@@ -71,9 +70,16 @@ impl Weights {
     }
 
     /// Writes the embeddings of a step into the residual stream, panel-major, in parallel over blocks.
-    pub(super) fn embed(&self, tokens: &[u32], positions: &[usize], out: &mut [Line]) {
+    pub(super) fn embed(
+        &self,
+        cores: Cores<'_>,
+        tokens: &[u32],
+        positions: &[usize],
+        out: &mut [Line],
+    ) {
         let hidden = self.output_norm.weight.len();
-        out.par_chunks_mut(tokens.len().max(1)).enumerate().for_each(|(block, out)| {
+        let blocks = out.chunks_mut(tokens.len().max(1)).enumerate().collect();
+        cores.pool.for_each(blocks, |(block, out): (usize, &mut [Line])| {
             for ((&token, &position), out) in tokens.iter().zip(positions).zip(out) {
                 *out = match &self.embedding {
                     None => self.head.column_block(token as usize, block),
@@ -128,16 +134,11 @@ impl Packer<'_> {
     /// The head's panels, and the embedding's rows unless it is tied to the head.
     fn head_and_embedding(&self) -> Result<(Panels, Option<Vec<Line>>), ModelError> {
         let ModelConfig { vocab_size, hidden_size, .. } = *self.config;
-        let head = match self.tensors.block_encoding(TensorRole::Head) {
-            Some(_) => Some(self.panels(TensorRole::Head, vocab_size, hidden_size)?),
-            None => self
-                .find(TensorRole::Head, vocab_size, hidden_size)?
-                .map(|matrix| Panels::from_matrix(&matrix))
-                .transpose()?,
-        };
-        let Some(head) = head else {
-            return Ok((self.panels(TensorRole::TokenEmbedding, vocab_size, hidden_size)?, None));
-        };
+        let panels = |role| self.panels(role, vocab_size, hidden_size);
+        if self.tensors.encoding(TensorRole::Head).is_none() {
+            return Ok((panels(TensorRole::TokenEmbedding)?, None));
+        }
+        let head = panels(TensorRole::Head)?;
         let embedding = self.matrix(TensorRole::TokenEmbedding, vocab_size, hidden_size)?;
         Ok((head, Some(padded_rows(&embedding)?)))
     }

@@ -1,7 +1,7 @@
 //! The tensor list of a GGUF: types, dimensions and places, all checked against the file.
 
 use super::super::WeightsError;
-use super::super::dequantize::Encoding;
+use super::super::encoding::Encoding;
 use super::super::table::{ElementType, TensorInfo, TensorTable};
 use super::cursor::Cursor;
 
@@ -25,7 +25,12 @@ fn ggml_type(id: u32) -> Option<GgmlType> {
         1 => Some(Encoding::F16),
         2 => Some(Encoding::Q4_0),
         3 => Some(Encoding::Q4_1),
+        6 => Some(Encoding::Q5_0),
+        7 => Some(Encoding::Q5_1),
         8 => Some(Encoding::Q8_0),
+        12 => Some(Encoding::Q4_K),
+        13 => Some(Encoding::Q5_K),
+        14 => Some(Encoding::Q6_K),
         30 => Some(Encoding::BF16),
         _ => None,
     };
@@ -39,14 +44,9 @@ fn ggml_type(id: u32) -> Option<GgmlType> {
         });
     }
     let (name, block_elements, block_bytes) = match id {
-        6 => ("Q5_0", 32, 22),
-        7 => ("Q5_1", 32, 24),
         9 => ("Q8_1", 32, 40),
         10 => ("Q2_K", 256, 84),
         11 => ("Q3_K", 256, 110),
-        12 => ("Q4_K", 256, 144),
-        13 => ("Q5_K", 256, 176),
-        14 => ("Q6_K", 256, 210),
         15 => ("Q8_K", 256, 292),
         16 => ("IQ2_XXS", 256, 66),
         17 => ("IQ2_XS", 256, 74),

@@ -23,12 +23,15 @@ HERE = pathlib.Path(__file__).parent
 def dequantize() -> None:
     rng = np.random.default_rng(7)
     cases = {}
-    for kind, scales in [(Q.F32, 0), (Q.F16, 0), (Q.BF16, 0), (Q.Q4_0, 1), (Q.Q4_1, 2), (Q.Q8_0, 1)]:
+    for kind, scales in [(Q.F32, 0), (Q.F16, 0), (Q.BF16, 0), (Q.Q4_0, 1), (Q.Q4_1, 2), (Q.Q8_0, 1), (Q.Q5_0, 1),
+                         (Q.Q5_1, 2), (Q.Q4_K, 2), (Q.Q5_K, 2), (Q.Q6_K, 1)]:
         _, size = gguf.GGML_QUANT_SIZES[kind]
         blocks = rng.integers(0, 256, (16, size), dtype=np.uint8)
         halves = rng.normal(size=(16, max(scales, 1))).astype(np.float16)
         halves[:6, 0] = [0, -0.0, 6e-8, -6.1e-5, 65504, 1]  # zeros, subnormals, the largest
-        if scales:
+        if kind == Q.Q6_K:
+            blocks[:, -2:] = halves.view(np.uint8)
+        elif scales:
             blocks[:, : 2 * scales] = halves.view(np.uint8)[:, : 2 * scales]
         elif kind == Q.F16:
             blocks = halves.view(np.uint8)

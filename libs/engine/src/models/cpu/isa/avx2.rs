@@ -7,7 +7,7 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::super::groups::{Activation, Int4Group, Int8Group};
+use super::super::groups::{Activation, Int4Group, Int8Group, Scale, WideInt8Group};
 use super::super::lines::LANES;
 
 /// How far ahead weights are asked for: a core's own prefetcher stops at every page.
@@ -37,8 +37,8 @@ macro_rules! keep {
 
 /// The sums of four-bit weights.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn int4_tile<const R: usize>(
-    panel: &[Int4Group],
+pub(super) fn int4_tile<S: Scale, const R: usize>(
+    panel: &[Int4Group<S>],
     x: [&[Activation]; R],
 ) -> [[f32; LANES]; R] {
     let low = _mm256_set1_epi8(15);
@@ -66,7 +66,7 @@ pub(super) fn int4_tile<const R: usize>(
             }
             keep!(integers);
         }
-        let (scales, minima) = (halves(&group.scales), halves(&group.minima));
+        let (scales, minima) = (widened(&group.scales), widened(&group.minima));
         for r in 0..R {
             let scale = _mm256_set1_ps(x[r].scale);
             let sum = _mm256_set1_ps(x[r].sum);
@@ -87,27 +87,16 @@ pub(super) fn int8_tile<const R: usize>(
     panel: &[Int8Group],
     x: [&[Activation]; R],
 ) -> [[f32; LANES]; R] {
-    let ones = _mm256_set1_epi16(1);
     let mut sums = [[_mm256_setzero_ps(); 2]; R];
     for (index, group) in panel.iter().enumerate() {
         prefetch(group);
         let x = nth(&x, index);
         let mut integers = [[_mm256_setzero_si256(); 2]; R];
         for (step, weights) in group.quads.iter().enumerate() {
-            let weights = load_pair(weights);
-            // |w| · (a · sign of w): one factor has to be unsigned, and |−128| is 128 as such.
-            let sizes = [_mm256_abs_epi8(weights[0]), _mm256_abs_epi8(weights[1])];
-            for r in 0..R {
-                let x = quad(x[r].quads[step]);
-                for c in 0..2 {
-                    let pairs = _mm256_maddubs_epi16(sizes[c], _mm256_sign_epi8(x, weights[c]));
-                    integers[r][c] =
-                        _mm256_add_epi32(integers[r][c], _mm256_madd_epi16(pairs, ones));
-                }
-            }
+            add_quads(weights, &x, step, &mut integers);
             keep!(integers);
         }
-        let scales = halves(&group.scales);
+        let scales = widened(&group.scales);
         for r in 0..R {
             let scale = _mm256_set1_ps(x[r].scale);
             for c in 0..2 {
@@ -117,6 +106,66 @@ pub(super) fn int8_tile<const R: usize>(
         }
     }
     store(sums)
+}
+
+/// The sums of eight-bit weights with minima and two scales a group.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn wide_int8_tile<const R: usize>(
+    panel: &[WideInt8Group],
+    x: [&[Activation]; R],
+) -> [[f32; LANES]; R] {
+    let mut sums = [[_mm256_setzero_ps(); 2]; R];
+    for (index, group) in panel.iter().enumerate() {
+        prefetch(group);
+        let x = nth(&x, index);
+        let minima = widened(&group.minima);
+        for r in 0..R {
+            let sum = _mm256_set1_ps(x[r].sum);
+            for c in 0..2 {
+                sums[r][c] = _mm256_fmadd_ps(minima[c], sum, sums[r][c]);
+            }
+        }
+        let half = group.quads.len() / 2;
+        for (part, (quads, scales)) in group.quads.chunks(half).zip(&group.scales).enumerate() {
+            let mut integers = [[_mm256_setzero_si256(); 2]; R];
+            for (step, weights) in quads.iter().enumerate() {
+                add_quads(weights, &x, part * half + step, &mut integers);
+                keep!(integers);
+            }
+            let scales = widened(scales);
+            for r in 0..R {
+                let scale = _mm256_set1_ps(x[r].scale);
+                for c in 0..2 {
+                    let integer = _mm256_cvtepi32_ps(integers[r][c]);
+                    sums[r][c] =
+                        _mm256_fmadd_ps(_mm256_mul_ps(scales[c], scale), integer, sums[r][c]);
+                }
+            }
+        }
+    }
+    store(sums)
+}
+
+/// Adds the products of a quad of eight-bit weights, the group's number `step`, to R rows' sums.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn add_quads<const R: usize>(
+    weights: &[[i8; 4]; LANES],
+    x: &[&Activation; R],
+    step: usize,
+    integers: &mut Tile<__m256i, R>,
+) {
+    let ones = _mm256_set1_epi16(1);
+    let weights = load_pair(weights);
+    // |w| · (a · sign of w): one factor has to be unsigned, and |−128| is 128 as such.
+    let sizes = [_mm256_abs_epi8(weights[0]), _mm256_abs_epi8(weights[1])];
+    for r in 0..R {
+        let x = quad(x[r].quads[step]);
+        for c in 0..2 {
+            let pairs = _mm256_maddubs_epi16(sizes[c], _mm256_sign_epi8(x, weights[c]));
+            integers[r][c] = _mm256_add_epi32(integers[r][c], _mm256_madd_epi16(pairs, ones));
+        }
+    }
 }
 
 /// Asks for the weights that come a page after this group. They may lie beyond the matrix: it is only a hint.
@@ -162,13 +211,19 @@ fn quad(quad: [i8; 4]) -> __m256i {
     _mm256_set1_epi32(i32::from_le_bytes([a as u8, b as u8, c as u8, d as u8]))
 }
 
-/// 16 half-precision numbers, widened.
+/// 16 scales in single precision.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-fn halves(bits: &[u16; LANES]) -> [__m256; 2] {
-    // SAFETY: both are 32 bytes, and every pattern of bits is valid for a register.
-    let [low, high] = unsafe { std::mem::transmute::<[u16; LANES], [__m128i; 2]>(*bits) };
-    [_mm256_cvtph_ps(low), _mm256_cvtph_ps(high)]
+fn widened<S: Scale>(scales: &[S; LANES]) -> [__m256; 2] {
+    const { assert!(size_of::<S>() == 2 || size_of::<S>() == 4) };
+    if const { size_of::<S>() == 2 } {
+        // SAFETY: both are 32 bytes, and every pattern of bits is valid for a register; scales of 2 bytes are `Half`.
+        let [low, high] = unsafe { std::mem::transmute_copy::<[S; LANES], [__m128i; 2]>(scales) };
+        [_mm256_cvtph_ps(low), _mm256_cvtph_ps(high)]
+    } else {
+        // SAFETY: both are 64 bytes, and every pattern of bits is valid for a register; scales of 4 bytes are `f32`.
+        unsafe { std::mem::transmute_copy::<[S; LANES], [__m256; 2]>(scales) }
+    }
 }
 
 #[inline(always)]

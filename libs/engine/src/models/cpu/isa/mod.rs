@@ -5,15 +5,17 @@
 //! LLVM turns into poor code, are written by hand where that pays.
 //!
 //! This is the one module of the workspace that holds `unsafe` code: calling a function that was compiled for a larger
-//! instruction set, and loads and stores of whole registers.
+//! instruction set, loads and stores of whole registers, and threads that borrow a step's buffers.
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+mod pool;
 
-use super::groups::{self, Activation, Int4Group, Int8Group};
+use super::groups::{self, Activation, Int4Group, Int8Group, Scale, WideInt8Group};
 use super::lines::LANES;
 use crate::model::ModelError;
+pub(super) use pool::Pool;
 
 /// Name of the environment variable that forces an instruction set.
 pub const ISA_VARIABLE: &str = "TEXTNLP_CPU";
@@ -30,6 +32,13 @@ enum Level {
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
+}
+
+/// What a step runs on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cores<'a> {
+    pub(super) isa: Isa,
+    pub(super) pool: &'a Pool,
 }
 
 impl Isa {
@@ -103,9 +112,9 @@ impl Isa {
 
     /// The sums of a tile of four-bit weights: each row of `x` has a group for each group of the panel.
     #[inline(always)]
-    pub(super) fn int4_tile<const R: usize>(
+    pub(super) fn int4_tile<S: Scale, const R: usize>(
         self,
-        panel: &[Int4Group],
+        panel: &[Int4Group<S>],
         x: [&[Activation]; R],
     ) -> [[f32; LANES]; R] {
         match self.0 {
@@ -128,6 +137,21 @@ impl Isa {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 | Level::Avx512 => unsafe { avx2::int8_tile(panel, x) },
+        }
+    }
+
+    /// The sums of a tile of eight-bit weights with minima and two scales a group.
+    #[inline(always)]
+    pub(super) fn wide_int8_tile<const R: usize>(
+        self,
+        panel: &[WideInt8Group],
+        x: [&[Activation]; R],
+    ) -> [[f32; LANES]; R] {
+        match self.0 {
+            Level::Scalar => groups::tile(panel, x),
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 | Level::Avx512 => unsafe { avx2::wide_int8_tile(panel, x) },
         }
     }
 }
