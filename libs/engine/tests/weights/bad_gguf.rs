@@ -151,11 +151,11 @@ fn tensors_that_lie_or_claim_wrongly_are_refused() {
 #[test]
 fn an_unsupported_tensor_type_is_refused_with_the_tensor_the_type_and_the_supported_ones() {
     check_changed(
-        "Q5_1",
-        "tensor blk.0.ffn_up.weight: type Q5_1 is not supported; supported are F32, F16, BF16, Q4_0, Q4_1, Q8_0",
+        "IQ4_NL",
+        "tensor blk.0.ffn_up.weight: type IQ4_NL is not supported; supported are F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K",
         |file| {
             let tensor = tensor(file, "blk.0.ffn_up.weight");
-            (tensor.kind, tensor.data) = (7, vec![0; 64 * 24]);
+            (tensor.kind, tensor.data) = (20, vec![0; 64 * 18]);
         },
     );
 }
