@@ -26,7 +26,8 @@ fn main() -> Result<(), Error> {
     let files = ModelFiles::open(&PathBuf::from(model))?;
     let tokenizer = Tokenizer::new(files.tokenizer(), files.special_tokens())?;
     let tokens = tokenizer.encode(&std::fs::read_to_string(text)?)?;
-    let load = |precision| CpuModel::load(&files, CpuOptions { precision, ..CpuOptions::default() });
+    let load =
+        |precision| CpuModel::load(&files, CpuOptions { precision, ..CpuOptions::default() });
     let (mut exact, mut stored) = (load(Precision::F32)?, load(Precision::AsStored)?);
     for model in [&mut exact, &mut stored] {
         model.reserve((CHUNK / 16) as u32)?;

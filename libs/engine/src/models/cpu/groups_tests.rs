@@ -3,7 +3,7 @@
 use half::f16;
 
 use super::*;
-use crate::models::cpu::isa::{Cores, Isa, Pool};
+use crate::models::cpu::isa::{Arena, Cores, Isa, Pool};
 use crate::models::cpu::lines::{Activations, Line};
 use crate::models::cpu::operand::{Operand, OperandBuffers};
 use crate::models::cpu::panels::{Element, Packed, Quantised};
@@ -133,7 +133,8 @@ fn check(blocks: &Blocks, x: &[Activation]) {
 }
 
 fn packed<G: Group + Element>(blocks: &Blocks) -> Option<Packed<G>> {
-    let mut packed = Packed::<G>::groups(LANES, blocks.columns()).expect("memory");
+    let mut packed =
+        Packed::<G>::groups(&Arena::default(), LANES, blocks.columns()).expect("memory");
     let mut rows = blocks.row_groups().enumerate();
     rows.all(|(row, groups)| packed.fill_column(row, groups)).then_some(packed)
 }

@@ -5,9 +5,9 @@ use super::cache::Stored;
 use super::groups::{GROUP, Group};
 use super::lines::LANES;
 use super::panels::{Element, Packed, Panels};
+use super::weights::Packer;
 use crate::model::ModelError;
 use crate::models::Tensors;
-use crate::models::source::Source;
 use crate::weights::{
     Architecture, Encoding, IntegerGroup, LayerTensor, Matrix, ModelConfig, TensorRole,
 };
@@ -143,18 +143,17 @@ impl<'a> Part<'a> {
     }
 }
 
-impl Source<'_> {
+impl Packer<'_> {
     /// Packs the parts of a matrix of that many outputs and inputs, padding included.
     pub(super) fn pack(
         &self,
-        precision: Precision,
         parts: &[Part<'_>],
         (outputs, inputs): (usize, usize),
     ) -> Result<Panels, ModelError> {
         let roles = parts.iter().map(|part| part.role);
-        let converted = matches!(precision, Precision::Int8 | Precision::Int4);
+        let converted = matches!(self.precision, Precision::Int8 | Precision::Int4);
         let shape = (outputs, inputs);
-        let packed = match Class::of(self.tensors, precision, roles) {
+        let packed = match Class::of(self.tensors, self.precision, roles) {
             Class::F32 => None,
             Class::Bf16 => Some(Panels::Bf16(self.pack_lines(parts, shape)?)),
             Class::Int4 if converted => {
@@ -187,7 +186,7 @@ impl Source<'_> {
             };
             let packed = match &mut packed {
                 Some(packed) => packed,
-                none => none.insert(Packed::groups(outputs, part.columns)?),
+                none => none.insert(Packed::groups(&self.arena, outputs, part.columns)?),
             };
             let mut rows = blocks.row_groups().enumerate();
             if !rows.all(|(row, groups)| packed.fill_column((part.column)(row), groups)) {
@@ -209,7 +208,7 @@ impl Source<'_> {
             let matrix = self.matrix(part.role, part.rows, part.columns)?;
             let packed = match &mut packed {
                 Some(packed) => packed,
-                none => none.insert(Packed::groups(outputs, part.columns)?),
+                none => none.insert(Packed::groups(&self.arena, outputs, part.columns)?),
             };
             for (row, values) in matrix.data.chunks_exact(part.columns).enumerate() {
                 let groups = values.as_chunks::<GROUP>().0.iter().map(&nearest);
@@ -236,7 +235,7 @@ impl Source<'_> {
         // All are read, and so checked, before memory is asked for.
         let read = |part: &Part<'_>| self.matrix(part.role, part.rows, part.columns);
         let matrices: Vec<Matrix> = parts.iter().map(read).collect::<Result<_, _>>()?;
-        let mut packed = Packed::zeroed(outputs, inputs)?;
+        let mut packed = Packed::zeroed(&self.arena, outputs, inputs)?;
         for (part, matrix) in parts.iter().zip(matrices) {
             packed.fill(&matrix, part.column, part.input);
         }

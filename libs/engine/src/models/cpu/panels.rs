@@ -5,7 +5,7 @@
 
 use super::cache::{ShortLine, Stored};
 use super::groups::{Activation, GROUP, Group, Half, Int4Group, Int8Group, WideInt8Group};
-use super::isa::{Cores, Isa};
+use super::isa::{Arena, Cores, Isa, Slab};
 use super::lines::{Activations, LANES, Line, lines_for};
 use super::operand::{Operand, OperandBuffers};
 use crate::model::ModelError;
@@ -14,7 +14,7 @@ use crate::weights::{IntegerGroup, Matrix};
 /// A packed matrix, `[n/16][k / inputs of an element]`.
 #[derive(Debug)]
 pub(super) struct Packed<E> {
-    pub(super) elements: Vec<E>,
+    pub(super) elements: Slab<E>,
     /// Elements of a panel.
     pub(super) length: usize,
 }
@@ -229,14 +229,16 @@ impl<E: Element> Packed<E> {
     }
 
     /// Panels for that many outputs and elements of each, all `zero`.
-    fn filled(outputs: usize, length: usize, zero: E) -> Result<Packed<E>, ModelError> {
-        let memory = || {
+    fn filled(
+        arena: &Arena,
+        outputs: usize,
+        length: usize,
+        zero: E,
+    ) -> Result<Packed<E>, ModelError> {
+        let count = lines_for(outputs).checked_mul(length);
+        let elements = count.and_then(|count| arena.filled(count, zero)).ok_or_else(|| {
             ModelError::Weights(format!("not enough memory for weights of {outputs} × {length}"))
-        };
-        let count = lines_for(outputs).checked_mul(length).ok_or_else(memory)?;
-        let mut elements = Vec::new();
-        elements.try_reserve_exact(count).map_err(|_| memory())?;
-        elements.resize(count, zero);
+        })?;
         Ok(Packed { elements, length })
     }
 
@@ -247,8 +249,12 @@ impl<E: Element> Packed<E> {
 
 impl<L: Stored + Element> Packed<L> {
     /// Zeros for that many outputs and inputs.
-    pub(super) fn zeroed(outputs: usize, inputs: usize) -> Result<Packed<L>, ModelError> {
-        Packed::filled(outputs, lines_for(inputs) * LANES, <L as Stored>::ZERO)
+    pub(super) fn zeroed(
+        arena: &Arena,
+        outputs: usize,
+        inputs: usize,
+    ) -> Result<Packed<L>, ModelError> {
+        Packed::filled(arena, outputs, lines_for(inputs) * LANES, <L as Stored>::ZERO)
     }
 
     /// Packs a matrix: its row `r` becomes column `column(r)`, its column `c` input `input(c)`.
@@ -270,8 +276,12 @@ impl<L: Stored + Element> Packed<L> {
 
 impl<G: Group + Element> Packed<G> {
     /// Zeros for that many outputs and inputs.
-    pub(super) fn groups(outputs: usize, inputs: usize) -> Result<Packed<G>, ModelError> {
-        Packed::filled(outputs, inputs / GROUP, G::ZERO)
+    pub(super) fn groups(
+        arena: &Arena,
+        outputs: usize,
+        inputs: usize,
+    ) -> Result<Packed<G>, ModelError> {
+        Packed::filled(arena, outputs, inputs / GROUP, G::ZERO)
     }
 
     /// Packs one row's groups as a column; `false` if one of them does not fit this form.

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use super::Precision;
-use super::isa::Cores;
+use super::isa::{Arena, Cores};
 use super::lines::{LANES, Line, lines_for, zeroed};
 use super::norm::Norm;
 use super::pack::Part;
@@ -51,7 +51,7 @@ impl Weights {
     /// Packs the tensors of a checked configuration.
     pub(super) fn load(tensors: &dyn Tensors, precision: Precision) -> Result<Weights, ModelError> {
         let config = tensors.config();
-        let source = Packer { source: Source::new(tensors)?, precision };
+        let source = Packer { source: Source::new(tensors)?, precision, arena: Arena::default() };
         // The largest tensors first: their unpacked copies are gone before the rest adds up.
         let (head, embedding) = source.head_and_embedding()?;
         let gpt2 = config.architecture == Architecture::Gpt2;
@@ -113,9 +113,10 @@ fn padded_rows(matrix: &Matrix) -> Result<Vec<Line>, ModelError> {
 }
 
 /// Packing, place by place.
-struct Packer<'a> {
+pub(super) struct Packer<'a> {
     source: Source<'a>,
-    precision: Precision,
+    pub(super) precision: Precision,
+    pub(super) arena: Arena,
 }
 
 impl<'a> Deref for Packer<'a> {
@@ -128,7 +129,7 @@ impl<'a> Deref for Packer<'a> {
 
 impl Packer<'_> {
     fn panels(&self, role: TensorRole, rows: usize, columns: usize) -> Result<Panels, ModelError> {
-        self.pack(self.precision, &[Part::whole(role, rows, columns)], (rows, columns))
+        self.pack(&[Part::whole(role, rows, columns)], (rows, columns))
     }
 
     /// The head's panels, and the embedding's rows unless it is tied to the head.
@@ -191,7 +192,7 @@ impl Packer<'_> {
             ..Part::whole(role(weight), heads * head_dim, hidden_size)
         });
         let outputs = (heads + 2 * kv_heads) * padded;
-        let panels = self.pack(self.precision, &weights, (outputs, hidden_size))?;
+        let panels = self.pack(&weights, (outputs, hidden_size))?;
         let mut bias = None;
         for (_, own, heads, column) in parts {
             let own = self.bias(role(own), heads * head_dim)?;
@@ -210,7 +211,7 @@ impl Packer<'_> {
         let role = TensorRole::Layer(layer, LayerTensor::AttentionOutput);
         let input = |input: usize| input / head_dim * padded + input % head_dim;
         let part = Part { input: &input, ..Part::whole(role, hidden_size, heads * head_dim) };
-        let panels = self.pack(self.precision, &[part], (hidden_size, heads * padded))?;
+        let panels = self.pack(&[part], (hidden_size, heads * padded))?;
         let bias =
             self.bias(TensorRole::Layer(layer, LayerTensor::AttentionOutputBias), hidden_size)?;
         Ok(Linear { panels, bias: bias.as_ref().map(padded_rows).transpose()? })
@@ -231,7 +232,7 @@ impl Packer<'_> {
             Part { column: &up, ..part(LayerTensor::Up) },
         ];
         let outputs = 2 * lines_for(ffn_size) * LANES;
-        let panels = self.pack(self.precision, &parts, (outputs, hidden_size))?;
+        let panels = self.pack(&parts, (outputs, hidden_size))?;
         Ok(FeedForward::SwiGlu(Linear { panels, bias: None }))
     }
 

@@ -10,11 +10,13 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+mod memory;
 mod pool;
 
 use super::groups::{self, Activation, Int4Group, Int8Group, Scale, WideInt8Group};
 use super::lines::LANES;
 use crate::model::ModelError;
+pub(super) use memory::{Arena, Slab};
 pub(super) use pool::Pool;
 
 /// Name of the environment variable that forces an instruction set.

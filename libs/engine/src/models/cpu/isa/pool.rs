@@ -29,9 +29,11 @@ pub(in crate::models::cpu) struct Pool {
     turn: Mutex<()>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     state: AtomicU64,
+    /// Of each thread, the next task of its own share.
+    next: Vec<Counter>,
     /// The phase's tasks: valid while it is open or has helpers.
     tasks: AtomicPtr<Tasks<'static>>,
     stop: AtomicBool,
@@ -40,24 +42,37 @@ struct Shared {
     bell: Condvar,
 }
 
+/// A counter with a cache line of its own: threads count without disturbing each other.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Counter(AtomicUsize);
+
 /// Tasks `0..count` of a phase, on the caller's stack.
 struct Tasks<'a> {
-    next: AtomicUsize,
     count: usize,
     run: &'a (dyn Fn(usize) + Sync),
     panicked: AtomicBool,
 }
 
 impl Tasks<'_> {
-    /// Takes tasks until there are no more. A panic ends the phase for this thread.
-    fn work(&self) {
+    /// First task of a thread's share: neighbours, since they read neighbouring memory.
+    fn first(&self, thread: usize, threads: usize) -> usize {
+        self.count * thread / threads
+    }
+
+    /// Does the tasks of this thread's share, then what is left of the others'. A panic ends the phase for this thread.
+    fn work(&self, thread: usize, next: &[Counter]) {
         let work = || {
-            loop {
-                let task = self.next.fetch_add(1, Ordering::Relaxed);
-                if task >= self.count {
-                    return;
+            let threads = next.len();
+            for share in (thread..threads).chain(0..thread) {
+                let end = self.first(share + 1, threads);
+                loop {
+                    let task = next[share].0.fetch_add(1, Ordering::Relaxed);
+                    if task >= end {
+                        break;
+                    }
+                    (self.run)(task);
                 }
-                (self.run)(task);
             }
         };
         if catch_unwind(AssertUnwindSafe(work)).is_err() {
@@ -72,7 +87,7 @@ impl Pool {
         threads: usize,
         fit: fn() -> bool,
     ) -> std::io::Result<Option<Pool>> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::new(threads.max(1)));
         let (report, reports) = mpsc::channel();
         let mut pool = Pool { shared, helpers: Vec::new(), turn: Mutex::new(()) };
         for number in 1..threads {
@@ -81,7 +96,7 @@ impl Pool {
                 // The receiver may be gone if another thread could not be started.
                 let _ = report.send(fit());
                 drop(report);
-                shared.help();
+                shared.help(number);
             })?;
             pool.helpers.push(helper);
         }
@@ -130,17 +145,32 @@ impl Drop for Pool {
 }
 
 impl Shared {
+    fn new(threads: usize) -> Shared {
+        Shared {
+            state: AtomicU64::new(0),
+            next: (0..threads).map(|_| Counter::default()).collect(),
+            tasks: AtomicPtr::default(),
+            stop: AtomicBool::new(false),
+            sleepers: AtomicUsize::new(0),
+            bed: Mutex::default(),
+            bell: Condvar::new(),
+        }
+    }
+
     /// Hands out tasks, helps, and returns when the last one is done. Only one thread at a time calls it.
     fn phase(&self, count: usize, run: &(dyn Fn(usize) + Sync)) {
         let panicked = AtomicBool::new(false);
-        let tasks = Tasks { next: AtomicUsize::new(0), count, run, panicked };
+        let tasks = Tasks { count, run, panicked };
+        for (thread, next) in self.next.iter().enumerate() {
+            next.0.store(tasks.first(thread, self.next.len()), Ordering::Relaxed);
+        }
         self.tasks.store(ptr::from_ref(&tasks).cast_mut().cast(), Ordering::Relaxed);
         let last = self.state.load(Ordering::Relaxed);
         self.state.store((last & !(PHASE - 1)) + PHASE + OPEN, Ordering::SeqCst);
         if self.sleepers.load(Ordering::SeqCst) > 0 {
             self.ring();
         }
-        tasks.work();
+        tasks.work(0, &self.next);
         // From here on no helper comes in; `tasks` must live until those inside have left.
         self.state.fetch_and(!OPEN, Ordering::AcqRel);
         let mut looks = 0;
@@ -159,7 +189,7 @@ impl Shared {
     }
 
     /// A helper's life.
-    fn help(&self) {
+    fn help(&self, thread: usize) {
         let mut done = 0;
         while let Some(phase) = self.next_phase(done) {
             done = phase;
@@ -167,7 +197,7 @@ impl Shared {
                 let tasks = self.tasks.load(Ordering::Relaxed);
                 // SAFETY: the phase was open when this thread was counted in, so `tasks` points to what its caller keeps
                 // alive until the number of helpers is zero again; entering acquired what the caller had written.
-                unsafe { (*tasks).work() };
+                unsafe { (*tasks).work(thread, &self.next) };
                 self.state.fetch_sub(1, Ordering::Release);
             }
         }
