@@ -191,7 +191,7 @@ impl<L: Stored> Kernel for Task<'_, L> {
     fn run(mut self) {
         let queries = self.rows.out.len() / self.width * self.attention.group;
         for kv_head in self.rows.heads.clone() {
-            by_tiles(queries, LINE_TILE_ROWS, &mut HeadTile { task: &mut self, kv_head });
+            by_tiles(0..queries, LINE_TILE_ROWS, &mut HeadTile { task: &mut self, kv_head });
         }
     }
 }

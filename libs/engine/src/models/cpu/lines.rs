@@ -78,6 +78,12 @@ pub(super) fn grow<T: Clone>(buffer: &mut Vec<T>, count: usize, zero: T) -> Resu
     Ok(())
 }
 
+/// Lines from one block to the next of panel-major activations of so many rows. An odd number: with 64 rows a row's blocks
+/// would lie 4 KiB apart, and all be kept in the same few places of the cache.
+pub(super) fn panel_stride(rows: usize) -> usize {
+    rows | 1
+}
+
 /// Activations of a step, read by a product: line `block` of row `row` is at `row × row_stride + block × block_stride`.
 ///
 /// Products write *panel-major* (`[block][row]`), so that threads that own different panels own different memory;
@@ -91,9 +97,9 @@ pub(super) struct Activations<'a> {
 }
 
 impl<'a> Activations<'a> {
-    /// `[block][row]`
+    /// `[block][row]`, blocks [`panel_stride`] apart.
     pub(super) fn panel_major(lines: &'a [Line], rows: usize) -> Activations<'a> {
-        Activations { lines, rows, row_stride: 1, block_stride: rows }
+        Activations { lines, rows, row_stride: 1, block_stride: panel_stride(rows) }
     }
 
     /// `[row][block]` with `blocks` lines a row.
@@ -129,7 +135,7 @@ mod tests {
     #[test]
     fn both_layouts_find_the_same_element() {
         let number = |row: usize, block: usize| Line([(row * 10 + block) as f32; LANES]);
-        let by_panel: Vec<Line> = (0..6).map(|i| number(i % 2, i / 2)).collect();
+        let by_panel: Vec<Line> = (0..9).map(|i| number(i % 3, i / 3)).collect();
         let by_row: Vec<Line> = (0..6).map(|i| number(i / 3, i % 3)).collect();
         for (row, block) in [(0, 0), (1, 0), (0, 2), (1, 2)] {
             assert_eq!(

@@ -57,6 +57,8 @@ pub(super) trait Element: Copy + Send + Sync + 'static {
     type Input<'a>: Rows + Copy + Sync;
     /// Inputs that an element has weights for.
     const INPUTS: usize;
+    /// Bytes of those inputs of a row.
+    const INPUT_BYTES: usize;
     /// Rows of the largest register tile.
     const TILE_ROWS: usize;
     /// A product's left side in that form.
@@ -118,6 +120,7 @@ impl Rows for Activations<'_> {
 impl<L: Stored + 'static> Element for L {
     type Input<'a> = Activations<'a>;
     const INPUTS: usize = 1;
+    const INPUT_BYTES: usize = size_of::<f32>();
     const TILE_ROWS: usize = LINE_TILE_ROWS;
 
     fn input<'a>(
@@ -186,6 +189,7 @@ macro_rules! element_of_groups {
         impl Element for $group {
             type Input<'a> = Quantised<'a>;
             const INPUTS: usize = GROUP;
+            const INPUT_BYTES: usize = size_of::<Activation>();
             const TILE_ROWS: usize = QUANTISED_TILE_ROWS;
 
             fn input<'a>(

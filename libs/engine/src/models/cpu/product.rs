@@ -2,8 +2,10 @@
 //!
 //! The order of a sum is that of the weights' kind (`panels`, `groups`); the bias, if any, is added last.
 
+use std::ops::Range;
+
 use super::isa::{Cores, Isa, Kernel};
-use super::lines::{LANES, Line};
+use super::lines::{LANES, Line, panel_stride};
 use super::math;
 use super::operand::{Operand, OperandBuffers};
 use super::panels::{Element, Packed, Panels, Rows, with_packed};
@@ -13,6 +15,9 @@ const PANEL_PAIR: usize = 2;
 
 /// Multiplications that a task should have: less is not worth handing over.
 const TASK_MULTIPLICATIONS: usize = 1 << 15;
+
+/// Bytes of activations that a task works on before it goes on to other rows: they and some panels fit the second cache.
+const BLOCK_BYTES: usize = 128 << 10;
 
 /// A packed matrix and its bias.
 #[derive(Debug)]
@@ -64,7 +69,7 @@ fn multiply<'a, E: Element>(
     let panels = PANEL_PAIR * TASK_MULTIPLICATIONS.div_ceil(least.max(1));
     let outputs = if then == Then::SwiGlu { panels / 2 } else { panels };
     let weights = weights.elements.chunks(panels * length);
-    let tasks = out.chunks_mut(outputs * x.rows()).zip(weights).enumerate().collect();
+    let tasks = out.chunks_mut(outputs * panel_stride(x.rows())).zip(weights).enumerate().collect();
     cores.pool.for_each(tasks, |(task, (out, weights))| {
         let bias = bias.get(task * panels..).unwrap_or_default();
         isa.run(Chunk { isa, x, weights, bias, length, then, out });
@@ -86,19 +91,24 @@ impl<E: Element> Kernel for Chunk<'_, E> {
     #[inline(always)]
     fn run(self) {
         let Chunk { isa, x, weights, bias, length, then, out } = self;
-        let rows = x.rows();
+        let stride = panel_stride(x.rows());
         let bias = |panel: usize| bias.get(panel).copied();
-        if then == Then::SwiGlu {
-            for (panels, out) in weights.chunks_exact(2 * length).zip(out.chunks_exact_mut(rows)) {
-                let (gate, up) = panels.split_at(length);
-                by_tiles(rows, E::TILE_ROWS, &mut GatedTile { isa, x, gate, up, out });
-            }
-        } else {
-            for (index, (panel, out)) in
-                weights.chunks_exact(length).zip(out.chunks_exact_mut(rows)).enumerate()
-            {
-                let bias = bias(index);
-                by_tiles(rows, E::TILE_ROWS, &mut PlainTile { isa, x, panel, bias, then, out });
+        // All panels of the task with some rows after the other: both stay in the cache meanwhile.
+        let block = (BLOCK_BYTES / (length * E::INPUT_BYTES)).max(E::TILE_ROWS);
+        for rows in (0..x.rows()).step_by(block).map(|row| row..(row + block).min(x.rows())) {
+            if then == Then::SwiGlu {
+                let pairs = weights.chunks_exact(2 * length);
+                for (panels, out) in pairs.zip(out.chunks_exact_mut(stride)) {
+                    let (gate, up) = panels.split_at(length);
+                    let mut tile = GatedTile { isa, x, gate, up, out };
+                    by_tiles(rows.clone(), E::TILE_ROWS, &mut tile);
+                }
+            } else {
+                let panels = weights.chunks_exact(length).zip(out.chunks_exact_mut(stride));
+                for (index, (panel, out)) in panels.enumerate() {
+                    let mut tile = PlainTile { isa, x, panel, bias: bias(index), then, out };
+                    by_tiles(rows.clone(), E::TILE_ROWS, &mut tile);
+                }
             }
         }
     }
@@ -112,10 +122,10 @@ pub(super) trait RowTile {
 
 /// Splits rows into tiles of at most `most`, itself at most 6. How is free: a row's result does not depend on its tile.
 #[inline(always)]
-pub(super) fn by_tiles(rows: usize, most: usize, work: &mut impl RowTile) {
-    let mut first = 0;
-    while first < rows {
-        let left = rows - first;
+pub(super) fn by_tiles(rows: Range<usize>, most: usize, work: &mut impl RowTile) {
+    let mut first = rows.start;
+    while first < rows.end {
+        let left = rows.end - first;
         // 7 rows as 4 + 3: a tile of one row cannot fill the multipliers' pipeline.
         let tile = if left > most && left < 2 * most { left.div_ceil(2) } else { left.min(most) };
         match tile {
@@ -130,16 +140,16 @@ pub(super) fn by_tiles(rows: usize, most: usize, work: &mut impl RowTile) {
     }
 }
 
-struct PlainTile<'a, E: Element> {
+struct PlainTile<'a, 'b, E: Element> {
     isa: Isa,
     x: E::Input<'a>,
     panel: &'a [E],
     bias: Option<Line>,
     then: Then,
-    out: &'a mut [Line],
+    out: &'b mut [Line],
 }
 
-impl<E: Element> RowTile for PlainTile<'_, E> {
+impl<E: Element> RowTile for PlainTile<'_, '_, E> {
     #[inline(always)]
     fn tile<const R: usize>(&mut self, first: usize) {
         let sums = E::tile_sums::<R>(self.isa, self.x, first, self.panel);
@@ -157,15 +167,15 @@ impl<E: Element> RowTile for PlainTile<'_, E> {
     }
 }
 
-struct GatedTile<'a, E: Element> {
+struct GatedTile<'a, 'b, E: Element> {
     isa: Isa,
     x: E::Input<'a>,
     gate: &'a [E],
     up: &'a [E],
-    out: &'a mut [Line],
+    out: &'b mut [Line],
 }
 
-impl<E: Element> RowTile for GatedTile<'_, E> {
+impl<E: Element> RowTile for GatedTile<'_, '_, E> {
     #[inline(always)]
     fn tile<const R: usize>(&mut self, first: usize) {
         let gates = E::tile_sums::<R>(self.isa, self.x, first, self.gate);

@@ -6,7 +6,7 @@ use super::attention::{Attention, Scratch};
 use super::cache::{Cache, CacheShape};
 use super::head::head;
 use super::isa::Cores;
-use super::lines::{Activations, LANES, Line, grow};
+use super::lines::{Activations, LANES, Line, grow, panel_stride};
 use super::operand::{Operand, OperandBuffers};
 use super::product::{Then, product};
 use super::rope::Rope;
@@ -103,7 +103,8 @@ impl Step {
         let attended = self.heads * head_lines;
         let inner = weights.blocks.iter().map(|block| block.down.panels.inputs() / LANES).max();
         let inner = inner.unwrap_or(0);
-        let lines = |buffer, blocks| grow(buffer, rows * blocks, Line::ZERO);
+        let stride = panel_stride(rows);
+        let lines = |buffer, blocks| grow(buffer, stride * blocks, Line::ZERO);
         lines(&mut self.residual, hidden)?;
         lines(&mut self.qkv, attended + 2 * self.shape.kv_heads * head_lines)?;
         lines(&mut self.attended, attended)?;
@@ -121,7 +122,7 @@ impl Step {
         if let Some(rope) = &mut self.rope {
             rope.prepare(&self.positions);
         }
-        weights.embed(cores, batch.tokens, &self.positions, &mut self.residual[..rows * hidden]);
+        weights.embed(cores, batch.tokens, &self.positions, &mut self.residual[..stride * hidden]);
         Ok(())
     }
 
@@ -137,9 +138,10 @@ impl Step {
         let rows = batch.tokens.len();
         let hidden = block.attention_norm.weight.len();
         let width = self.heads * self.shape.head_lines();
-        let residual = &mut self.residual[..rows * hidden];
+        let stride = panel_stride(rows);
+        let residual = &mut self.residual[..stride * hidden];
         let qkv =
-            &mut self.qkv[..rows * (width + 2 * self.shape.kv_heads * self.shape.head_lines())];
+            &mut self.qkv[..stride * (width + 2 * self.shape.kv_heads * self.shape.head_lines())];
         let attended = &mut self.attended[..rows * width];
         let attention = Attention {
             cores,
@@ -160,7 +162,7 @@ impl Step {
         let x = Operand::Rows(Activations::row_major(attended, rows, width));
         product(cores, x, &block.attention_output, Then::Add, buffers, residual);
 
-        let inner = &mut self.inner[..rows * block.down.panels.inputs() / LANES];
+        let inner = &mut self.inner[..stride * block.down.panels.inputs() / LANES];
         let (linear, then) = match &block.ffn {
             FeedForward::SwiGlu(linear) => (linear, Then::SwiGlu),
             FeedForward::Gelu(linear) => (linear, Then::Gelu),

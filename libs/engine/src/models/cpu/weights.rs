@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use super::Precision;
 use super::isa::{Arena, Cores};
-use super::lines::{LANES, Line, lines_for, zeroed};
+use super::lines::{LANES, Line, lines_for, panel_stride, zeroed};
 use super::norm::Norm;
 use super::pack::Part;
 use super::panels::Panels;
@@ -78,7 +78,7 @@ impl Weights {
         out: &mut [Line],
     ) {
         let hidden = self.output_norm.weight.len();
-        let blocks = out.chunks_mut(tokens.len().max(1)).enumerate().collect();
+        let blocks = out.chunks_mut(panel_stride(tokens.len())).enumerate().collect();
         cores.pool.for_each(blocks, |(block, out): (usize, &mut [Line])| {
             for ((&token, &position), out) in tokens.iter().zip(positions).zip(out) {
                 *out = match &self.embedding {
