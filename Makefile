@@ -52,7 +52,7 @@ unit: model ## all tests of the workspace
 e2e: model build ## the tests on a real Kubernetes, which it starts (root); E2E_CLUSTER=current: on the one of KUBECONFIG
 	scripts/e2e.sh
 
-bench: model ## decode and prefill rates, and the whole example job, beside what the processor can do
+bench: model ## decode and prefill rates, and a job over HTTP, beside llama.cpp (built once: 6 minutes); then the example job
 	scripts/bench.sh
 
 .PHONY: manifests
