@@ -27,11 +27,13 @@ pub(super) struct Activation {
     pub(super) scale: f32,
     /// t = s · Σ of the integers
     pub(super) sum: f32,
+    /// Σ of the integers of each half.
+    pub(super) totals: [i16; 2],
 }
 
 impl Activation {
     pub(super) const ZERO: Activation =
-        Activation { quads: [[0; QUAD]; GROUP / QUAD], scale: 0.0, sum: 0.0 };
+        Activation { quads: [[0; QUAD]; GROUP / QUAD], scale: 0.0, sum: 0.0, totals: [0; 2] };
 
     /// Quantises a group: s = amax/127, a = x·(127/amax) rounded to even.
     ///
@@ -56,18 +58,19 @@ impl Activation {
             return Activation::ZERO;
         }
         let mut quads = [[0; QUAD]; GROUP / QUAD];
-        let mut totals = [0; LANES];
+        let mut totals = [0; 2];
         let (integers, _) = quads.as_flattened_mut().as_chunks_mut::<LANES>();
-        for (x, integers) in x.into_iter().zip(integers) {
-            for ((x, integer), total) in x.iter().zip(integers).zip(&mut totals) {
+        for ((x, integers), total) in x.into_iter().zip(integers).zip(&mut totals) {
+            for (x, integer) in x.iter().zip(integers) {
                 let shifted = (x * inverse + ROUND).to_bits();
                 let rounded = shifted.wrapping_sub(ROUND.to_bits()) as i32;
-                *total += rounded;
+                *total += rounded as i16;
                 *integer = rounded as i8;
             }
         }
         let scale = largest / 127.0;
-        Activation { quads, scale, sum: scale * totals.into_iter().sum::<i32>() as f32 }
+        let sum = scale * f32::from(totals[0] + totals[1]);
+        Activation { quads, scale, sum, totals }
     }
 }
 

@@ -20,6 +20,9 @@ const ENCODINGS: [Encoding; 8] = [
     Encoding::Q6_K,
 ];
 
+/// Rows of the largest tile.
+const ROWS: usize = 8;
+
 /// xorshift64
 struct Random(u64);
 
@@ -104,8 +107,10 @@ fn expected(kind: Kind, weights: impl Iterator<Item = IntegerGroup>, x: &[Activa
 fn activation(random: &mut Random, integer: impl Fn(&mut Random) -> i8) -> Activation {
     let mut x = Activation { scale: random.float(), ..Activation::ZERO };
     x.quads.as_flattened_mut().iter_mut().for_each(|x| *x = integer(random));
-    let total: i32 = x.quads.as_flattened().iter().map(|integer| i32::from(*integer)).sum();
-    Activation { sum: x.scale * total as f32, ..x }
+    let half = |half: &[i8]| half.iter().map(|integer| i16::from(*integer)).sum();
+    let (first, second) = x.quads.as_flattened().split_at(GROUP / 2);
+    let totals: [i16; 2] = [half(first), half(second)];
+    Activation { sum: x.scale * f32::from(totals[0] + totals[1]), totals, ..x }
 }
 
 fn any_activation(random: &mut Random) -> Activation {
@@ -117,7 +122,7 @@ fn same(a: f32, b: f32, what: &str) {
     assert!(a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan(), "{what}: {a} instead of {b}");
 }
 
-/// Tiles of 1 to 4 rows of the blocks on every instruction set, in every kind of groups that holds them.
+/// Tiles of some sizes of the blocks on every instruction set, in every kind of groups that holds them.
 #[track_caller]
 fn check(blocks: &Blocks, x: &[Activation]) {
     match blocks.encoding() {
@@ -147,13 +152,15 @@ fn check_groups<G: Group + for<'a> Element<Input<'a> = Quantised<'a>>>(
 ) {
     let packed = packed::<G>(blocks).expect("the blocks fit");
     let (length, panel) = (packed.length, &packed.elements);
-    let x: Vec<Activation> = x.iter().copied().cycle().take(4 * length).collect();
-    let x = Quantised::new(&x, 4, length);
+    let x: Vec<Activation> = x.iter().copied().cycle().take(ROWS * length).collect();
+    let x = Quantised::new(&x, ROWS, length);
     for isa in Isa::available() {
         check_tile::<G, 1>(isa, kind, panel, x, blocks);
         check_tile::<G, 2>(isa, kind, panel, x, blocks);
         check_tile::<G, 3>(isa, kind, panel, x, blocks);
         check_tile::<G, 4>(isa, kind, panel, x, blocks);
+        check_tile::<G, 5>(isa, kind, panel, x, blocks);
+        check_tile::<G, 8>(isa, kind, panel, x, blocks);
     }
 }
 
@@ -165,10 +172,10 @@ fn check_tile<G: Group + for<'a> Element<Input<'a> = Quantised<'a>>, const R: us
     x: Quantised<'_>,
     blocks: &Blocks,
 ) {
-    let sums = G::tile_sums::<R>(isa, x, 4 - R, panel);
+    let sums = G::tile_sums::<R>(isa, x, ROWS - R, panel);
     for (r, sums) in sums.iter().enumerate() {
         for (output, weights) in blocks.row_groups().enumerate() {
-            let expect = expected(kind, weights, x.row(4 - R + r));
+            let expect = expected(kind, weights, x.row(ROWS - R + r));
             let what = format!("{} as {kind:?} on {}, row {r}", blocks.encoding(), isa.name());
             same(sums[output], expect, &what);
         }
@@ -292,6 +299,7 @@ fn activations_are_rounded_to_even_on_every_instruction_set() {
             let integers: Vec<i8> = integers.collect();
             assert_eq!(group.quads.as_flattened(), integers, "{}", isa.name());
             let total: i32 = integers.iter().map(|integer| i32::from(*integer)).sum();
+            assert_eq!(i32::from(group.totals[0]) + i32::from(group.totals[1]), total);
             assert_eq!(group.scale, largest / 127.0);
             assert_eq!(group.sum, group.scale * total as f32);
         }

@@ -74,7 +74,7 @@ impl<E: Element> Kernel for HeadChunk<'_, E> {
         let HeadChunk { isa, x, .. } = self;
         for (index, panel) in self.weights.chunks_exact(self.length).enumerate() {
             let (column, rows) = (index * LANES, self.rows.as_mut_slice());
-            by_tiles(0..x.rows(), E::TILE_ROWS, &mut HeadTile { isa, x, panel, column, rows });
+            by_tiles(0..x.rows(), E::tile_rows(isa), &mut HeadTile { isa, x, panel, column, rows });
         }
         for row in &mut self.rows {
             for (block, maximum) in row.values.chunks(LOGITS_BLOCK).zip(row.block_max.iter_mut()) {

@@ -60,7 +60,7 @@ pub(super) trait Element: Copy + Send + Sync + 'static {
     /// Bytes of those inputs of a row.
     const INPUT_BYTES: usize;
     /// Rows of the largest register tile.
-    const TILE_ROWS: usize;
+    fn tile_rows(isa: Isa) -> usize;
     /// A product's left side in that form.
     fn input<'a>(
         x: Operand<'a>,
@@ -121,7 +121,6 @@ impl<L: Stored + 'static> Element for L {
     type Input<'a> = Activations<'a>;
     const INPUTS: usize = 1;
     const INPUT_BYTES: usize = size_of::<f32>();
-    const TILE_ROWS: usize = LINE_TILE_ROWS;
 
     fn input<'a>(
         x: Operand<'a>,
@@ -130,6 +129,10 @@ impl<L: Stored + 'static> Element for L {
         buffers: &'a mut OperandBuffers,
     ) -> Activations<'a> {
         x.lines(cores, buffers)
+    }
+
+    fn tile_rows(_isa: Isa) -> usize {
+        LINE_TILE_ROWS
     }
 
     fn weights(packed: &Packed<L>, column: usize, block: usize) -> Line {
@@ -176,11 +179,8 @@ pub(super) fn accumulate<const R: usize, L: Stored>(
     }
 }
 
-/// Rows of a tile of quantised weights: 4 × 2 sums of integers, the weights' nibbles and a broadcast fit 16 registers.
-const QUANTISED_TILE_ROWS: usize = 4;
-
 #[inline(always)]
-fn tile_rows<'a, const R: usize>(x: Quantised<'a>, first: usize) -> [&'a [Activation]; R] {
+fn rows_of<'a, const R: usize>(x: Quantised<'a>, first: usize) -> [&'a [Activation]; R] {
     std::array::from_fn(|r| x.row(first + r))
 }
 
@@ -190,7 +190,6 @@ macro_rules! element_of_groups {
             type Input<'a> = Quantised<'a>;
             const INPUTS: usize = GROUP;
             const INPUT_BYTES: usize = size_of::<Activation>();
-            const TILE_ROWS: usize = QUANTISED_TILE_ROWS;
 
             fn input<'a>(
                 x: Operand<'a>,
@@ -199,6 +198,10 @@ macro_rules! element_of_groups {
                 buffers: &'a mut OperandBuffers,
             ) -> Quantised<'a> {
                 x.quantised(cores, packed.length, buffers)
+            }
+
+            fn tile_rows(isa: Isa) -> usize {
+                isa.quantised_tile_rows()
             }
 
             fn weights(packed: &Packed<$group>, column: usize, block: usize) -> Line {
@@ -216,7 +219,7 @@ macro_rules! element_of_groups {
                 first: usize,
                 panel: &[$group],
             ) -> [[f32; LANES]; R] {
-                isa.$tile(panel, tile_rows(x, first))
+                isa.$tile(panel, rows_of(x, first))
             }
         }
     };

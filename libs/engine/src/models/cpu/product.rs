@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::isa::{Cores, Isa, Kernel};
+use super::isa::{Cores, Isa, Kernel, MOST_TILE_ROWS};
 use super::lines::{LANES, Line, panel_stride};
 use super::math;
 use super::operand::{Operand, OperandBuffers};
@@ -94,20 +94,21 @@ impl<E: Element> Kernel for Chunk<'_, E> {
         let stride = panel_stride(x.rows());
         let bias = |panel: usize| bias.get(panel).copied();
         // All panels of the task with some rows after the other: both stay in the cache meanwhile.
-        let block = (BLOCK_BYTES / (length * E::INPUT_BYTES)).max(E::TILE_ROWS);
+        let tile_rows = E::tile_rows(isa);
+        let block = (BLOCK_BYTES / (length * E::INPUT_BYTES)).max(tile_rows);
         for rows in (0..x.rows()).step_by(block).map(|row| row..(row + block).min(x.rows())) {
             if then == Then::SwiGlu {
                 let pairs = weights.chunks_exact(2 * length);
                 for (panels, out) in pairs.zip(out.chunks_exact_mut(stride)) {
                     let (gate, up) = panels.split_at(length);
                     let mut tile = GatedTile { isa, x, gate, up, out };
-                    by_tiles(rows.clone(), E::TILE_ROWS, &mut tile);
+                    by_tiles(rows.clone(), tile_rows, &mut tile);
                 }
             } else {
                 let panels = weights.chunks_exact(length).zip(out.chunks_exact_mut(stride));
                 for (index, (panel, out)) in panels.enumerate() {
                     let mut tile = PlainTile { isa, x, panel, bias: bias(index), then, out };
-                    by_tiles(rows.clone(), E::TILE_ROWS, &mut tile);
+                    by_tiles(rows.clone(), tile_rows, &mut tile);
                 }
             }
         }
@@ -120,7 +121,7 @@ pub(super) trait RowTile {
     fn tile<const R: usize>(&mut self, first: usize);
 }
 
-/// Splits rows into tiles of at most `most`, itself at most 6. How is free: a row's result does not depend on its tile.
+/// Splits rows into tiles of at most `most`, itself at most [`MOST_TILE_ROWS`]. How is free: a row's result does not depend on its tile.
 #[inline(always)]
 pub(super) fn by_tiles(rows: Range<usize>, most: usize, work: &mut impl RowTile) {
     let mut first = rows.start;
@@ -134,7 +135,9 @@ pub(super) fn by_tiles(rows: Range<usize>, most: usize, work: &mut impl RowTile)
             3 => work.tile::<3>(first),
             4 => work.tile::<4>(first),
             5 => work.tile::<5>(first),
-            _ => work.tile::<6>(first),
+            6 => work.tile::<6>(first),
+            7 => work.tile::<7>(first),
+            _ => work.tile::<MOST_TILE_ROWS>(first),
         }
         first += tile;
     }

@@ -9,9 +9,7 @@ use std::arch::x86_64::*;
 
 use super::super::groups::{Activation, Int4Group, Int8Group, Scale, WideInt8Group};
 use super::super::lines::LANES;
-
-/// How far ahead weights are asked for: a core's own prefetcher stops at every page.
-const PREFETCH_BYTES: usize = 4096;
+use super::tile::{nth, of_length, prefetch, quad_bits};
 
 /// R × 16 sums in registers.
 type Tile<T, const R: usize> = [[T; 2]; R];
@@ -41,17 +39,17 @@ pub(super) fn int4_tile<S: Scale, const R: usize>(
     panel: &[Int4Group<S>],
     x: [&[Activation]; R],
 ) -> [[f32; LANES]; R] {
-    let low = _mm256_set1_epi8(15);
     let ones = _mm256_set1_epi16(1);
     let mut sums = [[_mm256_setzero_ps(); 2]; R];
+    let x = of_length(x, panel.len());
     for (index, group) in panel.iter().enumerate() {
         prefetch(group);
         let x = nth(&x, index);
         let mut integers = [[_mm256_setzero_si256(); 2]; R];
         for (pair, weights) in group.nibbles.iter().enumerate() {
             let both = load_pair(weights);
-            let even = [_mm256_and_si256(both[0], low), _mm256_and_si256(both[1], low)];
-            let odd = [high_nibbles(both[0], low), high_nibbles(both[1], low)];
+            let even = [low_nibbles(both[0]), low_nibbles(both[1])];
+            let odd = [high_nibbles(both[0]), high_nibbles(both[1])];
             for r in 0..R {
                 let quads = &x[r].quads;
                 let [first, second] = [quad(quads[2 * pair]), quad(quads[2 * pair + 1])];
@@ -88,6 +86,7 @@ pub(super) fn int8_tile<const R: usize>(
     x: [&[Activation]; R],
 ) -> [[f32; LANES]; R] {
     let mut sums = [[_mm256_setzero_ps(); 2]; R];
+    let x = of_length(x, panel.len());
     for (index, group) in panel.iter().enumerate() {
         prefetch(group);
         let x = nth(&x, index);
@@ -115,6 +114,7 @@ pub(super) fn wide_int8_tile<const R: usize>(
     x: [&[Activation]; R],
 ) -> [[f32; LANES]; R] {
     let mut sums = [[_mm256_setzero_ps(); 2]; R];
+    let x = of_length(x, panel.len());
     for (index, group) in panel.iter().enumerate() {
         prefetch(group);
         let x = nth(&x, index);
@@ -168,53 +168,39 @@ fn add_quads<const R: usize>(
     }
 }
 
-/// Asks for the weights that come a page after this group. They may lie beyond the matrix: it is only a hint.
-#[inline(always)]
-fn prefetch<G>(group: &G) {
-    let first = std::ptr::from_ref(group).cast::<i8>();
-    for line in (0..size_of::<G>()).step_by(64) {
-        let address = first.wrapping_add(PREFETCH_BYTES + line);
-        // SAFETY: every x86-64 processor has SSE; a prefetch reads nothing that the program can see, and cannot fault.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(address) };
-    }
-}
-
-/// Group `index` of each row.
-#[inline(always)]
-fn nth<'a, const R: usize>(x: &[&'a [Activation]; R], index: usize) -> [&'a Activation; R] {
-    let mut groups = [&Activation::ZERO; R];
-    for (group, row) in groups.iter_mut().zip(x) {
-        *group = &row[index];
-    }
-    groups
-}
-
 /// 64 bytes of weights as two registers.
-#[inline(always)]
-fn load_pair<T: Copy>(weights: &[[T; 4]; LANES]) -> [__m256i; 2] {
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn load_pair<T: Copy>(weights: &[[T; 4]; LANES]) -> [__m256i; 2] {
     const { assert!(size_of::<T>() == 1) };
-    // SAFETY: both are 64 bytes, as was just checked, and every pattern of bits is valid for a register.
-    unsafe { std::mem::transmute_copy(weights) }
+    let first = weights.as_ptr().cast::<__m256i>();
+    // SAFETY: they are 64 bytes, as was just checked; it needs no alignment.
+    unsafe { [_mm256_loadu_si256(first), _mm256_loadu_si256(first.add(1))] }
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn high_nibbles(bytes: __m256i, low: __m256i) -> __m256i {
-    _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), low)
+pub(super) fn low_nibbles(bytes: __m256i) -> __m256i {
+    _mm256_and_si256(bytes, _mm256_set1_epi8(15))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn high_nibbles(bytes: __m256i) -> __m256i {
+    low_nibbles(_mm256_srli_epi16::<4>(bytes))
 }
 
 /// Four activations in every 32-bit lane.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn quad(quad: [i8; 4]) -> __m256i {
-    let [a, b, c, d] = quad;
-    _mm256_set1_epi32(i32::from_le_bytes([a as u8, b as u8, c as u8, d as u8]))
+    _mm256_set1_epi32(quad_bits(quad))
 }
 
 /// 16 scales in single precision.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-fn widened<S: Scale>(scales: &[S; LANES]) -> [__m256; 2] {
+pub(super) fn widened<S: Scale>(scales: &[S; LANES]) -> [__m256; 2] {
     const { assert!(size_of::<S>() == 2 || size_of::<S>() == 4) };
     if const { size_of::<S>() == 2 } {
         // SAFETY: both are 32 bytes, and every pattern of bits is valid for a register; scales of 2 bytes are `Half`.
@@ -227,7 +213,7 @@ fn widened<S: Scale>(scales: &[S; LANES]) -> [__m256; 2] {
 }
 
 #[inline(always)]
-fn store<const R: usize>(tile: Tile<__m256, R>) -> [[f32; LANES]; R] {
+pub(super) fn store<const R: usize>(tile: Tile<__m256, R>) -> [[f32; LANES]; R] {
     let mut all = [[0.0; LANES]; R];
     for (row, sums) in tile.into_iter().zip(&mut all) {
         // SAFETY: both are 64 bytes, and every pattern of bits is valid for an f32.

@@ -10,8 +10,16 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx_vnni;
 mod memory;
 mod pool;
+#[cfg(target_arch = "x86_64")]
+mod tile;
+#[cfg(target_arch = "x86_64")]
+mod vnni;
 
 use super::groups::{self, Activation, Int4Group, Int8Group, Scale, WideInt8Group};
 use super::lines::LANES;
@@ -32,6 +40,13 @@ enum Level {
     Scalar,
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// AVX2 with VNNI in its own registers.
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni,
+    /// The same by the instruction of AVX-512VL.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vl,
+    /// With BW, DQ, VL and VNNI.
     #[cfg(target_arch = "x86_64")]
     Avx512,
 }
@@ -55,14 +70,22 @@ impl Isa {
             if avx2 {
                 all.push(Isa(Level::Avx2));
             }
-            if avx2 && is_x86_feature_detected!("avx512f") {
-                all.push(Isa(Level::Avx512));
+            if avx2 && is_x86_feature_detected!("avxvnni") {
+                all.push(Isa(Level::AvxVnni));
+            }
+            let avx512 = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512vnni");
+            if avx2 && avx512 {
+                all.extend([Isa(Level::Avx512Vl), Isa(Level::Avx512)]);
             }
         }
         all
     }
 
-    /// The one of that name: `scalar`, `avx2` or `avx512`.
+    /// The one of that name: `scalar`, `avx2`, `avxvnni`, `avx512vl` or `avx512`.
     ///
     /// # Errors
     /// If this processor has none of that name.
@@ -95,6 +118,10 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
+            Level::AvxVnni => "avxvnni",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Vl => "avx512vl",
+            #[cfg(target_arch = "x86_64")]
             Level::Avx512 => "avx512",
         }
     }
@@ -103,59 +130,70 @@ impl Isa {
     pub(super) fn run<K: Kernel>(self, kernel: K) {
         match self.0 {
             Level::Scalar => kernel.run(),
-            // SAFETY: `Isa(Avx2)` is made only by `available`, after the processor reported AVX2, FMA and F16C.
+            // SAFETY: these are made only by `available`, after the processor reported AVX2, FMA and F16C.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => unsafe { run_avx2(kernel) },
-            // SAFETY: `Isa(Avx512)` is made only by `available`, after the processor reported AVX-512F.
+            Level::Avx2 | Level::AvxVnni | Level::Avx512Vl => unsafe { run_avx2(kernel) },
+            // SAFETY: made only by `available`, after the processor reported AVX-512F, BW, DQ and VL beside them.
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => unsafe { run_avx512(kernel) },
         }
     }
 
+    /// Rows of the largest tile of quantised weights, at most [`MOST_TILE_ROWS`].
+    pub(super) fn quantised_tile_rows(self) -> usize {
+        match self.0 {
+            // 4 × 2 sums of integers, the weights and a broadcast fit 16 registers.
+            Level::Scalar => 4,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 | Level::AvxVnni | Level::Avx512Vl => 4,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => avx512::TILE_ROWS,
+        }
+    }
+}
+
+/// Rows of the largest tile on any instruction set.
+pub(super) const MOST_TILE_ROWS: usize = 8;
+
+/// Writes the functions that choose a tile.
+macro_rules! tiles {
+    ($($(#[$doc:meta])* $name:ident($($scale:ident)?) of $group:ty;)*) => {
+        impl Isa {
+            $($(#[$doc])*
+            #[inline(always)]
+            pub(super) fn $name<$($scale: Scale,)? const R: usize>(
+                self,
+                panel: &[$group],
+                x: [&[Activation]; R],
+            ) -> [[f32; LANES]; R] {
+                match self.0 {
+                    Level::Scalar => groups::tile(panel, x),
+                    // SAFETY: this and the following are made only by `available`, after the processor reported the
+                    // features that the functions are compiled for.
+                    #[cfg(target_arch = "x86_64")]
+                    Level::Avx2 => unsafe { avx2::$name(panel, x) },
+                    // SAFETY: as above.
+                    #[cfg(target_arch = "x86_64")]
+                    Level::AvxVnni => unsafe { avx_vnni::vex::$name(panel, x) },
+                    // SAFETY: as above.
+                    #[cfg(target_arch = "x86_64")]
+                    Level::Avx512Vl => unsafe { avx_vnni::evex::$name(panel, x) },
+                    // SAFETY: as above.
+                    #[cfg(target_arch = "x86_64")]
+                    Level::Avx512 => unsafe { avx512::$name(panel, x) },
+                }
+            })*
+        }
+    };
+}
+
+tiles! {
     /// The sums of a tile of four-bit weights: each row of `x` has a group for each group of the panel.
-    #[inline(always)]
-    pub(super) fn int4_tile<S: Scale, const R: usize>(
-        self,
-        panel: &[Int4Group<S>],
-        x: [&[Activation]; R],
-    ) -> [[f32; LANES]; R] {
-        match self.0 {
-            Level::Scalar => groups::tile(panel, x),
-            // SAFETY: these are made only by `available`, after the processor reported AVX2, FMA and F16C.
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 | Level::Avx512 => unsafe { avx2::int4_tile(panel, x) },
-        }
-    }
-
+    int4_tile(S) of Int4Group<S>;
     /// The sums of a tile of eight-bit weights.
-    #[inline(always)]
-    pub(super) fn int8_tile<const R: usize>(
-        self,
-        panel: &[Int8Group],
-        x: [&[Activation]; R],
-    ) -> [[f32; LANES]; R] {
-        match self.0 {
-            Level::Scalar => groups::tile(panel, x),
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 | Level::Avx512 => unsafe { avx2::int8_tile(panel, x) },
-        }
-    }
-
+    int8_tile() of Int8Group;
     /// The sums of a tile of eight-bit weights with minima and two scales a group.
-    #[inline(always)]
-    pub(super) fn wide_int8_tile<const R: usize>(
-        self,
-        panel: &[WideInt8Group],
-        x: [&[Activation]; R],
-    ) -> [[f32; LANES]; R] {
-        match self.0 {
-            Level::Scalar => groups::tile(panel, x),
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 | Level::Avx512 => unsafe { avx2::wide_int8_tile(panel, x) },
-        }
-    }
+    wide_int8_tile() of WideInt8Group;
 }
 
 /// Work to be compiled for every instruction set. `run` and all that it calls must be `#[inline(always)]`, since only
@@ -172,7 +210,7 @@ fn run_avx2<K: Kernel>(kernel: K) {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
 fn run_avx512<K: Kernel>(kernel: K) {
     kernel.run();
 }
