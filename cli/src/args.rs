@@ -222,7 +222,7 @@ pub(crate) struct BenchArgs {
     /// Model file or directory
     #[arg(long, value_name = "PATH")]
     pub(crate) model: PathBuf,
-    /// Tests: bN decodes N sequences at once, ppN reads a prompt of N tokens
+    /// Tests: bN decodes N sequences at once, bN@C after C tokens each, ppC reads a prompt of C tokens
     #[arg(long, value_delimiter = ',', default_value = "b1,b8,b32,pp512", value_name = "NAMES")]
     pub(crate) tests: Vec<String>,
     #[command(flatten)]

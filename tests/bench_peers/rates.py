@@ -21,24 +21,29 @@ def output(command: list[str]) -> str:
     return done.stdout
 
 
-def ours(textnlp: Path, model: Path, threads: int) -> dict[str, float]:
+def ours(textnlp: Path, model: Path, threads: int, tests: list[str] = TESTS, options: list[str] | None = None) -> dict[str, float]:
     """`textnlp bench`."""
-    command = [str(textnlp), "bench", "--model", str(model), "--tests", ",".join(TESTS), "--threads", str(threads), "--jsonl"]
-    lines = [json.loads(line) for line in output(command).splitlines() if line.startswith("{")]
+    command = [str(textnlp), "bench", "--model", str(model), "--tests", ",".join(tests), "--threads", str(threads), "--jsonl"]
+    lines = [json.loads(line) for line in output(command + (options or [])).splitlines() if line.startswith("{")]
     return {line["test"]: line["median"] for line in lines}
+
+
+def batched(programs: Path, model: Path, threads: int, sequences: tuple[int, ...], prompt: int, steps: int) -> dict[int, float]:
+    """llama.cpp's decode rates of so many sequences at once, each after a prompt."""
+    context = max(sequences) * (prompt + steps)
+    command = [str(programs / "llama-batched-bench"), "-m", str(model), "-c", str(context), "-b", "2048", "-ub", "512",
+               "-npp", str(prompt), "-ntg", str(steps), "-npl", ",".join(map(str, sequences)), "-t", str(threads), "-tb", str(threads)]
+    rates = {}
+    for line in output(command).splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        if len(cells) > 9 and cells[1].isdigit():
+            rates[int(cells[3])] = float(cells[8])
+    return rates
 
 
 def llama(programs: Path, model: Path, threads: int) -> dict[str, float]:
     """llama.cpp's own benchmarks, with the same prompts' lengths and numbers of steps."""
-    both = ["-t", str(threads)]
-    counts = ",".join(map(str, DECODE))
-    batched = [str(programs / "llama-batched-bench"), "-m", str(model), "-c", "6144", "-b", "2048", "-ub", "512",
-               "-npp", "32", "-ntg", "128", "-npl", counts, *both, "-tb", str(threads)]
-    rates = {}
-    for line in output(batched).splitlines():
-        cells = [cell.strip() for cell in line.split("|")]
-        if len(cells) > 9 and cells[1].isdigit():
-            rates[f"b{cells[3]}"] = float(cells[8])
-    prefill = [str(programs / "llama-bench"), "-m", str(model), *both, "-p", str(PROMPT), "-n", "0", "-r", "3", "-o", "json"]
+    rates = {f"b{n}": rate for n, rate in batched(programs, model, threads, DECODE, prompt=32, steps=128).items()}
+    prefill = [str(programs / "llama-bench"), "-m", str(model), "-t", str(threads), "-p", str(PROMPT), "-n", "0", "-r", "3", "-o", "json"]
     rates[f"pp{PROMPT}"] = json.loads(output(prefill))[0]["avg_ts"]
     return rates

@@ -11,17 +11,23 @@ use crate::args::BenchArgs;
 use crate::failure::Failure;
 use crate::{print_text, table};
 
-/// Prompt of a decode test, tokens.
+/// Prompt of a decode test that names none, tokens.
 const PROMPT: usize = 32;
-/// Counted steps of a decode test.
+/// Counted steps of such a test.
 const STEPS: usize = 127;
+/// Counted steps of a decode test that names its prompt: so few that the context is about the same throughout.
+const STEPS_AT: usize = 16;
+/// Most sequences of a test.
+const MOST_SEQUENCES: usize = 4096;
+/// Most tokens of a prompt.
+const MOST_TOKENS: usize = 1 << 20;
 /// Repetitions, of which the median is shown.
 const ROUNDS: usize = 3;
 
 #[derive(Clone, Copy)]
 enum Test {
-    /// Sequences decoded at once.
-    Decode(usize),
+    /// Sequences decoded at once, each after a prompt of so many tokens.
+    Decode { sequences: usize, prompt: usize, steps: usize },
     /// Tokens of a prompt.
     Prefill(usize),
 }
@@ -68,21 +74,34 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
 }
 
 fn parse(name: &str) -> Result<Test, Failure> {
-    let number = |text: &str| text.parse().ok().filter(|n| (1..=4096).contains(n));
+    let number = |text: &str, most| text.parse().ok().filter(|n| (1..=most).contains(n));
+    let decode = |test: &str| match test.split_once('@') {
+        None => {
+            let sequences = number(test, MOST_SEQUENCES)?;
+            Some(Test::Decode { sequences, prompt: PROMPT, steps: STEPS })
+        }
+        Some((sequences, prompt)) => Some(Test::Decode {
+            sequences: number(sequences, MOST_SEQUENCES)?,
+            prompt: number(prompt, MOST_TOKENS)?,
+            steps: STEPS_AT,
+        }),
+    };
     let test = match (name.strip_prefix("pp"), name.strip_prefix('b')) {
-        (Some(n), _) => number(n).map(Test::Prefill),
-        (None, Some(n)) => number(n).map(Test::Decode),
+        (Some(n), _) => number(n, MOST_TOKENS).map(Test::Prefill),
+        (None, Some(test)) => decode(test),
         (None, None) => None,
     };
     test.ok_or_else(|| {
-        Failure::usage(format!("--tests: {name:?} is neither bN nor ppN, N from 1 to 4096"))
+        Failure::usage(format!(
+            "--tests: {name:?} is none of bN, bN@C and ppC, N from 1 to {MOST_SEQUENCES}, C from 1 to {MOST_TOKENS}"
+        ))
     })
 }
 
 /// Tokens per second of one run of a test.
 fn measure(model: &mut CpuModel, test: Test) -> Result<f64, Failure> {
     let (sequences, prompt, steps) = match test {
-        Test::Decode(sequences) => (sequences, PROMPT, STEPS),
+        Test::Decode { sequences, prompt, steps } => (sequences, prompt, steps),
         Test::Prefill(tokens) => (1, tokens, 0),
     };
     let info = model.info().clone();
@@ -93,9 +112,10 @@ fn measure(model: &mut CpuModel, test: Test) -> Result<f64, Failure> {
             info.context_tokens
         )));
     }
+    // Both have a limit, so their product is far from 2³².
+    model.reserve((sequences * each) as u32).map_err(Failure::failed)?;
     let pages: Vec<Vec<PageId>> =
         (0..sequences).map(|s| (s * each..(s + 1) * each).map(|p| p as PageId).collect()).collect();
-    model.reserve((sequences * each) as u32).map_err(Failure::failed)?;
     let mut logits = Logits::default();
     let begun = Instant::now();
     let mut last = vec![0; sequences];
@@ -105,7 +125,11 @@ fn measure(model: &mut CpuModel, test: Test) -> Result<f64, Failure> {
             .collect();
         for (chunk, tokens) in ids.chunks(info.max_rows).enumerate() {
             let first_position = chunk * info.max_rows;
-            let span = Span { rows: tokens.len(), first_position, pages, outputs: Outputs::Last };
+            let outputs = match first_position + tokens.len() == prompt {
+                true => Outputs::Last,
+                false => Outputs::None,
+            };
+            let span = Span { rows: tokens.len(), first_position, pages, outputs };
             let batch = Batch { tokens, spans: &[span] };
             model.forward(&batch, &mut logits).map_err(Failure::failed)?;
         }
