@@ -14,7 +14,7 @@ use super::source::ReadAt;
 use super::summary::{ModelSummary, TokenizerSummary};
 use super::{
     Blocks, Encoding, Matrix, ModelConfig, SpecialTokens, TensorRole, TokenizerSource,
-    WeightsError, digest, directory, gguf_model, safetensors_model,
+    WeightsError, digest, directory, gguf_model, remembered, safetensors_model,
 };
 
 /// How the weights are stored.
@@ -153,9 +153,24 @@ impl ModelFiles {
     /// # Errors
     /// [`WeightsError::Io`].
     pub fn digest(&self) -> Result<String, WeightsError> {
+        self.digest_by(digest::sha256_of)
+    }
+
+    /// The same, but weights files whose hashes lie in that folder and that have not changed since are not read.
+    ///
+    /// # Errors
+    /// [`WeightsError::Io`].
+    pub fn digest_remembered(&self, folder: &Path) -> Result<String, WeightsError> {
+        self.digest_by(|source| remembered::sha256_of(source, folder))
+    }
+
+    fn digest_by(
+        &self,
+        sha256_of: impl Fn(&dyn ReadAt) -> Result<String, WeightsError>,
+    ) -> Result<String, WeightsError> {
         let mut parts = self.parts.digest.clone();
         for (index, file) in self.parts.checkpoint.files.iter().enumerate() {
-            let hash = digest::sha256_of(file.source.as_ref())?;
+            let hash = sha256_of(file.source.as_ref())?;
             parts.push((format!("weights-{}", index + 1), hash));
         }
         Ok(digest::of_parts(&parts))

@@ -16,7 +16,7 @@ mod pool;
 use super::groups::{self, Activation, Int4Group, Int8Group, Scale, WideInt8Group};
 use super::lines::LANES;
 use crate::model::ModelError;
-pub(super) use memory::{Arena, Slab};
+pub(super) use memory::{Arena, Plain, Slab, bytes_mut};
 pub(super) use pool::Pool;
 
 /// Name of the environment variable that forces an instruction set.
