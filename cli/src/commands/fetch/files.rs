@@ -16,6 +16,9 @@ const COMPANIONS: [&str; 10] = [
     "merges.txt",
 ];
 
+/// Names the files of weights that are split, `model-00001-of-00002.safetensors` and so on.
+const INDEX: &str = "model.safetensors.index.json";
+
 /// Ends of the names of files that run code when they are read.
 const PICKLES: [&str; 6] = [".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"];
 
@@ -38,6 +41,8 @@ pub(super) fn select<'a>(place: &str, names: &[&'a str]) -> Result<Vec<&'a str>,
     if !safetensors.is_empty() && has("config.json") {
         let mut chosen = if has("model.safetensors") {
             vec!["model.safetensors"]
+        } else if has(INDEX) {
+            [shards(&safetensors), vec![INDEX]].concat()
         } else {
             [safetensors, ending(".safetensors.index.json")].concat()
         };
@@ -66,6 +71,19 @@ pub(super) fn select<'a>(place: &str, names: &[&'a str]) -> Result<Vec<&'a str>,
             )))
         }
     }
+}
+
+/// Those that transformers' index names, and not another copy of the same weights beside them; all if none is named so.
+fn shards<'a>(safetensors: &[&'a str]) -> Vec<&'a str> {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_shard = |name: &&str| {
+        let middle = name.strip_prefix("model-").and_then(|name| name.strip_suffix(".safetensors"));
+        middle
+            .and_then(|middle| middle.split_once("-of-"))
+            .is_some_and(|(number, of)| digits(number) && digits(of))
+    };
+    let shards: Vec<&str> = safetensors.iter().copied().filter(is_shard).collect();
+    if shards.is_empty() { safetensors.to_vec() } else { shards }
 }
 
 /// The name as the list has it, which lives as long as the list.
@@ -114,6 +132,23 @@ mod tests {
                 "model.safetensors.index.json",
                 "config.json",
             ]),
+        );
+        check(
+            &[
+                "config.json",
+                "consolidated.safetensors",
+                "model-00001-of-00001.safetensors",
+                "model.safetensors.index.json",
+            ],
+            Ok(&[
+                "model-00001-of-00001.safetensors",
+                "model.safetensors.index.json",
+                "config.json",
+            ]),
+        );
+        check(
+            &["a.safetensors", "b.safetensors", "config.json", "model.safetensors.index.json"],
+            Ok(&["a.safetensors", "b.safetensors", "model.safetensors.index.json", "config.json"]),
         );
         check(&["README.md", "m.Q4_1.gguf"], Ok(&["m.Q4_1.gguf"]));
         check(&["a.gguf", "b.gguf"], Err("several GGUF files: a.gguf, b.gguf; name one"));

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
-use super::{Engine, EngineConfig, EngineError, EngineStats, Request, Sink, SubmitError, Ticket};
+use super::{
+    Engine, EngineConfig, EngineError, EngineStats, ModelCache, Request, Sink, SubmitError, Ticket,
+};
 use crate::chat::{ChatError, ChatTemplate, Message};
 use crate::model::{Model, ModelError};
 use crate::models::{CpuModel, CpuOptions, Precision, cpu};
@@ -107,6 +109,7 @@ pub struct OpenModel {
     files: ModelFiles,
     precision: Precision,
     prompts: Arc<PromptEncoder>,
+    cache: Option<ModelCache>,
 }
 
 impl OpenModel {
@@ -115,10 +118,24 @@ impl OpenModel {
     /// # Errors
     /// The files or the tokenizer. (A chat template that does not compile fails conversations only.)
     pub fn open(path: &Path) -> Result<OpenModel, LanguageModelError> {
+        OpenModel::open_with(path, None)
+    }
+
+    /// The same; with a cache, what is known of unchanged files is not found out again, now and when weights are loaded.
+    ///
+    /// # Errors
+    /// As [`OpenModel::open`]. (A cache that cannot be read or written is none, with a warning.)
+    pub fn open_with(
+        path: &Path,
+        cache: Option<ModelCache>,
+    ) -> Result<OpenModel, LanguageModelError> {
         let files = ModelFiles::open(path)?;
         // Hashing takes about as long as building the tokenizer.
         let (digest, tokenizer) = thread::scope(|scope| {
-            let digest = scope.spawn(|| files.digest());
+            let digest = scope.spawn(|| match &cache {
+                Some(cache) => cache.digest(&files),
+                None => files.digest(),
+            });
             let tokenizer = Tokenizer::new(files.tokenizer(), files.special_tokens());
             (joined(digest), tokenizer)
         });
@@ -137,7 +154,7 @@ impl OpenModel {
             tokenizer_digest: prompts.tokenizer.digest().to_owned(),
         };
         let (precision, prompts) = (Precision::default(), Arc::new(prompts));
-        Ok(OpenModel { info, files, precision, prompts })
+        Ok(OpenModel { info, files, precision, prompts, cache })
     }
 
     /// Computes in another precision than that of the files.
@@ -157,7 +174,7 @@ impl OpenModel {
         &self.prompts
     }
 
-    /// Packs the weights for the CPU.
+    /// Packs the weights for the CPU, or takes them from the cache.
     ///
     /// # Errors
     /// Memory and threads, or a tensor that is damaged.
@@ -169,7 +186,14 @@ impl OpenModel {
         let mut cpu = CpuOptions { precision: self.precision, ..CpuOptions::default() };
         cpu.threads = threads.unwrap_or(cpu.threads);
         cpu.max_rows = max_rows.unwrap_or(cpu.max_rows);
-        Ok(CpuModel::load(&self.files, cpu)?)
+        let Some(cache) = &self.cache else {
+            return Ok(CpuModel::load(&self.files, cpu)?);
+        };
+        let packed = cache.packed(&self.info.digest, &self.info.numerics, self.precision);
+        cpu.packed = Some(packed.clone());
+        let model = CpuModel::load(&self.files, cpu)?;
+        cache.tidy(&packed);
+        Ok(model)
     }
 
     /// Loads the weights and starts the engine on the CPU.

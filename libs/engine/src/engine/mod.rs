@@ -6,6 +6,7 @@
 
 mod draw;
 mod language_model;
+mod model_cache;
 mod pace;
 mod queue;
 mod request;
@@ -21,6 +22,7 @@ pub use self::language_model::{
     LanguageModel, LanguageModelError, LanguageModelInfo, LoadOptions, OpenModel, Prompt,
     PromptEncoder, Rendered,
 };
+pub use self::model_cache::ModelCache;
 pub use self::request::{Completion, Event, FinishReason, Request, RowError, Sink};
 
 use self::queue::{Job, Queue};

@@ -1,6 +1,6 @@
 //! Quantised tensors as they are stored, for executors that compute with the blocks themselves.
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, Stored};
 use super::names::{Layout, Shape};
 use super::source::read_exact;
 use super::table::encoding_of;
@@ -66,7 +66,7 @@ impl Checkpoint {
         role: TensorRole,
         config: &ModelConfig,
     ) -> Option<Encoding> {
-        let (tensor, place, shape) = self.find(role, config).ok()??;
+        let (Stored { tensor, .. }, place, shape) = self.find(role, config).ok()??;
         let (ElementType::Known(encoding), Shape::Matrix { .. }) = (tensor.element, shape) else {
             return None;
         };
@@ -76,8 +76,8 @@ impl Checkpoint {
 
     /// The type of a matrix or vector; `None` if there is none of that role.
     pub(super) fn encoding(&self, role: TensorRole, config: &ModelConfig) -> Option<Encoding> {
-        let (tensor, ..) = self.find(role, config).ok()??;
-        match tensor.element {
+        let (stored, ..) = self.find(role, config).ok()??;
+        match stored.tensor.element {
             ElementType::Known(encoding) => Some(encoding),
             ElementType::Other(_) => None,
         }
@@ -89,12 +89,13 @@ impl Checkpoint {
         role: TensorRole,
         config: &ModelConfig,
     ) -> Result<Option<Blocks>, WeightsError> {
-        let (Some(_), Some((tensor, place, Shape::Matrix { rows, columns }))) =
+        let (Some(_), Some((stored, place, Shape::Matrix { rows, columns }))) =
             (self.block_encoding(role, config), self.find(role, config)?)
         else {
             return Ok(None);
         };
-        let encoding = encoding_of(self.source.name(), tensor)?;
+        let Stored { source, tensor } = stored;
+        let encoding = encoding_of(source.name(), tensor)?;
         // The tensor's bytes lie in the file, so these products do not overflow.
         let row = columns / encoding.block_elements() * encoding.block_bytes();
         let first = match &place.layout {
@@ -102,7 +103,7 @@ impl Checkpoint {
             _ => 0,
         };
         let mut bytes = vec![0; rows * row];
-        read_exact(self.source.as_ref(), tensor.offset + (first * row) as u64, &mut bytes)?;
+        read_exact(source, tensor.offset + (first * row) as u64, &mut bytes)?;
         if let Layout::Interleaved { heads } = place.layout {
             bytes = halves(&bytes, rows / heads, row);
         }

@@ -12,13 +12,28 @@ use super::{Matrix, ModelConfig, TensorRole, WeightsError};
 /// Elements that are decoded at a time where the layout has to be turned.
 const TURN_ELEMENTS: usize = 1 << 16;
 
-/// A file with tensors, and how it names them.
+/// Files with tensors, and how they name them.
 pub(super) struct Checkpoint {
-    pub(super) source: Arc<dyn ReadAt>,
-    pub(super) tensors: TensorTable,
+    /// What messages call the whole: its file, or the index of several.
+    pub(super) name: String,
+    /// In name order; no tensor is in two of them.
+    pub(super) files: Vec<WeightsFile>,
     pub(super) naming: Naming,
     /// Whether the embedding serves as head.
     pub(super) tied: bool,
+}
+
+/// One file of a checkpoint.
+pub(super) struct WeightsFile {
+    pub(super) source: Arc<dyn ReadAt>,
+    pub(super) tensors: TensorTable,
+}
+
+/// A tensor and the file it is in.
+#[derive(Clone, Copy)]
+pub(super) struct Stored<'a> {
+    pub(super) source: &'a dyn ReadAt,
+    pub(super) tensor: &'a TensorInfo,
 }
 
 impl Checkpoint {
@@ -26,23 +41,37 @@ impl Checkpoint {
     /// can be decoded, and that there is none that the model would have to use and would not.
     pub(super) fn check(&self, config: &ModelConfig) -> Result<(), WeightsError> {
         for role in TensorRole::all(config) {
-            if let Some((tensor, _, _)) = self.find(role, config)? {
-                encoding_of(self.source.name(), tensor)?;
+            if let Some((Stored { source, tensor }, _, _)) = self.find(role, config)? {
+                encoding_of(source.name(), tensor)?;
             }
         }
         let used: HashSet<&str> =
             self.used_tensors(config).iter().map(|tensor| tensor.name.as_str()).collect();
-        let unexpected = self.tensors.iter().find(|tensor| {
+        let mut all = self.files.iter().flat_map(WeightsFile::stored);
+        let unexpected = all.find(|Stored { tensor, .. }| {
             !used.contains(tensor.name.as_str())
                 && !self.naming.is_redundant(&tensor.name, self.tied)
         });
         match unexpected {
             None => Ok(()),
-            Some(tensor) => {
+            Some(Stored { source, tensor }) => {
                 let reason = "no supported model of this architecture has it; the results would be wrong without it";
-                Err(WeightsError::tensor(self.source.name(), &tensor.name, reason))
+                Err(WeightsError::tensor(source.name(), &tensor.name, reason))
             }
         }
+    }
+
+    /// Bytes of all files.
+    pub(super) fn bytes(&self) -> u64 {
+        self.files.iter().fold(0, |sum, file| sum.saturating_add(file.source.size()))
+    }
+
+    /// The tensor of that name, in whichever file.
+    fn get(&self, name: &str) -> Option<Stored<'_>> {
+        self.files.iter().find_map(|file| {
+            let tensor = file.tensors.get(name)?;
+            Some(Stored { source: file.source.as_ref(), tensor })
+        })
     }
 
     /// The tensors that the model uses, each once, in the order of their roles.
@@ -50,7 +79,7 @@ impl Checkpoint {
         let mut seen = HashSet::new();
         let places =
             TensorRole::all(config).into_iter().filter_map(|role| self.place(role, config));
-        let stored = places.filter_map(|place| self.tensors.get(&place.name));
+        let stored = places.filter_map(|place| self.get(&place.name)).map(|stored| stored.tensor);
         stored.filter(|tensor| seen.insert(tensor.name.as_str())).collect()
     }
 
@@ -65,7 +94,7 @@ impl Checkpoint {
         role: TensorRole,
         config: &ModelConfig,
     ) -> Result<Option<Matrix>, WeightsError> {
-        let Some((tensor, place, shape)) = self.find(role, config)? else {
+        let Some((stored, place, shape)) = self.find(role, config)? else {
             return Ok(None);
         };
         let (rows, columns) = match shape {
@@ -74,25 +103,54 @@ impl Checkpoint {
         };
         let mut data = vec![0.0; rows * columns];
         match place.layout {
-            Layout::Same => self.elements(tensor, 0..rows * columns, &mut data)?,
+            Layout::Same => stored.elements(0..rows * columns, &mut data)?,
             Layout::Rows { range, .. } => {
                 let width = if matches!(shape, Shape::Vector(_)) { 1 } else { columns };
-                self.elements(tensor, range.start * width..range.end * width, &mut data)?;
+                stored.elements(range.start * width..range.end * width, &mut data)?;
             }
             Layout::Interleaved { heads } => {
-                self.read_interleaved(tensor, rows / heads, columns, &mut data)?
+                stored.read_interleaved(rows / heads, columns, &mut data)?
             }
             Layout::Columns { range, total } => {
-                self.read_columns(tensor, range, total, columns, &mut data)?
+                stored.read_columns(range, total, columns, &mut data)?
             }
         }
         Ok(Some(Matrix { rows, columns, data }))
     }
 
+    /// The stored tensor of a role, its shape checked; `None` if the model has none.
+    pub(super) fn find(
+        &self,
+        role: TensorRole,
+        config: &ModelConfig,
+    ) -> Result<Option<(Stored<'_>, Place, Shape)>, WeightsError> {
+        let (Some(place), Some(shape)) = (self.place(role, config), role.shape(config)) else {
+            return Ok(None);
+        };
+        let Some(stored) = self.get(&place.name) else {
+            return Err(WeightsError::tensor(&self.name, &place.name, "missing"));
+        };
+        let (found, expected) = (&stored.tensor.shape, stored_shape(shape, &place.layout));
+        if *found != expected {
+            let reason = format!("has shape {found:?}, but the configuration says {expected:?}");
+            return Err(WeightsError::tensor(stored.source.name(), &place.name, reason));
+        }
+        Ok(Some((stored, place, shape)))
+    }
+}
+
+impl WeightsFile {
+    /// Its tensors.
+    fn stored(&self) -> impl Iterator<Item = Stored<'_>> {
+        let source = self.source.as_ref();
+        self.tensors.iter().map(move |tensor| Stored { source, tensor })
+    }
+}
+
+impl Stored<'_> {
     /// Head by head: stored row `2j + s` becomes row `s·head_dim/2 + j`.
     fn read_interleaved(
         &self,
-        tensor: &TensorInfo,
         head_dim: usize,
         columns: usize,
         data: &mut [f32],
@@ -100,7 +158,7 @@ impl Checkpoint {
         let mut stored = vec![0.0; head_dim * columns];
         for (head, output) in data.chunks_exact_mut(head_dim * columns).enumerate() {
             let first = head * head_dim * columns;
-            self.elements(tensor, first..first + stored.len(), &mut stored)?;
+            self.elements(first..first + stored.len(), &mut stored)?;
             for (row, values) in stored.chunks_exact(columns).enumerate() {
                 let row = row % 2 * (head_dim / 2) + row / 2;
                 output[row * columns..][..columns].copy_from_slice(values);
@@ -112,7 +170,6 @@ impl Checkpoint {
     /// Transposes the columns `range` of a stored `[inputs][total]` matrix into `[range][inputs]`.
     fn read_columns(
         &self,
-        tensor: &TensorInfo,
         range: Range<usize>,
         total: usize,
         inputs: usize,
@@ -123,7 +180,7 @@ impl Checkpoint {
         for first in (0..inputs).step_by(step) {
             let rows = step.min(inputs - first);
             let stored = &mut stored[..rows * total];
-            self.elements(tensor, first * total..(first + rows) * total, stored)?;
+            self.elements(first * total..(first + rows) * total, stored)?;
             for (output, column) in data.chunks_exact_mut(inputs).zip(range.clone()) {
                 let inputs = stored.iter().skip(column).step_by(total);
                 output[first..first + rows]
@@ -135,34 +192,8 @@ impl Checkpoint {
         Ok(())
     }
 
-    fn elements(
-        &self,
-        tensor: &TensorInfo,
-        run: Range<usize>,
-        values: &mut [f32],
-    ) -> Result<(), WeightsError> {
-        read_elements(self.source.as_ref(), tensor, run.start as u64..run.end as u64, values)
-    }
-
-    /// The stored tensor of a role, its shape checked; `None` if the model has none.
-    pub(super) fn find(
-        &self,
-        role: TensorRole,
-        config: &ModelConfig,
-    ) -> Result<Option<(&TensorInfo, Place, Shape)>, WeightsError> {
-        let (Some(place), Some(shape)) = (self.place(role, config), role.shape(config)) else {
-            return Ok(None);
-        };
-        let Some(tensor) = self.tensors.get(&place.name) else {
-            return Err(WeightsError::tensor(self.source.name(), &place.name, "missing"));
-        };
-        let expected = stored_shape(shape, &place.layout);
-        if tensor.shape != expected {
-            let reason =
-                format!("has shape {:?}, but the configuration says {expected:?}", tensor.shape);
-            return Err(WeightsError::tensor(self.source.name(), &place.name, reason));
-        }
-        Ok(Some((tensor, place, shape)))
+    fn elements(&self, run: Range<usize>, values: &mut [f32]) -> Result<(), WeightsError> {
+        read_elements(self.source, self.tensor, run.start as u64..run.end as u64, values)
     }
 }
 

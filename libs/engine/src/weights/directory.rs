@@ -1,19 +1,20 @@
-//! What a path holds: a GGUF, a safetensors file, or a directory with exactly one of them; everything else is refused
-//! with the reason.
+//! What a path holds: a GGUF, a safetensors file, the index of several, or a directory with exactly one of them;
+//! everything else is refused with the reason.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::model_files::ModelFiles;
 use super::safetensors::is_safetensors;
 use super::safetensors_model::Companions;
+use super::shards::ShardIndex;
 use super::source::{FileSource, ReadAt, read_exact};
-use super::{WeightsError, gguf_model, magic, safetensors_model};
+use super::{WeightsError, gguf_model, magic};
 
 const ACCEPTED: &str = "a .gguf file, a .safetensors file with config.json beside it, or a directory that holds one is needed";
-const SHARDED: &str = "its weights are split over several safetensors files, which is not supported yet; \
-     merge them into one model.safetensors, or use a GGUF";
+const INDEX: &str = ".safetensors.index.json";
 
 /// Opens a file or a directory.
 pub(super) fn open(path: &Path) -> Result<ModelFiles, WeightsError> {
@@ -26,8 +27,9 @@ fn open_file(path: &Path) -> Result<ModelFiles, WeightsError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let not_a_model =
         |reason: String| WeightsError::NotAModel { path: path.display().to_string(), reason };
-    if name.ends_with(".safetensors.index.json") {
-        return Err(not_a_model(SHARDED.to_owned()));
+    let directory = path.parent().unwrap_or(Path::new(""));
+    if name.ends_with(INDEX) {
+        return open_shards(path, directory);
     }
     let source = FileSource::open(path)?;
     let mut start = vec![0; magic::SHOWN_BYTES.min(source.size()) as usize];
@@ -35,9 +37,7 @@ fn open_file(path: &Path) -> Result<ModelFiles, WeightsError> {
     if start.starts_with(b"GGUF") || name.ends_with(".gguf") {
         gguf_model::open(Arc::new(source))
     } else if is_safetensors(&start) || name.ends_with(".safetensors") {
-        let directory = path.parent().unwrap_or(Path::new(""));
-        let companions = Companions::read(directory)?;
-        safetensors_model::open(Arc::new(source), companions)
+        ModelFiles::from_safetensors(Arc::new(source), Companions::read(directory)?)
     } else if is_pickle_name(&name) {
         Err(not_a_model(magic::PICKLE_REFUSED.to_owned()))
     } else {
@@ -45,19 +45,38 @@ fn open_file(path: &Path) -> Result<ModelFiles, WeightsError> {
     }
 }
 
-/// The one weights file of a directory.
+/// All files that an index names.
+fn open_shards(path: &Path, directory: &Path) -> Result<ModelFiles, WeightsError> {
+    let index = ShardIndex::read(path)?;
+    let mut sources: Vec<Arc<dyn ReadAt>> = Vec::new();
+    for name in index.files() {
+        let source = FileSource::open(&directory.join(name)).map_err(|error| match error {
+            WeightsError::Io { path, source } if source.kind() == io::ErrorKind::NotFound => {
+                index.missing(&path)
+            }
+            other => other,
+        });
+        sources.push(Arc::new(source?));
+    }
+    ModelFiles::from_shards(&index, sources, Companions::read(directory)?)
+}
+
+/// The one weights file of a directory, or the index of several.
 fn weights_in(directory: &Path) -> Result<PathBuf, WeightsError> {
     let names = file_names(directory)?;
     let ending =
         |end: &str| names.iter().filter(|name| name.ends_with(end)).cloned().collect::<Vec<_>>();
-    let (ggufs, mut safetensors) = (ending(".gguf"), ending(".safetensors"));
-    let sharded = !ending(".safetensors.index.json").is_empty();
-    if safetensors.iter().any(|name| name == "model.safetensors") {
-        safetensors = vec!["model.safetensors".to_owned()];
-    } else if sharded && ggufs.is_empty() {
-        return Err(not_a_model(directory, SHARDED));
+    let mut safetensors = ending(".safetensors");
+    let indexes = ending(INDEX);
+    // What transformers saves beats what lies beside it: variants, another tool's copy.
+    let usual = ["model.safetensors", "model.safetensors.index.json"];
+    let usual = usual.into_iter().find(|usual| names.iter().any(|name| name == usual));
+    if let Some(usual) = usual {
+        safetensors = vec![usual.to_owned()];
+    } else if !indexes.is_empty() {
+        safetensors = indexes;
     }
-    let candidates = [ggufs, safetensors].concat();
+    let candidates = [ending(".gguf"), safetensors].concat();
     match candidates.as_slice() {
         [only] => Ok(directory.join(only)),
         [] if names.iter().any(|name| is_pickle_name(name)) => {

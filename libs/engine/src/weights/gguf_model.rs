@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, WeightsFile};
 use super::gguf::{Gguf, Metadata};
 use super::model_files::{Format, ModelFiles, Parts};
 use super::names::Naming;
@@ -19,8 +19,8 @@ pub(super) fn open(source: Arc<dyn ReadAt>) -> Result<ModelFiles, WeightsError> 
     let special_tokens = special_tokens::from_gguf(metadata, &tokenizer, config.vocab_size)?;
     let chat_template = metadata.string("tokenizer.chat_template")?.map(str::to_owned);
     let checkpoint = Checkpoint {
-        source: source.clone(),
-        tensors: gguf.tensors().clone(),
+        name: source.name().to_owned(),
+        files: vec![WeightsFile { source: source.clone(), tensors: gguf.tensors().clone() }],
         naming: match config.architecture {
             Architecture::Llama => Naming::GgufLlama,
             Architecture::Gpt2 => Naming::GgufGpt2,

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::checkpoint::Checkpoint;
+use super::safetensors::SafeTensors;
 use super::safetensors_model::Companions;
+use super::shards::ShardIndex;
 use super::source::ReadAt;
 use super::summary::{ModelSummary, TokenizerSummary};
 use super::{
     Blocks, Encoding, Matrix, ModelConfig, SpecialTokens, TensorRole, TokenizerSource,
-    WeightsError, digest, directory, gguf_model, safetensors_model,
+    WeightsError, digest, directory, gguf_model, remembered, safetensors_model,
 };
 
 /// How the weights are stored.
@@ -21,7 +23,7 @@ use super::{
 pub enum Format {
     /// One GGUF file.
     Gguf,
-    /// `.safetensors` with `config.json`.
+    /// `.safetensors`, one file or several with their index, and `config.json`.
     SafeTensors,
 }
 
@@ -45,8 +47,8 @@ pub(super) struct Parts {
 }
 
 impl ModelFiles {
-    /// Opens a `.gguf` or `.safetensors` file, or a directory that holds one (with `config.json`, `tokenizer.json` …).
-    /// Everything but the tensors' data is read and checked.
+    /// Opens a `.gguf` or `.safetensors` file, a `.safetensors.index.json` with the files that it names, or a directory
+    /// that holds one of these (with `config.json`, `tokenizer.json` …). Everything but the tensors' data is read and checked.
     ///
     /// # Errors
     /// Every variant of [`WeightsError`]; its message is for the user.
@@ -70,7 +72,22 @@ impl ModelFiles {
         source: Arc<dyn ReadAt>,
         companions: Companions,
     ) -> Result<ModelFiles, WeightsError> {
-        safetensors_model::open(source, companions)
+        let whole = SafeTensors::parse(source)?;
+        safetensors_model::open(whole.source().name().to_owned(), vec![whole], companions)
+    }
+
+    /// Opens the safetensors files of one model from any sources of bytes, with the contents of their index and of the
+    /// files beside them. The sources are in the order of [`ShardIndex::files`].
+    ///
+    /// # Errors
+    /// As [`ModelFiles::open`].
+    pub fn from_shards(
+        index: &ShardIndex,
+        sources: Vec<Arc<dyn ReadAt>>,
+        companions: Companions,
+    ) -> Result<ModelFiles, WeightsError> {
+        let shards = index.shards(sources)?;
+        safetensors_model::open(index.name().to_owned(), shards, companions)
     }
 
     pub(super) fn checked(parts: Parts) -> Result<ModelFiles, WeightsError> {
@@ -136,9 +153,26 @@ impl ModelFiles {
     /// # Errors
     /// [`WeightsError::Io`].
     pub fn digest(&self) -> Result<String, WeightsError> {
-        let weights = digest::sha256_of(self.parts.checkpoint.source.as_ref())?;
+        self.digest_by(digest::sha256_of)
+    }
+
+    /// The same, but weights files whose hashes lie in that folder and that have not changed since are not read.
+    ///
+    /// # Errors
+    /// [`WeightsError::Io`].
+    pub fn digest_remembered(&self, folder: &Path) -> Result<String, WeightsError> {
+        self.digest_by(|source| remembered::sha256_of(source, folder))
+    }
+
+    fn digest_by(
+        &self,
+        sha256_of: impl Fn(&dyn ReadAt) -> Result<String, WeightsError>,
+    ) -> Result<String, WeightsError> {
         let mut parts = self.parts.digest.clone();
-        parts.push(("weights-1".to_owned(), weights));
+        for (index, file) in self.parts.checkpoint.files.iter().enumerate() {
+            let hash = sha256_of(file.source.as_ref())?;
+            parts.push((format!("weights-{}", index + 1), hash));
+        }
         Ok(digest::of_parts(&parts))
     }
 
@@ -153,7 +187,7 @@ impl ModelFiles {
         let tokenizer = self.parts.tokenizer_summary.clone();
         ModelSummary {
             format: *format,
-            file_bytes: checkpoint.source.size(),
+            file_bytes: checkpoint.bytes(),
             architecture: config.architecture,
             parameters: used.iter().map(|tensor| tensor.elements).sum(),
             context_tokens: config.context_tokens,

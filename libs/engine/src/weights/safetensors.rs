@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde::de::{Error, MapAccess, Visitor};
 
 use super::WeightsError;
+use super::checkpoint::WeightsFile;
 use super::encoding::Encoding;
 use super::magic;
 use super::source::{ReadAt, read_exact};
@@ -65,6 +66,11 @@ impl SafeTensors {
     /// Where the bytes are.
     pub fn source(&self) -> &Arc<dyn ReadAt> {
         &self.source
+    }
+
+    /// As a file of a checkpoint.
+    pub(super) fn into_file(self) -> WeightsFile {
+        WeightsFile { source: self.source, tensors: self.tensors }
     }
 }
 

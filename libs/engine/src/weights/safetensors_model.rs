@@ -1,14 +1,13 @@
-//! A model in the layout of the Hugging Face hub: one safetensors file, `config.json`, and optional companions.
+//! A model in the layout of the Hugging Face hub: safetensors files, `config.json`, and optional companions.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use super::checkpoint::Checkpoint;
 use super::config::{self, Json};
 use super::model_files::{Format, ModelFiles, Parts};
 use super::names::Naming;
 use super::safetensors::SafeTensors;
-use super::source::{ReadAt, read_small};
+use super::source::read_small;
 use super::tokenizer_json::TokenizerFacts;
 use super::{Architecture, TokenizerSource, WeightsError, chat_template, digest, special_tokens};
 
@@ -61,16 +60,16 @@ impl Companions {
     }
 }
 
-/// Reads and checks everything but the tensors' data.
+/// Reads and checks everything but the tensors' data. The name is what messages call the weights.
 pub(super) fn open(
-    source: Arc<dyn ReadAt>,
+    name: String,
+    weights: Vec<SafeTensors>,
     companions: Companions,
 ) -> Result<ModelFiles, WeightsError> {
-    let weights = SafeTensors::parse(source.clone())?;
     let config_json =
         companions.json("config.json", companions.config.as_ref())?.ok_or_else(|| {
             let reason = "config.json is missing beside it".to_owned();
-            WeightsError::NotAModel { path: source.name().to_owned(), reason }
+            WeightsError::NotAModel { path: name.clone(), reason }
         })?;
     let (config, tied) = config::from_config_json(&config_json)?;
     let generation_config =
@@ -89,12 +88,9 @@ pub(super) fn open(
         companions.chat_template.as_deref().map(|bytes| (template_path.as_str(), bytes));
     let chat_template = chat_template::from_directory(template_file, tokenizer_config.as_ref())?;
     let digest = digest_parts(&companions, chat_template.as_deref());
-    let checkpoint = Checkpoint {
-        naming: naming(config.architecture, &weights),
-        tensors: weights.tensors().clone(),
-        source,
-        tied,
-    };
+    let naming = naming(config.architecture, &weights);
+    let files = weights.into_iter().map(SafeTensors::into_file).collect();
+    let checkpoint = Checkpoint { name, files, naming, tied };
     let tokenizer = companions.tokenizer.map_or(TokenizerSource::Missing, TokenizerSource::Json);
     let tokenizer_summary = facts.map(|facts| (facts.kind().to_owned(), facts.vocab_size()));
     ModelFiles::checked(Parts {
@@ -110,12 +106,11 @@ pub(super) fn open(
 }
 
 /// The first GPT-2 checkpoints were saved from the base model, without the prefix.
-fn naming(architecture: Architecture, weights: &SafeTensors) -> Naming {
+fn naming(architecture: Architecture, weights: &[SafeTensors]) -> Naming {
+    let has = |name| weights.iter().any(|file| file.tensors().get(name).is_some());
     match architecture {
         Architecture::Llama => Naming::HfLlama,
-        Architecture::Gpt2 if weights.tensors().get("wte.weight").is_some() => {
-            Naming::HfGpt2 { prefix: "" }
-        }
+        Architecture::Gpt2 if has("wte.weight") => Naming::HfGpt2 { prefix: "" },
         Architecture::Gpt2 => Naming::HfGpt2 { prefix: "transformer." },
     }
 }

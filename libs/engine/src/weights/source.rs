@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::WeightsError;
+use super::{FileIdentity, WeightsError};
 
 /// Bytes that can be read from several threads.
 pub trait ReadAt: Send + Sync {
@@ -16,6 +16,10 @@ pub trait ReadAt: Send + Sync {
     fn size(&self) -> u64;
     /// Fills `buffer` with the bytes from `offset` on; an error if there are not enough.
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+    /// What tells the file in its present state from all others; `None` if it is no file.
+    fn identity(&self) -> Option<FileIdentity> {
+        None
+    }
 }
 
 /// A regular file, opened for reading.
@@ -61,6 +65,10 @@ impl ReadAt for FileSource {
 
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         self.file.read_exact_at(buffer, offset)
+    }
+
+    fn identity(&self) -> Option<FileIdentity> {
+        FileIdentity::of(&self.path, &self.file.metadata().ok()?).ok()
     }
 }
 

@@ -12,7 +12,7 @@ use super::{Architecture, Format};
 pub struct ModelSummary {
     /// How the weights are stored.
     pub format: Format,
-    /// Bytes of the weights file.
+    /// Bytes of the weights, all files together.
     pub file_bytes: u64,
     /// Family.
     pub architecture: Architecture,

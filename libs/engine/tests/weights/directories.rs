@@ -82,11 +82,12 @@ fn what_is_no_single_model_is_refused_with_the_reason() {
         (&[], "holds neither"),
         (&[("pytorch_model.bin", b"PK\x03\x04")], "pickle checkpoints run code"),
         (
-            &[
-                ("model.safetensors.index.json", b"{}"),
-                ("model-00001-of-00002.safetensors", &weights),
-            ],
-            "not supported yet",
+            &[("a.gguf", &gguf), ("model.safetensors.index.json", b"{}")],
+            "several: a.gguf, model.safetensors.index.json",
+        ),
+        (
+            &[("a.safetensors.index.json", b"{}"), ("b.safetensors.index.json", b"{}")],
+            "several: a.safetensors.index.json, b.safetensors.index.json",
         ),
         (&[("a.gguf", &gguf), ("b.gguf", &gguf)], "several: a.gguf, b.gguf"),
         (
@@ -103,7 +104,7 @@ fn what_is_no_single_model_is_refused_with_the_reason() {
 #[test]
 fn files_of_other_kinds_are_refused_with_the_reason() {
     let cases: &[(&str, &[u8], &str)] = &[
-        ("model.safetensors.index.json", b"{}", "not supported yet"),
+        ("model.safetensors.index.json", b"{}", "missing field `weight_map`"),
         ("model.pt", b"anything", "pickle checkpoints run code"),
         ("model.ckpt", b"", "pickle checkpoints run code"),
         ("model.dat", b"PK\x03\x04", "pickle checkpoints run code"),

@@ -6,5 +6,6 @@ mod directories;
 mod formats;
 mod goldens;
 mod mutations;
+mod shards;
 mod smollm2;
 mod writer;

@@ -189,14 +189,27 @@ impl TinyLlama {
 
     /// As transformers would save it, in F32.
     pub(crate) fn safetensors(&self) -> Vec<u8> {
-        let bytes: Vec<_> = self.tensors.iter().map(|tensor| bytes_of(&tensor.values)).collect();
-        let views = self.tensors.iter().zip(&bytes).map(|(tensor, bytes)| {
-            let dimensions = if tensor.shape[0] == 1 { 1.. } else { 0.. };
-            let shape = tensor.shape[dimensions].to_vec();
-            let view = TensorView::new(Dtype::F32, shape, bytes);
-            (&tensor.hf_name, view.expect("shape and bytes agree"))
+        serialize(&self.tensors)
+    }
+
+    /// The same in that many files, as transformers would save a large model, and their index: names and contents.
+    pub(crate) fn shards(&self, files: usize) -> Vec<(String, Vec<u8>)> {
+        let mut shards = Vec::new();
+        let mut weight_map = serde_json::Map::new();
+        let chunks = self.tensors.chunks(self.tensors.len().div_ceil(files));
+        for (index, tensors) in chunks.enumerate() {
+            let name = format!("model-{:05}-of-{files:05}.safetensors", index + 1);
+            weight_map.extend(tensors.iter().map(|t| (t.hf_name.clone(), name.clone().into())));
+            shards.push((name, serialize(tensors)));
+        }
+        assert_eq!(shards.len(), files);
+        let total_size: usize = self.tensors.iter().map(|tensor| 4 * tensor.values.len()).sum();
+        let index = serde_json::json!({
+            "metadata": {"total_size": total_size},
+            "weight_map": weight_map,
         });
-        safetensors::serialize(views, None::<HashMap<String, String>>).expect("tensors serialize")
+        shards.push(("model.safetensors.index.json".to_owned(), index.to_string().into_bytes()));
+        shards
     }
 
     /// Its `config.json`.
@@ -223,6 +236,17 @@ impl TinyLlama {
         let config = Some(TinyLlama::config_json(tied).to_string().into_bytes());
         Companions { config, ..Companions::default() }
     }
+}
+
+fn serialize(tensors: &[TinyTensor]) -> Vec<u8> {
+    let bytes: Vec<_> = tensors.iter().map(|tensor| bytes_of(&tensor.values)).collect();
+    let views = tensors.iter().zip(&bytes).map(|(tensor, bytes)| {
+        let dimensions = if tensor.shape[0] == 1 { 1.. } else { 0.. };
+        let shape = tensor.shape[dimensions].to_vec();
+        let view = TensorView::new(Dtype::F32, shape, bytes);
+        (&tensor.hf_name, view.expect("shape and bytes agree"))
+    });
+    safetensors::serialize(views, None::<HashMap<String, String>>).expect("tensors serialize")
 }
 
 impl TinyTensor {

@@ -76,7 +76,6 @@ impl Activation {
 
 /// A scale or minimum as a panel keeps it.
 pub(super) trait Scale: Copy + Send + Sync + std::fmt::Debug + 'static {
-    const ZERO: Self;
     /// `None` if it is another number in this form.
     fn exact(value: f32) -> Option<Self>;
     fn get(self) -> f32;
@@ -88,8 +87,6 @@ pub(super) trait Scale: Copy + Send + Sync + std::fmt::Debug + 'static {
 pub(super) struct Half(pub(super) u16);
 
 impl Scale for Half {
-    const ZERO: Half = Half(0);
-
     fn exact(value: f32) -> Option<Half> {
         let half = f16::from_f32(value);
         (half.to_f32() == value || value.is_nan()).then_some(Half(half.to_bits()))
@@ -101,8 +98,6 @@ impl Scale for Half {
 }
 
 impl Scale for f32 {
-    const ZERO: f32 = 0.0;
-
     fn exact(value: f32) -> Option<f32> {
         Some(value)
     }
@@ -114,8 +109,6 @@ impl Scale for f32 {
 
 /// Weights of 16 outputs for a group of inputs.
 pub(super) trait Group: Copy + Send + Sync + 'static {
-    /// No weights.
-    const ZERO: Self;
     /// Takes one output's weights; `false` if they cannot be said in this form.
     fn set(&mut self, output: usize, weights: &IntegerGroup) -> bool;
     /// The weight that multiplies an input, as the file means it.
@@ -159,12 +152,6 @@ pub(super) struct WideInt8Group {
 }
 
 impl<S: Scale> Group for Int4Group<S> {
-    const ZERO: Int4Group<S> = Int4Group {
-        scales: [S::ZERO; LANES],
-        minima: [S::ZERO; LANES],
-        nibbles: [[[0; QUAD]; LANES]; GROUP / QUAD / 2],
-    };
-
     fn set(&mut self, output: usize, weights: &IntegerGroup) -> bool {
         let IntegerGroup { integers, offset, scales: [scale, other], minimum } = *weights;
         // d·(q − 8) = d·q − 8d: only an absurdly large d has no such minimum.
@@ -214,9 +201,6 @@ impl<S: Scale> Group for Int4Group<S> {
 }
 
 impl Group for Int8Group {
-    const ZERO: Int8Group =
-        Int8Group { scales: [Half::ZERO; LANES], quads: [[[0; QUAD]; LANES]; GROUP / QUAD] };
-
     fn set(&mut self, output: usize, weights: &IntegerGroup) -> bool {
         let IntegerGroup { scales: [scale, other], minimum, .. } = *weights;
         let one = scale == other || scale.is_nan();
@@ -245,12 +229,6 @@ impl Group for Int8Group {
 }
 
 impl Group for WideInt8Group {
-    const ZERO: WideInt8Group = WideInt8Group {
-        scales: [[0.0; LANES]; 2],
-        minima: [0.0; LANES],
-        quads: [[[0; QUAD]; LANES]; GROUP / QUAD],
-    };
-
     fn set(&mut self, output: usize, weights: &IntegerGroup) -> bool {
         for (half, scale) in self.scales.iter_mut().zip(weights.scales) {
             half[output] = scale;

@@ -263,9 +263,10 @@ fn a_group_that_does_not_fit_is_refused() {
         scales: [scale; 2],
         minimum,
     };
-    let takes_4_bits =
-        |weights: IntegerGroup| <Int4Group<Half> as Group>::ZERO.clone().set(0, &weights);
-    let takes_8_bits = |weights: IntegerGroup| <Int8Group as Group>::ZERO.clone().set(0, &weights);
+    fn takes<G: Group + Element>(weights: IntegerGroup) -> bool {
+        Arena::default().zeroed::<G>(1).expect("memory")[0].set(0, &weights)
+    }
+    let (takes_4_bits, takes_8_bits) = (takes::<Int4Group<Half>>, takes::<Int8Group>);
     assert!(takes_4_bits(group([15; GROUP], 8, 0.5, -0.0)));
     assert!(!takes_4_bits(group([15; GROUP], 8, 60_000.0, -0.0)), "−8d is beyond half precision");
     assert!(!takes_4_bits(group([16; GROUP], 0, 0.5, -0.0)), "five bits");

@@ -17,9 +17,12 @@ mod math;
 mod norm;
 mod operand;
 mod pack;
+mod packed;
+mod packed_file;
 mod panels;
 mod product;
 mod rope;
+mod sections;
 mod step;
 mod weights;
 
@@ -38,6 +41,10 @@ use weights::Weights;
 pub(super) use head::block_maximum;
 pub use isa::{ISA_VARIABLE, Isa};
 pub use pack::numerics;
+pub(crate) use packed::LAYOUT;
+pub use packed::PackedHead;
+pub use packed_file::PackedFile;
+pub(crate) use packed_file::UNFINISHED;
 
 /// What weights are computed in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,6 +60,18 @@ pub enum Precision {
     Int4,
 }
 
+impl Precision {
+    /// One word for it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Precision::AsStored => "as-stored",
+            Precision::F32 => "f32",
+            Precision::Int8 => "int8",
+            Precision::Int4 => "int4",
+        }
+    }
+}
+
 /// How to run a model on the CPU. Only the precision changes a result.
 #[derive(Debug, Clone)]
 pub struct CpuOptions {
@@ -64,13 +83,16 @@ pub struct CpuOptions {
     pub isa: Option<Isa>,
     /// What weights are computed in.
     pub precision: Precision,
+    /// Where the packed weights are kept from one start to the next; `None` packs them at each.
+    pub packed: Option<PackedFile>,
 }
 
 impl Default for CpuOptions {
     /// A thread per processor that this process may use, and 512 rows.
     fn default() -> CpuOptions {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        CpuOptions { threads, max_rows: 512, isa: None, precision: Precision::default() }
+        let precision = Precision::default();
+        CpuOptions { threads, max_rows: 512, isa: None, precision, packed: None }
     }
 }
 
@@ -105,7 +127,10 @@ impl CpuModel {
                         .into(),
                 )
             })?;
-        let weights = Weights::load(tensors, options.precision)?;
+        let weights = match &options.packed {
+            None => Weights::load(tensors, options.precision)?,
+            Some(file) => file.load(tensors, options.precision, &pool)?,
+        };
         let shape = CacheShape { kv_heads: config.kv_heads, head_dim: config.head_dim };
         let numerics = numerics(tensors, options.precision);
         let kv = if numerics == pack::F32 { KvPrecision::F32 } else { KvPrecision::Bf16 };

@@ -4,6 +4,7 @@ use super::Precision;
 use super::cache::Stored;
 use super::groups::{GROUP, Group};
 use super::lines::LANES;
+use super::packed::Kind;
 use super::panels::{Element, Packed, Panels};
 use super::weights::Packer;
 use crate::model::ModelError;
@@ -69,6 +70,18 @@ enum Class {
 }
 
 impl Class {
+    /// Its name in a file.
+    fn kind(self) -> Kind {
+        match self {
+            Class::F32 => Kind::F32,
+            Class::Bf16 => Kind::Bf16,
+            Class::Int4 => Kind::Int4,
+            Class::WideInt4 => Kind::WideInt4,
+            Class::Int8 => Kind::Int8,
+            Class::WideInt8 => Kind::WideInt8,
+        }
+    }
+
     /// That of a matrix made of these tensors: the narrowest that says all of them exactly.
     fn of(
         tensors: &dyn Tensors,
@@ -151,9 +164,13 @@ impl Packer<'_> {
         (outputs, inputs): (usize, usize),
     ) -> Result<Panels, ModelError> {
         let roles = parts.iter().map(|part| part.role);
-        let converted = matches!(self.precision, Precision::Int8 | Precision::Int4);
+        let class = Class::of(self.tensors, self.precision, roles);
         let shape = (outputs, inputs);
-        let packed = match Class::of(self.tensors, self.precision, roles) {
+        if let Some(sections) = &self.sections {
+            return sections.panels(&self.arena, class.kind(), shape);
+        }
+        let converted = matches!(self.precision, Precision::Int8 | Precision::Int4);
+        let packed = match class {
             Class::F32 => None,
             Class::Bf16 => Some(Panels::Bf16(self.pack_lines(parts, shape)?)),
             Class::Int4 if converted => {

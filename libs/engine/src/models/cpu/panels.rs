@@ -5,9 +5,10 @@
 
 use super::cache::{ShortLine, Stored};
 use super::groups::{Activation, GROUP, Group, Half, Int4Group, Int8Group, WideInt8Group};
-use super::isa::{Arena, Cores, Isa, Slab};
+use super::isa::{Arena, Cores, Isa, Plain, Slab, bytes_mut};
 use super::lines::{Activations, LANES, Line, lines_for};
 use super::operand::{Operand, OperandBuffers};
+use super::packed::Kind;
 use crate::model::ModelError;
 use crate::weights::{IntegerGroup, Matrix};
 
@@ -52,7 +53,7 @@ macro_rules! with_packed {
 pub(super) use with_packed;
 
 /// What a panel is made of: weights of 16 outputs for some inputs.
-pub(super) trait Element: Copy + Send + Sync + 'static {
+pub(super) trait Element: Plain {
     /// What it is multiplied with.
     type Input<'a>: Rows + Copy + Sync;
     /// Inputs that an element has weights for.
@@ -117,7 +118,7 @@ impl Rows for Activations<'_> {
     }
 }
 
-impl<L: Stored + 'static> Element for L {
+impl<L: Stored + Plain> Element for L {
     type Input<'a> = Activations<'a>;
     const INPUTS: usize = 1;
     const INPUT_BYTES: usize = size_of::<f32>();
@@ -235,15 +236,10 @@ impl<E: Element> Packed<E> {
         self.length * E::INPUTS
     }
 
-    /// Panels for that many outputs and elements of each, all `zero`.
-    fn filled(
-        arena: &Arena,
-        outputs: usize,
-        length: usize,
-        zero: E,
-    ) -> Result<Packed<E>, ModelError> {
+    /// Zeros, panels for that many outputs and elements of each.
+    fn zeros(arena: &Arena, outputs: usize, length: usize) -> Result<Packed<E>, ModelError> {
         let count = lines_for(outputs).checked_mul(length);
-        let elements = count.and_then(|count| arena.filled(count, zero)).ok_or_else(|| {
+        let elements = count.and_then(|count| arena.zeroed(count)).ok_or_else(|| {
             ModelError::Weights(format!("not enough memory for weights of {outputs} × {length}"))
         })?;
         Ok(Packed { elements, length })
@@ -261,7 +257,7 @@ impl<L: Stored + Element> Packed<L> {
         outputs: usize,
         inputs: usize,
     ) -> Result<Packed<L>, ModelError> {
-        Packed::filled(arena, outputs, lines_for(inputs) * LANES, <L as Stored>::ZERO)
+        Packed::zeros(arena, outputs, lines_for(inputs) * LANES)
     }
 
     /// Packs a matrix: its row `r` becomes column `column(r)`, its column `c` input `input(c)`.
@@ -288,7 +284,7 @@ impl<G: Group + Element> Packed<G> {
         outputs: usize,
         inputs: usize,
     ) -> Result<Packed<G>, ModelError> {
-        Packed::filled(arena, outputs, inputs / GROUP, G::ZERO)
+        Packed::zeros(arena, outputs, inputs / GROUP)
     }
 
     /// Packs one row's groups as a column; `false` if one of them does not fit this form.
@@ -304,6 +300,19 @@ impl<G: Group + Element> Packed<G> {
 }
 
 impl Panels {
+    /// Kind and bytes, as a file has them.
+    pub(super) fn section_mut(&mut self) -> (Kind, &mut [u8]) {
+        let kind = match self {
+            Panels::F32(_) => Kind::F32,
+            Panels::Bf16(_) => Kind::Bf16,
+            Panels::Int4(_) => Kind::Int4,
+            Panels::WideInt4(_) => Kind::WideInt4,
+            Panels::Int8(_) => Kind::Int8,
+            Panels::WideInt8(_) => Kind::WideInt8,
+        };
+        (kind, with_packed!(self, packed => bytes_mut(&mut packed.elements)))
+    }
+
     /// Inputs, padded to whole lines.
     pub(super) fn inputs(&self) -> usize {
         with_packed!(self, packed => packed.inputs())

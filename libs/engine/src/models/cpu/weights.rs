@@ -3,12 +3,14 @@
 use std::ops::Deref;
 
 use super::Precision;
-use super::isa::{Arena, Cores};
+use super::isa::{Arena, Cores, Slab, bytes_mut};
 use super::lines::{LANES, Line, lines_for, panel_stride, zeroed};
 use super::norm::Norm;
 use super::pack::Part;
+use super::packed::{Kind, Section};
 use super::panels::Panels;
 use super::product::Linear;
+use super::sections::Sections;
 use crate::model::ModelError;
 use crate::models::Tensors;
 use crate::models::source::Source;
@@ -20,9 +22,9 @@ pub(super) struct Weights {
     /// The output head, and when tied the embedding too.
     pub(super) head: Panels,
     /// `[token][hidden / 16]`, unless tied.
-    pub(super) embedding: Option<Vec<Line>>,
+    pub(super) embedding: Option<Slab<Line>>,
     /// `[position][hidden / 16]` of learned positions.
-    pub(super) positions: Option<Vec<Line>>,
+    pub(super) positions: Option<Slab<Line>>,
     pub(super) blocks: Vec<Block>,
     pub(super) output_norm: Norm,
 }
@@ -50,23 +52,60 @@ pub(super) enum FeedForward {
 impl Weights {
     /// Packs the tensors of a checked configuration.
     pub(super) fn load(tensors: &dyn Tensors, precision: Precision) -> Result<Weights, ModelError> {
-        let config = tensors.config();
-        let source = Packer { source: Source::new(tensors)?, precision, arena: Arena::default() };
+        Weights::build(&Packer::new(tensors, precision, None)?)
+    }
+
+    /// Zeros in the form that these sections have, to be filled with their bytes.
+    ///
+    /// # Errors
+    /// The sections are not those of a model of this configuration, or memory is short.
+    pub(super) fn with_sections(
+        tensors: &dyn Tensors,
+        precision: Precision,
+        sections: &[Section],
+    ) -> Result<Weights, ModelError> {
+        let packer = Packer::new(tensors, precision, Some(Sections::new(sections)))?;
+        let weights = Weights::build(&packer)?;
+        packer.sections.map_or(Ok(()), |sections| sections.finish())?;
+        Ok(weights)
+    }
+
+    fn build(source: &Packer<'_>) -> Result<Weights, ModelError> {
+        let config = source.config;
         // The largest tensors first: their unpacked copies are gone before the rest adds up.
         let (head, embedding) = source.head_and_embedding()?;
-        let gpt2 = config.architecture == Architecture::Gpt2;
-        let positions = match gpt2 {
-            true => Some(padded_rows(&source.matrix(
+        let positions = match config.architecture {
+            Architecture::Gpt2 => Some(source.rows(
                 TensorRole::PositionEmbedding,
                 config.context_tokens,
                 config.hidden_size,
-            )?)?),
-            false => None,
+            )?),
+            Architecture::Llama => None,
         };
         let output_norm = source.norm(TensorRole::OutputNormWeight, TensorRole::OutputNormBias)?;
         let blocks =
             (0..config.layers).map(|layer| source.block(layer)).collect::<Result<_, _>>()?;
         Ok(Weights { head, embedding, positions, blocks, output_norm })
+    }
+
+    /// All that was packed, kinds and bytes, in the order in which [`Weights::build`] asks for it.
+    pub(super) fn sections_mut(&mut self) -> Vec<(Kind, &mut [u8])> {
+        let mut all = vec![self.head.section_mut()];
+        all.extend(self.embedding.as_mut().map(|rows| (Kind::Lines, bytes_mut(rows))));
+        all.extend(self.positions.as_mut().map(|rows| (Kind::Lines, bytes_mut(rows))));
+        self.output_norm.push_sections(&mut all);
+        for block in &mut self.blocks {
+            block.attention_norm.push_sections(&mut all);
+            block.qkv.push_sections(&mut all);
+            block.attention_output.push_sections(&mut all);
+            block.ffn_norm.push_sections(&mut all);
+            match &mut block.ffn {
+                FeedForward::SwiGlu(linear) => all.push(linear.panels.section_mut()),
+                FeedForward::Gelu(linear) => linear.push_sections(&mut all),
+            }
+            block.down.push_sections(&mut all);
+        }
+        all
     }
 
     /// Writes the embeddings of a step into the residual stream, panel-major, in parallel over blocks.
@@ -95,28 +134,44 @@ impl Weights {
     }
 }
 
-/// Rows padded to whole lines.
-fn padded_rows(matrix: &Matrix) -> Result<Vec<Line>, ModelError> {
+impl Norm {
+    fn push_sections<'a>(&'a mut self, all: &mut Vec<(Kind, &'a mut [u8])>) {
+        all.push((Kind::Lines, bytes_mut(&mut self.weight)));
+        all.extend(self.bias.as_mut().map(|bias| (Kind::Lines, bytes_mut(bias))));
+    }
+}
+
+impl Linear {
+    fn push_sections<'a>(&'a mut self, all: &mut Vec<(Kind, &'a mut [u8])>) {
+        all.push(self.panels.section_mut());
+        all.push(match &mut self.bias {
+            Some(bias) => (Kind::Lines, bytes_mut(bias)),
+            None => (Kind::Absent, &mut []),
+        });
+    }
+}
+
+fn zero_lines(count: usize) -> Result<Vec<Line>, ModelError> {
+    zeroed(count).map_err(|_| ModelError::Weights("not enough memory for a vector".into()))
+}
+
+/// Writes rows into lines, each padded to whole ones.
+fn pad_rows(matrix: &Matrix, lines: &mut [Line]) {
     let width = lines_for(matrix.columns);
-    let mut lines = matrix
-        .rows
-        .checked_mul(width)
-        .and_then(|lines| zeroed(lines).ok())
-        .ok_or_else(|| ModelError::Weights("not enough memory for the embedding".into()))?;
     for (row, lines) in matrix.data.chunks_exact(matrix.columns).zip(lines.chunks_exact_mut(width))
     {
         for (index, &value) in row.iter().enumerate() {
             lines[index / LANES].0[index % LANES] = value;
         }
     }
-    Ok(lines)
 }
 
-/// Packing, place by place.
+/// Packing, place by place: tensors or, where sections are given, zeros in their form.
 pub(super) struct Packer<'a> {
     source: Source<'a>,
     pub(super) precision: Precision,
     pub(super) arena: Arena,
+    pub(super) sections: Option<Sections>,
 }
 
 impl<'a> Deref for Packer<'a> {
@@ -127,30 +182,94 @@ impl<'a> Deref for Packer<'a> {
     }
 }
 
+impl<'a> Packer<'a> {
+    fn new(
+        tensors: &'a dyn Tensors,
+        precision: Precision,
+        sections: Option<Sections>,
+    ) -> Result<Packer<'a>, ModelError> {
+        let source = Source::new(tensors)?;
+        Ok(Packer { source, precision, arena: Arena::default(), sections })
+    }
+}
+
 impl Packer<'_> {
     fn panels(&self, role: TensorRole, rows: usize, columns: usize) -> Result<Panels, ModelError> {
         self.pack(&[Part::whole(role, rows, columns)], (rows, columns))
     }
 
     /// The head's panels, and the embedding's rows unless it is tied to the head.
-    fn head_and_embedding(&self) -> Result<(Panels, Option<Vec<Line>>), ModelError> {
+    fn head_and_embedding(&self) -> Result<(Panels, Option<Slab<Line>>), ModelError> {
         let ModelConfig { vocab_size, hidden_size, .. } = *self.config;
         let panels = |role| self.panels(role, vocab_size, hidden_size);
         if self.tensors.encoding(TensorRole::Head).is_none() {
             return Ok((panels(TensorRole::TokenEmbedding)?, None));
         }
         let head = panels(TensorRole::Head)?;
-        let embedding = self.matrix(TensorRole::TokenEmbedding, vocab_size, hidden_size)?;
-        Ok((head, Some(padded_rows(&embedding)?)))
+        Ok((head, Some(self.rows(TensorRole::TokenEmbedding, vocab_size, hidden_size)?)))
+    }
+
+    /// The rows of a matrix that are looked up one by one.
+    fn rows(
+        &self,
+        role: TensorRole,
+        rows: usize,
+        columns: usize,
+    ) -> Result<Slab<Line>, ModelError> {
+        let lines = rows.saturating_mul(lines_for(columns));
+        let memory = || ModelError::Weights("not enough memory for the embedding".into());
+        if let Some(sections) = &self.sections {
+            sections.lines(lines)?;
+            return self.arena.zeroed(lines).ok_or_else(memory);
+        }
+        let matrix = self.matrix(role, rows, columns)?;
+        let mut slab = self.arena.zeroed(lines).ok_or_else(memory)?;
+        pad_rows(&matrix, &mut slab);
+        Ok(slab)
+    }
+
+    /// A vector that must be there.
+    fn vector(&self, role: TensorRole, length: usize) -> Result<Vec<Line>, ModelError> {
+        if let Some(sections) = &self.sections {
+            sections.lines(lines_for(length))?;
+            return zero_lines(lines_for(length));
+        }
+        let mut lines = zero_lines(lines_for(length))?;
+        pad_rows(&self.matrix(role, 1, length)?, &mut lines);
+        Ok(lines)
+    }
+
+    /// The biases of a product's parts: role, length, and the output of each of its elements.
+    fn biases(
+        &self,
+        parts: &[(TensorRole, usize, &dyn Fn(usize) -> usize)],
+        outputs: usize,
+    ) -> Result<Option<Vec<Line>>, ModelError> {
+        let count = lines_for(outputs);
+        if let Some(sections) = &self.sections {
+            return sections.optional_lines(count)?.then(|| zero_lines(count)).transpose();
+        }
+        let mut lines = None;
+        for (role, length, column) in parts {
+            let Some(own) = self.bias(*role, *length)? else { continue };
+            let lines = match &mut lines {
+                Some(lines) => lines,
+                none => none.insert(zero_lines(count)?),
+            };
+            for (row, &value) in own.data.iter().enumerate() {
+                lines[column(row) / LANES].0[column(row) % LANES] = value;
+            }
+        }
+        Ok(lines)
     }
 
     fn norm(&self, weight: TensorRole, bias: TensorRole) -> Result<Norm, ModelError> {
         let width = self.config.hidden_size;
+        let weight = self.vector(weight, width)?;
         let bias = match self.config.architecture {
-            Architecture::Gpt2 => Some(padded_rows(&self.matrix(bias, 1, width)?)?),
+            Architecture::Gpt2 => Some(self.vector(bias, width)?),
             Architecture::Llama => None,
         };
-        let weight = padded_rows(&self.matrix(weight, 1, width)?)?;
         Ok(Norm { weight, bias, width, epsilon: self.config.norm_epsilon })
     }
 
@@ -193,14 +312,8 @@ impl Packer<'_> {
         });
         let outputs = (heads + 2 * kv_heads) * padded;
         let panels = self.pack(&weights, (outputs, hidden_size))?;
-        let mut bias = None;
-        for (_, own, heads, column) in parts {
-            let own = self.bias(role(own), heads * head_dim)?;
-            for (row, &value) in own.iter().flat_map(|vector| vector.data.iter().enumerate()) {
-                let bias = bias.get_or_insert_with(|| vec![Line::ZERO; outputs / LANES]);
-                bias[column(row) / LANES].0[column(row) % LANES] = value;
-            }
-        }
+        let biases = parts.map(|(_, bias, heads, column)| (role(bias), heads * head_dim, column));
+        let bias = self.biases(&biases, outputs)?;
         Ok(Linear { panels, bias })
     }
 
@@ -212,9 +325,8 @@ impl Packer<'_> {
         let input = |input: usize| input / head_dim * padded + input % head_dim;
         let part = Part { input: &input, ..Part::whole(role, hidden_size, heads * head_dim) };
         let panels = self.pack(&[part], (hidden_size, heads * padded))?;
-        let bias =
-            self.bias(TensorRole::Layer(layer, LayerTensor::AttentionOutputBias), hidden_size)?;
-        Ok(Linear { panels, bias: bias.as_ref().map(padded_rows).transpose()? })
+        let bias = TensorRole::Layer(layer, LayerTensor::AttentionOutputBias);
+        Ok(Linear { panels, bias: self.biases(&[(bias, hidden_size, &|row| row)], hidden_size)? })
     }
 
     fn feed_forward(&self, layer: usize) -> Result<FeedForward, ModelError> {
@@ -243,7 +355,6 @@ impl Packer<'_> {
         (outputs, inputs): (usize, usize),
     ) -> Result<Linear, ModelError> {
         let panels = self.panels(weight, outputs, inputs)?;
-        let bias = self.bias(bias, outputs)?;
-        Ok(Linear { panels, bias: bias.as_ref().map(padded_rows).transpose()? })
+        Ok(Linear { panels, bias: self.biases(&[(bias, outputs, &|row| row)], outputs)? })
     }
 }

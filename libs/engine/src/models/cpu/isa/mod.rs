@@ -24,7 +24,7 @@ mod vnni;
 use super::groups::{self, Activation, Int4Group, Int8Group, Scale, WideInt8Group};
 use super::lines::LANES;
 use crate::model::ModelError;
-pub(super) use memory::{Arena, Slab};
+pub(super) use memory::{Arena, Plain, Slab, bytes_mut};
 pub(super) use pool::Pool;
 
 /// Name of the environment variable that forces an instruction set.
