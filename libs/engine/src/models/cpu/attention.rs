@@ -49,6 +49,8 @@ struct Place {
     page: usize,
     /// Position in the page.
     slot: usize,
+    /// Position in the sequence.
+    position: usize,
     /// Row in the step.
     row: usize,
 }
@@ -76,11 +78,14 @@ impl Attention<'_> {
     ) {
         let positions = spans.iter().flat_map(|span| {
             let positions = span.first_position..span.first_position + span.rows;
-            positions.map(|position| (span.pages[position / PAGE_TOKENS], position % PAGE_TOKENS))
+            positions.map(|position| (span.pages[position / PAGE_TOKENS], position))
         });
         let mut places: Vec<Place> = positions
             .enumerate()
-            .map(|(row, (page, slot))| Place { page: page as usize, slot, row })
+            .map(|(row, (page, position))| {
+                let slot = position % PAGE_TOKENS;
+                Place { page: page as usize, slot, position, row }
+            })
             .collect();
         places.sort_unstable_by_key(|place| (place.page, place.slot));
         let by_page: Vec<&[Place]> = places.chunk_by(|a, b| a.page == b.page).collect();
@@ -149,14 +154,14 @@ impl<L: Stored> Kernel for StorePage<'_, L> {
         let values = keys + shape.kv_heads * lines;
         let mut key = vec![Line::ZERO; lines];
         let mut value = vec![Line::ZERO; lines];
-        for &Place { slot, row, .. } in self.places {
+        for &Place { slot, position, row, .. } in self.places {
             for head in 0..shape.kv_heads {
                 for block in 0..lines {
                     key[block] = *self.qkv.line(row, keys + head * lines + block);
                     value[block] = *self.qkv.line(row, values + head * lines + block);
                 }
                 if let Some(rope) = rope {
-                    rope.rotate(row, &mut key);
+                    rope.rotate(position, &mut key);
                 }
                 self.page.store(slot, head, &key, &value);
             }
@@ -223,13 +228,13 @@ impl<L: Stored> HeadTile<'_, '_, L> {
         let lines = attention.shape.head_lines();
         scratch.queries.resize(R * lines, Line::ZERO);
         for (r, query) in scratch.queries.chunks_exact_mut(lines).enumerate() {
-            let row = rows.row + (first + r) / attention.group;
+            let row = (first + r) / attention.group;
             let head = self.kv_head * attention.group + (first + r) % attention.group;
             for (block, line) in query.iter_mut().enumerate() {
-                *line = *qkv.line(row, head * lines + block);
+                *line = *qkv.line(rows.row + row, head * lines + block);
             }
             if let Some(rope) = attention.rope {
-                rope.rotate(row, query);
+                rope.rotate(rows.position + row, query);
             }
         }
     }

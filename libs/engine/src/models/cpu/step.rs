@@ -120,7 +120,7 @@ impl Step {
                 .flat_map(|span| span.first_position..span.first_position + span.rows),
         );
         if let Some(rope) = &mut self.rope {
-            rope.prepare(&self.positions);
+            rope.extend(self.positions.iter().max().map_or(0, |last| last + 1))?;
         }
         weights.embed(cores, batch.tokens, &self.positions, &mut self.residual[..stride * hidden]);
         Ok(())
