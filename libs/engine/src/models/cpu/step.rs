@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use super::attention::{Attention, Scratch};
-use super::cache::{Cache, CacheShape};
+use super::cache::{Cache, CacheShape, with_pages};
 use super::head::head;
 use super::isa::Cores;
 use super::lines::{Activations, LANES, Line, grow, panel_stride};
@@ -155,10 +155,9 @@ impl Step {
         let buffers = &mut self.operands;
         product(cores, x, &block.qkv, Then::Store, buffers, qkv);
         let qkv = Activations::panel_major(qkv, rows);
-        match cache {
-            Cache::F32(cache) => attention.run(qkv, batch.spans, cache.layer(layer), attended),
-            Cache::Bf16(cache) => attention.run(qkv, batch.spans, cache.layer(layer), attended),
-        }
+        with_pages!(cache, pages => {
+            attention.run(qkv, batch.spans, pages.layer(layer), attended);
+        });
         let x = Operand::Rows(Activations::row_major(attended, rows, width));
         product(cores, x, &block.attention_output, Then::Add, buffers, residual);
 
