@@ -7,7 +7,6 @@ use std::sync::Arc;
 use textnlp_crds::manifest::Resolved;
 use textnlp_crds::model::External;
 use textnlp_dataset::net::Access;
-use textnlp_engine::models::Precision;
 use textnlp_generation::completer::ModelFacts;
 use textnlp_generation::engine::{EngineModel, EngineOptions, Rates};
 use textnlp_generation::http::{Endpoint, HttpCompleter, Server};
@@ -16,7 +15,7 @@ use textnlp_generation::{Cancel, Error, Models};
 
 use crate::args::RunArgs;
 use crate::failure::Failure;
-use crate::formats::{self, Unsupported};
+use crate::formats::{Formats, Unsupported};
 use crate::load::directory_of;
 
 /// Names the file with the key of external servers: a local run has no Secrets.
@@ -49,9 +48,10 @@ impl LocalModels {
                 }
                 (given, _) => {
                     let path = given.clone().map_or_else(|| path_of(name, resolved), Ok)?;
-                    let (precision, context_limit) = arithmetic(name, resolved)?;
+                    let (formats, context_limit) = arithmetic(name, resolved)?;
                     let model = EngineModel::open(name, &path)?
-                        .with_precision(precision)
+                        .with_precision(formats.precision)
+                        .with_kv_cache(formats.kv_cache)
                         .with_context_limit(context_limit);
                     models.engines.insert(name.clone(), model);
                 }
@@ -135,14 +135,14 @@ fn path_of(name: &str, resolved: &Resolved<'_>) -> Result<PathBuf, Failure> {
 
 /// What a ModelDeployment's `engine` says about a row, checked as its servers check it: the same manifest must do the same
 /// here. What only changes the speed is for the machine that it was written for.
-fn arithmetic(name: &str, resolved: &Resolved<'_>) -> Result<(Precision, Option<usize>), Failure> {
+fn arithmetic(name: &str, resolved: &Resolved<'_>) -> Result<(Formats, Option<usize>), Failure> {
     let model = resolved.models.get(name);
     let Some((model, engine)) =
         model.and_then(|model| Some((model, model.object.spec.engine.as_ref()?)))
     else {
-        return Ok((Precision::default(), None));
+        return Ok((Formats::default(), None));
     };
-    let precision = formats::precision(engine).map_err(|unsupported| {
+    let formats = Formats::of(engine).map_err(|unsupported| {
         let Unsupported { field, found, allowed } = unsupported;
         let path = format!("spec.engine.{field}");
         Failure::usage(format!(
@@ -150,7 +150,7 @@ fn arithmetic(name: &str, resolved: &Resolved<'_>) -> Result<(Precision, Option<
             model.origin.locate(&path)
         ))
     })?;
-    Ok((precision, engine.max_context_tokens.and_then(|tokens| usize::try_from(tokens).ok())))
+    Ok((formats, engine.max_context_tokens.and_then(|tokens| usize::try_from(tokens).ok())))
 }
 
 fn endpoint(name: &str, external: &External) -> Result<Endpoint, Failure> {

@@ -290,7 +290,7 @@ fn an_engine_that_a_server_would_refuse_is_refused_here() {
         2,
         &["job.yaml:20:12", "spec.engine.dtype is BF16", "use Auto or F32"],
     );
-    check(&with_engine("{maxContextTokens: 64}"), 0, &[]);
+    check(&with_engine("{maxContextTokens: 64, kvCache: Int8}"), 0, &[]);
 }
 
 #[test]

@@ -324,6 +324,11 @@ fn a_claim_is_looked_at_and_never_left() {
     let found = fetched(at, &output);
     assert_eq!((found.path.as_str(), found.bytes), ("sub/m.gguf", MODEL.len() as i64));
     assert_eq!(fetched(at, &look("sub")).model, found.model);
+    let formats = ["--offline", "sub", "--quantization", "Int8", "--kv-cache", "int8"];
+    let other = fetched(at, &command(at).args(formats).output().unwrap()).model;
+    assert_eq!(other.numerics.as_deref(), Some("cpu-1/to-int8+kv8"));
+    assert_eq!(other.dtype.as_deref(), Some("to-int8+kv8"));
+    assert_eq!(other.digest, found.model.digest);
     for (path, expect, words) in [
         ("nothing", ("ModelNotFound", 2), "there is nothing at `nothing` in the claim"),
         ("../x", ("InvalidSource", 2), "leads out of the claim"),

@@ -9,7 +9,7 @@ use textnlp_engine::engine::{
     Event, LanguageModel, LanguageModelError, LoadOptions, OpenModel, Request, RowError,
 };
 use textnlp_engine::model::ModelError;
-use textnlp_engine::models::Precision;
+use textnlp_engine::models::{KvPrecision, Precision};
 use textnlp_engine::sampling::SamplingParams;
 use textnlp_engine::weights::WeightsError;
 
@@ -78,6 +78,8 @@ pub struct ModelSettings {
     pub expect_digest: Option<String>,
     /// What it is computed in.
     pub precision: Precision,
+    /// What keys and values are kept in.
+    pub kv_cache: KvPrecision,
     /// How it is loaded.
     pub options: LoadOptions,
 }
@@ -90,7 +92,8 @@ impl ModelSettings {
     pub fn load(&self, loading: &Loading) -> Result<LanguageModel, LoadError> {
         let model = |source| LoadError::Model { path: self.path.clone(), source };
         let opened = loading.phase(LoadPhase::Open, || OpenModel::open(&self.path));
-        let opened = opened.map_err(model)?.with_precision(self.precision);
+        let opened = opened.map_err(model)?;
+        let opened = opened.with_precision(self.precision).with_kv_cache(self.kv_cache);
         let found = &opened.info().digest;
         if let Some(expected) = self.expect_digest.as_ref().filter(|expected| *expected != found) {
             return Err(LoadError::Digest {

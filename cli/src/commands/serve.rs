@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use textnlp_crds::task::{TERMINATION_FILE, TaskFailure, Termination};
 use textnlp_engine::engine::{EngineConfig, LoadOptions};
-use textnlp_engine::models::Precision;
 use textnlp_inference_server::{ModelSettings, ServeError, ServerConfig, Stop};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::serve::ServeArgs;
 use crate::failure::Failure;
-use crate::formats::{self, Unsupported};
+use crate::formats::{Formats, Unsupported};
 use crate::termination;
 
 /// How long a step may take while prompts are being read: other clients' tokens wait for it.
@@ -34,7 +33,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
 type Failed = (&'static str, Failure);
 
 fn serve(args: &ServeArgs) -> Result<(), Failed> {
-    let precision = precision(args).map_err(|failure| ("UnsupportedEngine", failure))?;
+    let formats = formats(args).map_err(|failure| ("UnsupportedEngine", failure))?;
     let failed = |error: std::io::Error| ("ServerFailed", Failure::failed(error));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(HTTP_THREADS)
@@ -47,7 +46,7 @@ fn serve(args: &ServeArgs) -> Result<(), Failed> {
             ("AddressUnavailable", Failure::failed(message))
         })?;
         let shutdown = stop_signal(Duration::from_secs(args.drain_grace.into())).map_err(failed)?;
-        let settings = settings(args, precision);
+        let settings = settings(args, formats);
         let load = move |loading: &_| settings.load(loading);
         textnlp_inference_server::run(listener, config(args), load, shutdown).await.map_err(refused)
     });
@@ -64,12 +63,11 @@ fn serve(args: &ServeArgs) -> Result<(), Failed> {
 }
 
 /// What the model is computed in.
-fn precision(args: &ServeArgs) -> Result<Precision, Failure> {
+fn formats(args: &ServeArgs) -> Result<Formats, Failure> {
     let engine = args.formats.engine();
-    formats::precision(&engine).map_err(|Unsupported { field, found, allowed }| {
-        let flag = if field == "kvCache" { "kv-cache" } else { field };
+    Formats::of(&engine).map_err(|Unsupported { field, found, allowed }| {
         Failure::usage(format!(
-            "--{flag} is {found}: this build does not compute in it; use {allowed}"
+            "--{field} is {found}: this build does not compute in it; use {allowed}"
         ))
     })
 }
@@ -79,7 +77,7 @@ fn capacity(args: &ServeArgs) -> usize {
     usize::from(args.max_sequences) + usize::from(args.queue)
 }
 
-fn settings(args: &ServeArgs, precision: Precision) -> ModelSettings {
+fn settings(args: &ServeArgs, Formats { precision, kv_cache }: Formats) -> ModelSettings {
     let size = |tokens: Option<u32>| tokens.map(|tokens| tokens as usize);
     let engine = EngineConfig {
         max_context_tokens: size(args.max_context_tokens),
@@ -92,6 +90,7 @@ fn settings(args: &ServeArgs, precision: Precision) -> ModelSettings {
     ModelSettings {
         path: args.model.clone(),
         precision,
+        kv_cache,
         expect_digest: args.expect_digest.clone(),
         options: LoadOptions { threads: args.engine.threads.map(usize::from), engine },
     }
@@ -146,6 +145,8 @@ async fn exit_at_next(mut terminate: Signal, mut interrupt: Signal) {
 
 #[cfg(test)]
 mod tests {
+    use textnlp_engine::models::{KvPrecision, Precision};
+
     use super::*;
     use clap::Parser;
 
@@ -180,10 +181,15 @@ mod tests {
             "3",
             "--quantization",
             "Int8",
+            "--kv-cache",
+            "int8",
         ]);
-        assert_eq!(precision(&given).ok(), Some(Precision::Int8));
-        let ModelSettings { options: LoadOptions { threads, engine }, .. } =
-            settings(&given, Precision::Int8);
+        let formats = formats(&given).expect("this build computes in them");
+        let expect = Formats { precision: Precision::Int8, kv_cache: KvPrecision::Int8 };
+        assert_eq!(formats, expect);
+        let ModelSettings { precision, kv_cache, options, .. } = settings(&given, formats);
+        assert_eq!(Formats { precision, kv_cache }, expect);
+        let LoadOptions { threads, engine } = options;
         assert_eq!((threads, engine.max_context_tokens), (Some(3), Some(100)));
         assert_eq!((engine.max_batch_tokens, engine.max_sequences), (Some(32), 4));
         assert_eq!((engine.queue, config(&given).capacity), (10, 10));
@@ -191,12 +197,15 @@ mod tests {
 
     #[test]
     fn a_format_that_this_build_does_not_compute_in_is_refused() {
-        let failure = precision(&args(&["--dtype", "bf16"])).expect_err("not built");
+        let failure = formats(&args(&["--dtype", "bf16"])).expect_err("not built");
         let expect = "--dtype is BF16: this build does not compute in it; use Auto or F32";
         assert_eq!((failure.code, failure.message.as_deref()), (2, Some(expect)));
-        assert!(precision(&args(&["--kv-cache", "Int8"])).is_err());
-        assert!(precision(&args(&["--dtype", "F32", "--quantization", "Int8"])).is_err());
-        assert_eq!(precision(&args(&["--quantization", "None"])).ok(), Some(Precision::F32));
-        assert_eq!(precision(&args(&[])).ok(), Some(Precision::AsStored));
+        assert!(formats(&args(&["--dtype", "F32", "--quantization", "Int8"])).is_err());
+        let check = |flags: &[&str], precision, kv_cache| {
+            assert_eq!(formats(&args(flags)).ok(), Some(Formats { precision, kv_cache }));
+        };
+        check(&["--quantization", "None"], Precision::F32, KvPrecision::AsWeights);
+        check(&["--kv-cache", "BF16"], Precision::AsStored, KvPrecision::Bf16);
+        check(&[], Precision::AsStored, KvPrecision::AsWeights);
     }
 }

@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use textnlp_engine::model::Model;
-use textnlp_engine::models::{CpuModel, CpuOptions, Isa, Precision, Tensors, cpu};
+use textnlp_engine::models::{CpuModel, CpuOptions, Isa, KvPrecision, Precision, Tensors, cpu};
 use textnlp_engine::weights::ModelFiles;
 
 fn load(tensors: &dyn Tensors, precision: Precision, isa: Option<Isa>) -> CpuModel {
@@ -19,45 +19,25 @@ fn smollm2() -> ModelFiles {
 }
 
 #[test]
-fn numerics_are_named_by_the_file_and_the_precision() {
-    let (f32, stored) = (Precision::F32, Precision::AsStored);
+fn numerics_are_named_by_the_file_and_the_precisions() {
+    let check = |tensors: &dyn Tensors, precision, kv_cache, expect: &str| {
+        assert_eq!(cpu::numerics(tensors, precision, kv_cache), expect);
+        let options = CpuOptions { precision, kv_cache, threads: 1, ..CpuOptions::default() };
+        let model = CpuModel::load(tensors, options).expect("a valid model");
+        assert_eq!(model.info().numerics, expect);
+    };
+    let (stored, f32) = (Precision::AsStored, Precision::F32);
+    let (usual, bf16, int8) = (KvPrecision::AsWeights, KvPrecision::Bf16, KvPrecision::Int8);
     let quantised = quantised_llama();
-    assert_eq!(cpu::numerics(&quantised, stored), "cpu-1/q4");
-    assert_eq!(cpu::numerics(&quantised, f32), "cpu-1/f32");
-    assert_eq!(cpu::numerics(&small_llama(), stored), "cpu-1/f32");
-    assert_eq!(load(&quantised, stored, None).info().numerics, "cpu-1/q4");
-    assert_eq!(load(&quantised, f32, None).info().numerics, "cpu-1/f32");
-    assert_eq!(cpu::numerics(&smollm2(), stored), "cpu-1/q4");
-}
-
-/// ln Σ exp
-fn logsumexp(logits: &[f32]) -> f64 {
-    libm::log(logits.iter().map(|&logit| libm::exp(f64::from(logit))).sum())
-}
-
-/// Kullback-Leibler divergence of the second row's distribution from the first's.
-fn divergence(expect: &[f32], got: &[f32]) -> f64 {
-    let (expect_sum, got_sum) = (logsumexp(expect), logsumexp(got));
-    let terms = expect.iter().zip(got).map(|(&p, &q)| {
-        let log_p = f64::from(p) - expect_sum;
-        libm::exp(log_p) * (log_p - (f64::from(q) - got_sum))
-    });
-    terms.sum()
-}
-
-fn first_maximum(logits: &[f32]) -> usize {
-    (0..logits.len()).fold(0, |best, id| if logits[id] > logits[best] { id } else { best })
-}
-
-#[track_caller]
-fn assert_near(expect: &[Vec<f32>], got: &[Vec<f32>], most_divergence: f64, least_agreement: f64) {
-    let rows = expect.len() as f64;
-    let pairs = || expect.iter().zip(got);
-    let mean = pairs().map(|(expect, got)| divergence(expect, got)).sum::<f64>() / rows;
-    let agree = pairs().filter(|(a, b)| first_maximum(a) == first_maximum(b)).count();
-    let agreement = agree as f64 / rows;
-    assert!(mean < most_divergence, "mean divergence {mean}, top-1 agreement {agreement}");
-    assert!(agreement >= least_agreement, "mean divergence {mean}, top-1 agreement {agreement}");
+    check(&quantised, stored, usual, "cpu-1/q4");
+    check(&quantised, stored, bf16, "cpu-1/q4");
+    check(&quantised, stored, int8, "cpu-1/q4+kv8");
+    check(&quantised, Precision::Int8, int8, "cpu-1/to-int8+kv8");
+    check(&quantised, f32, usual, "cpu-1/f32");
+    check(&quantised, f32, bf16, "cpu-1/f32+kv16");
+    check(&small_llama(), stored, usual, "cpu-1/f32");
+    check(&small_llama(), stored, int8, "cpu-1/f32+kv8");
+    assert_eq!(cpu::numerics(&smollm2(), stored, usual), "cpu-1/q4");
 }
 
 #[test]

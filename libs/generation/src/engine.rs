@@ -11,7 +11,7 @@ use textnlp_engine::engine::{
     Ticket,
 };
 use textnlp_engine::model::Model;
-use textnlp_engine::models::{CpuModel, Precision};
+use textnlp_engine::models::{CpuModel, KvPrecision, Precision};
 use textnlp_engine::sampling::SamplingParams;
 use tokio::sync::oneshot;
 
@@ -63,6 +63,13 @@ impl EngineModel {
     /// Computes in another precision than that of the files.
     pub fn with_precision(mut self, precision: Precision) -> Self {
         self.model = self.model.with_precision(precision);
+        self.facts.numerics.clone_from(&self.model.info().numerics);
+        self
+    }
+
+    /// Keeps keys and values in another precision than the usual one.
+    pub fn with_kv_cache(mut self, kv_cache: KvPrecision) -> Self {
+        self.model = self.model.with_kv_cache(kv_cache);
         self.facts.numerics.clone_from(&self.model.info().numerics);
         self
     }

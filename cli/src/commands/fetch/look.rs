@@ -6,17 +6,13 @@ use std::path::{Component, Path};
 use textnlp_crds::model_status::ModelInfo;
 use textnlp_crds::task::Fetched;
 use textnlp_engine::engine::OpenModel;
-use textnlp_engine::models::Precision;
 use textnlp_engine::weights::ModelFiles;
 
 use super::error::FetchError;
+use crate::formats::Formats;
 
 /// Looks at a model that a user has put into a claim.
-pub(super) fn in_claim(
-    mount: &Path,
-    path: &str,
-    precision: Precision,
-) -> Result<Fetched, FetchError> {
+pub(super) fn in_claim(mount: &Path, path: &str, formats: Formats) -> Result<Fetched, FetchError> {
     let plain = |part| matches!(part, Component::Normal(_) | Component::CurDir);
     if !Path::new(path).components().all(plain) {
         return Err(FetchError::Source(format!(
@@ -35,13 +31,13 @@ pub(super) fn in_claim(
             "spec.source.persistentVolumeClaim.path: `{path}` leads out of the claim through a symbolic link"
         )));
     }
-    at(&place, path, precision)
+    at(&place, path, formats)
 }
 
-/// Looks at a file or a directory; `path` is how servers find it below the mount, `precision` what they compute in.
-pub(super) fn at(place: &Path, path: &str, precision: Precision) -> Result<Fetched, FetchError> {
+/// Looks at a file or a directory; `path` is how servers find it below the mount, `formats` what they compute in.
+pub(super) fn at(place: &Path, path: &str, formats: Formats) -> Result<Fetched, FetchError> {
     let model = OpenModel::open(place).map_err(|error| FetchError::model(&error))?;
-    let model = model.with_precision(precision);
+    let model = model.with_precision(formats.precision).with_kv_cache(formats.kv_cache);
     let files =
         ModelFiles::open(place).map_err(|error| FetchError::model(&error.into()))?.summary();
     let info = model.info();

@@ -14,7 +14,6 @@ use sha2::{Digest, Sha256};
 use textnlp_crds::model::{ModelSource, UrlSource};
 use textnlp_crds::task::{Fetched, MODEL_SECRET_MOUNT, MODELS_MOUNT, Termination};
 use textnlp_dataset::net::Access;
-use textnlp_engine::models::Precision;
 
 use self::cache::Cache;
 use self::download::{Downloader, Expected};
@@ -22,7 +21,7 @@ use self::error::FetchError;
 use crate::args::pods::FetchArgs;
 use crate::commands::pods;
 use crate::failure::Failure;
-use crate::formats;
+use crate::formats::Formats;
 
 /// What the cache holds beside a model's files: where they came from.
 const ORIGIN: &str = "textnlp-source.json";
@@ -38,9 +37,9 @@ fn fetch(args: &FetchArgs) -> Result<Fetched, FetchError> {
     let mounted = |path: &str| args.pod.mounts.join(path.trim_start_matches('/'));
     let mount = mounted(MODELS_MOUNT);
     // A format that servers cannot compute in is for them to refuse: it does not keep a model from being fetched.
-    let precision = formats::precision(&args.formats.engine()).unwrap_or_default();
+    let formats = Formats::of(&args.formats.engine()).unwrap_or_default();
     if let Some(path) = &args.offline {
-        return look::in_claim(&mount, path, precision);
+        return look::in_claim(&mount, path, formats);
     }
     let text = args.source.as_deref().ok_or_else(|| {
         FetchError::Source("no source is given: --source JSON, or --offline PATH".to_owned())
@@ -48,7 +47,7 @@ fn fetch(args: &FetchArgs) -> Result<Fetched, FetchError> {
     let source: ModelSource = serde_json::from_str(text)
         .map_err(|error| FetchError::Source(format!("spec.source is not understood: {error}")))?;
     let (secret, access) = (mounted(MODEL_SECRET_MOUNT), Access::from_environment());
-    let fetcher = Fetcher { secret, access, precision };
+    let fetcher = Fetcher { secret, access, formats };
     fetcher.fetch(&source, &mount)
 }
 
@@ -57,7 +56,7 @@ struct Fetcher {
     /// The Secret of the source.
     secret: PathBuf,
     access: Access,
-    precision: Precision,
+    formats: Formats,
 }
 
 impl Fetcher {
@@ -65,7 +64,7 @@ impl Fetcher {
         let name = name_of(source)?;
         let cache = Cache::open(mount, &name)?;
         if cache.is_there() {
-            match look::at(&cache.place(), &name, self.precision) {
+            match look::at(&cache.place(), &name, self.formats) {
                 Ok(fetched) => {
                     tracing::info!(path = name, "the model is in the cache already");
                     return Ok(fetched);
@@ -79,7 +78,7 @@ impl Fetcher {
         }
         let files = cache.begin()?;
         self.bring(source, files.path())?;
-        let fetched = look::at(files.path(), &name, self.precision)?;
+        let fetched = look::at(files.path(), &name, self.formats)?;
         files.finish()?;
         Ok(fetched)
     }

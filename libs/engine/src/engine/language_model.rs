@@ -9,7 +9,7 @@ use super::{
 };
 use crate::chat::{ChatError, ChatTemplate, Message};
 use crate::model::{Model, ModelError};
-use crate::models::{CpuModel, CpuOptions, Precision, cpu};
+use crate::models::{CpuModel, CpuOptions, KvPrecision, Precision, cpu};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 use crate::weights::{ModelFiles, WeightsError};
 
@@ -108,6 +108,7 @@ pub struct OpenModel {
     info: LanguageModelInfo,
     files: ModelFiles,
     precision: Precision,
+    kv_cache: KvPrecision,
     prompts: Arc<PromptEncoder>,
     cache: Option<ModelCache>,
 }
@@ -147,20 +148,27 @@ impl OpenModel {
             name: name.unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
             architecture: files.config().architecture.as_str().to_owned(),
             digest: digest?,
-            numerics: cpu::numerics(&files, Precision::default()).to_owned(),
+            numerics: cpu::numerics(&files, Precision::default(), KvPrecision::default()),
             reproducible: true,
             context_tokens: files.config().context_tokens,
             chat: prompts.chat.is_ok(),
             tokenizer_digest: prompts.tokenizer.digest().to_owned(),
         };
-        let (precision, prompts) = (Precision::default(), Arc::new(prompts));
-        Ok(OpenModel { info, files, precision, prompts, cache })
+        let (precision, kv_cache) = (Precision::default(), KvPrecision::default());
+        Ok(OpenModel { info, files, precision, kv_cache, prompts: Arc::new(prompts), cache })
     }
 
     /// Computes in another precision than that of the files.
     pub fn with_precision(mut self, precision: Precision) -> OpenModel {
         self.precision = precision;
-        self.info.numerics = cpu::numerics(&self.files, precision).to_owned();
+        self.info.numerics = cpu::numerics(&self.files, precision, self.kv_cache);
+        self
+    }
+
+    /// Keeps keys and values in another precision than the usual one.
+    pub fn with_kv_cache(mut self, kv_cache: KvPrecision) -> OpenModel {
+        self.kv_cache = kv_cache;
+        self.info.numerics = cpu::numerics(&self.files, self.precision, kv_cache);
         self
     }
 
@@ -183,7 +191,8 @@ impl OpenModel {
         threads: Option<usize>,
         max_rows: Option<usize>,
     ) -> Result<CpuModel, LanguageModelError> {
-        let mut cpu = CpuOptions { precision: self.precision, ..CpuOptions::default() };
+        let OpenModel { precision, kv_cache, .. } = *self;
+        let mut cpu = CpuOptions { precision, kv_cache, ..CpuOptions::default() };
         cpu.threads = threads.unwrap_or(cpu.threads);
         cpu.max_rows = max_rows.unwrap_or(cpu.max_rows);
         let Some(cache) = &self.cache else {

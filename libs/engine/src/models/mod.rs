@@ -13,7 +13,7 @@ use crate::weights::{Blocks, Encoding, Matrix, ModelConfig, ModelFiles, TensorRo
 
 #[cfg(feature = "candle")]
 pub use candle::{CandleDevice, CandleModel, CandleOptions};
-pub use cpu::{CpuModel, CpuOptions, Isa, Precision};
+pub use cpu::{CpuModel, CpuOptions, Isa, KvPrecision, Precision};
 pub use fake::{FakeConfig, FakeLogits, FakeModel};
 
 /// Where a model's weights come from: model files, or random numbers in tests.

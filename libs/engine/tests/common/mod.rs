@@ -258,6 +258,41 @@ pub(crate) fn assert_same_bits(got: &[Vec<f32>], expect: &[Vec<f32>], what: &str
     }
 }
 
+/// ln Σ exp
+pub(crate) fn logsumexp(logits: &[f32]) -> f64 {
+    libm::log(logits.iter().map(|&logit| libm::exp(f64::from(logit))).sum())
+}
+
+/// Kullback-Leibler divergence of the second row's distribution from the first's.
+pub(crate) fn divergence(expect: &[f32], got: &[f32]) -> f64 {
+    let (expect_sum, got_sum) = (logsumexp(expect), logsumexp(got));
+    let terms = expect.iter().zip(got).map(|(&p, &q)| {
+        let log_p = f64::from(p) - expect_sum;
+        libm::exp(log_p) * (log_p - (f64::from(q) - got_sum))
+    });
+    terms.sum()
+}
+
+pub(crate) fn first_maximum(logits: &[f32]) -> usize {
+    (0..logits.len()).fold(0, |best, id| if logits[id] > logits[best] { id } else { best })
+}
+
+#[track_caller]
+pub(crate) fn assert_near(
+    expect: &[Vec<f32>],
+    got: &[Vec<f32>],
+    most_divergence: f64,
+    least_agreement: f64,
+) {
+    let rows = expect.len() as f64;
+    let pairs = || expect.iter().zip(got);
+    let mean = pairs().map(|(expect, got)| divergence(expect, got)).sum::<f64>() / rows;
+    let agree = pairs().filter(|(a, b)| first_maximum(a) == first_maximum(b)).count();
+    let agreement = agree as f64 / rows;
+    assert!(mean < most_divergence, "mean divergence {mean}, top-1 agreement {agreement}");
+    assert!(agreement >= least_agreement, "mean divergence {mean}, top-1 agreement {agreement}");
+}
+
 /// The real model that `make model` fetches.
 pub(crate) fn smollm2_path() -> std::path::PathBuf {
     let variable = |name| std::env::var_os(name).map(std::path::PathBuf::from);

@@ -2,18 +2,21 @@
 //!
 //! A query's result depends on its position and on what the cache holds before it, and on nothing else: scores are
 //! chains over dimensions, the sum of exponentials runs in 16 lanes (lane = position mod 16), and values are added in
-//! ascending position. So a decode step at p equals a prefill of p + 1 tokens, bit for bit.
+//! ascending position. Where keys and values have scales (see `cache`), a chain over dimensions takes the key's integers as
+//! they are and its sum is multiplied with the key's scale, then with 1/√d; the exponential of a position is added to the sum
+//! of exponentials first, then multiplied with the value's scale, and that product weighs the value's integers. So a decode step at p equals a prefill of p + 1 tokens, bit for bit.
 
 use std::ops::Range;
 use std::sync::Mutex;
 
-use super::cache::{CacheShape, LayerCache, PAGE_TOKENS, PageMut, Stored};
+use super::cache::{CacheShape, LayerCache, PAGE_TOKENS, PageMut};
 use super::isa::{Cores, Kernel};
 use super::lines::{Activations, LANES, Line};
 use super::math;
 use super::panels::{LINE_TILE_ROWS, accumulate};
 use super::product::{RowTile, by_tiles};
 use super::rope::Rope;
+use super::stored::Cached;
 use crate::model::Span;
 
 /// Rows of a task of the thread pool: they read the same keys and values while those are in the cache.
@@ -39,7 +42,7 @@ pub(super) struct Attention<'a> {
 pub(super) struct Scratch {
     /// `[query of the tile][dimension / 16]`
     queries: Vec<Line>,
-    /// `[page][query of the tile]`: scores, then their exponentials.
+    /// `[page][query of the tile]`: scores, then what they weigh the values with.
     scores: Vec<Line>,
 }
 
@@ -49,6 +52,8 @@ struct Place {
     page: usize,
     /// Position in the page.
     slot: usize,
+    /// Position in the sequence.
+    position: usize,
     /// Row in the step.
     row: usize,
 }
@@ -56,7 +61,7 @@ struct Place {
 impl Attention<'_> {
     /// Stores the keys and values of a step's rows and attends from each into `out`, `[row][head][dimension]`. `qkv` is
     /// `[head][row]`, all query heads, then keys, then values.
-    pub(super) fn run<L: Stored>(
+    pub(super) fn run<L: Cached>(
         &self,
         qkv: Activations<'_>,
         spans: &[Span<'_>],
@@ -68,7 +73,7 @@ impl Attention<'_> {
     }
 
     /// In parallel over pages: no two spans write the same one.
-    fn store<L: Stored>(
+    fn store<L: Cached>(
         &self,
         qkv: Activations<'_>,
         spans: &[Span<'_>],
@@ -76,11 +81,14 @@ impl Attention<'_> {
     ) {
         let positions = spans.iter().flat_map(|span| {
             let positions = span.first_position..span.first_position + span.rows;
-            positions.map(|position| (span.pages[position / PAGE_TOKENS], position % PAGE_TOKENS))
+            positions.map(|position| (span.pages[position / PAGE_TOKENS], position))
         });
         let mut places: Vec<Place> = positions
             .enumerate()
-            .map(|(row, (page, slot))| Place { page: page as usize, slot, row })
+            .map(|(row, (page, position))| {
+                let slot = position % PAGE_TOKENS;
+                Place { page: page as usize, slot, position, row }
+            })
             .collect();
         places.sort_unstable_by_key(|place| (place.page, place.slot));
         let by_page: Vec<&[Place]> = places.chunk_by(|a, b| a.page == b.page).collect();
@@ -91,7 +99,7 @@ impl Attention<'_> {
     }
 
     /// In parallel over rows; over key and value heads too where that is needed to have a task for each thread.
-    fn attend<L: Stored>(
+    fn attend<L: Cached>(
         &self,
         qkv: Activations<'_>,
         spans: &[Span<'_>],
@@ -140,7 +148,7 @@ struct StorePage<'a, L> {
     places: &'a [Place],
 }
 
-impl<L: Stored> Kernel for StorePage<'_, L> {
+impl<L: Cached> Kernel for StorePage<'_, L> {
     #[inline(always)]
     fn run(mut self) {
         let Attention { shape, group, rope, .. } = self.attention;
@@ -149,14 +157,14 @@ impl<L: Stored> Kernel for StorePage<'_, L> {
         let values = keys + shape.kv_heads * lines;
         let mut key = vec![Line::ZERO; lines];
         let mut value = vec![Line::ZERO; lines];
-        for &Place { slot, row, .. } in self.places {
+        for &Place { slot, position, row, .. } in self.places {
             for head in 0..shape.kv_heads {
                 for block in 0..lines {
                     key[block] = *self.qkv.line(row, keys + head * lines + block);
                     value[block] = *self.qkv.line(row, values + head * lines + block);
                 }
                 if let Some(rope) = rope {
-                    rope.rotate(row, &mut key);
+                    rope.rotate(position, &mut key);
                 }
                 self.page.store(slot, head, &key, &value);
             }
@@ -186,7 +194,7 @@ struct Task<'a, L> {
     scratch: &'a mut Scratch,
 }
 
-impl<L: Stored> Kernel for Task<'_, L> {
+impl<L: Cached> Kernel for Task<'_, L> {
     #[inline(always)]
     fn run(mut self) {
         let queries = self.rows.out.len() / self.width * self.attention.group;
@@ -202,7 +210,7 @@ struct HeadTile<'a, 'b, L> {
     kv_head: usize,
 }
 
-impl<L: Stored> RowTile for HeadTile<'_, '_, L> {
+impl<L: Cached> RowTile for HeadTile<'_, '_, L> {
     #[inline(always)]
     fn tile<const R: usize>(&mut self, first: usize) {
         let group = self.task.attention.group;
@@ -216,20 +224,20 @@ impl<L: Stored> RowTile for HeadTile<'_, '_, L> {
     }
 }
 
-impl<L: Stored> HeadTile<'_, '_, L> {
+impl<L: Cached> HeadTile<'_, '_, L> {
     #[inline(always)]
     fn load_queries<const R: usize>(&mut self, first: usize) {
         let Task { attention, qkv, rows, scratch, .. } = &mut *self.task;
         let lines = attention.shape.head_lines();
         scratch.queries.resize(R * lines, Line::ZERO);
         for (r, query) in scratch.queries.chunks_exact_mut(lines).enumerate() {
-            let row = rows.row + (first + r) / attention.group;
+            let row = (first + r) / attention.group;
             let head = self.kv_head * attention.group + (first + r) % attention.group;
             for (block, line) in query.iter_mut().enumerate() {
-                *line = *qkv.line(row, head * lines + block);
+                *line = *qkv.line(rows.row + row, head * lines + block);
             }
             if let Some(rope) = attention.rope {
-                rope.rotate(row, query);
+                rope.rotate(rows.position + row, query);
             }
         }
     }
@@ -249,15 +257,18 @@ impl<L: Stored> HeadTile<'_, '_, L> {
                 accumulate(&mut sums, std::array::from_fn(|r| &queries[r * lines + block]), keys);
             }
             for (score, sums) in scores.iter_mut().zip(sums) {
-                *score = Line(sums).map(|sum| sum * scale);
+                let sums = layer.scale_by_keys(Line(sums), page as usize, self.kv_head);
+                *score = sums.map(|sum| sum * scale);
             }
         }
     }
 
-    /// Turns scores into exponentials of their distance to the row's maximum; returns the sum of each row.
+    /// Turns scores into exponentials of their distance to the row's maximum, and those into weights of the values as they are
+    /// stored; returns the exponentials' sum of each row.
     #[inline(always)]
     fn softmax<const R: usize>(&mut self, visible: &[usize; R], mut sums: [f32; R]) -> [f32; R] {
-        let scores = &mut self.task.scratch.scores;
+        let Task { layer, rows, scratch, .. } = &mut *self.task;
+        let scores = &mut scratch.scores;
         for r in 0..R {
             for (page, scores) in
                 scores.chunks_exact_mut(R).enumerate().skip(visible[r] / PAGE_TOKENS)
@@ -272,9 +283,10 @@ impl<L: Stored> HeadTile<'_, '_, L> {
             }
             let maximum = maxima.reduce(larger);
             let mut sum = Line::ZERO;
-            for scores in scores.chunks_exact_mut(R) {
-                scores[r] = scores[r].map(|score| math::exp(score - maximum));
-                sum = sum.zip(scores[r], |sum, term| sum + term);
+            for (scores, &page) in scores.chunks_exact_mut(R).zip(rows.pages) {
+                let terms = scores[r].map(|score| math::exp(score - maximum));
+                sum = sum.zip(terms, |sum, term| sum + term);
+                scores[r] = layer.scale_by_values(terms, page as usize, self.kv_head);
             }
             sums[r] = sum.reduce(|a, b| a + b);
         }

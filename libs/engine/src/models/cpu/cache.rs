@@ -1,107 +1,45 @@
 //! Keys and values in pages of 16 positions, laid out as the panels that attention multiplies with.
+//!
+//! In eight bits, each key and each value of a head is rounded by itself, keys after they are turned: integers
+//! round(x·(127/amax)), ties to even, and a scale amax/127 in f32.
 
-use super::lines::{LANES, Line, element, lines_for};
+use std::collections::TryReserveError;
+
+use super::lines::{LANES, Line, lines_for};
+use super::stored::{ByteLine, Cached, ShortLine, Stored};
 use crate::model::{ModelError, PageCopy};
 
 /// Tokens of a page: the lanes of a line.
 pub(super) const PAGE_TOKENS: usize = LANES;
 
-/// KV memory of all blocks, in one of the precisions.
+/// KV memory of all blocks, in one of the forms.
 #[derive(Debug)]
 pub(super) enum Cache {
     F32(Pages<Line>),
     /// Half the memory, and half the bytes that attention reads.
     Bf16(Pages<ShortLine>),
+    /// Half of that again, and a scale for each vector.
+    Int8(Pages<ByteLine>),
 }
 
-/// Precision of keys and values.
+/// Does the same for whichever form.
+macro_rules! with_pages {
+    ($cache:expr, $pages:ident => $body:expr) => {
+        match $cache {
+            Cache::F32($pages) => $body,
+            Cache::Bf16($pages) => $body,
+            Cache::Int8($pages) => $body,
+        }
+    };
+}
+pub(super) use with_pages;
+
+/// Form of keys and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum KvPrecision {
+pub(super) enum KvFormat {
     F32,
     Bf16,
-}
-
-/// Sixteen numbers of the cache.
-pub(super) trait Stored: Copy + Send + Sync + std::fmt::Debug {
-    /// All zero.
-    const ZERO: Self;
-    /// In f32.
-    fn widen(&self) -> Line;
-    /// Puts a number into a lane, rounded to what is stored.
-    fn set(&mut self, lane: usize, value: f32);
-    /// Copies the first lanes of another.
-    fn copy_lanes(&mut self, from: Self, lanes: usize);
-    /// All lanes, rounded to what is stored.
-    fn narrow(line: &Line) -> Self;
-}
-
-impl Stored for Line {
-    const ZERO: Line = Line::ZERO;
-
-    #[inline(always)]
-    fn widen(&self) -> Line {
-        *self
-    }
-
-    #[inline(always)]
-    fn set(&mut self, lane: usize, value: f32) {
-        self.0[lane] = value;
-    }
-
-    fn copy_lanes(&mut self, from: Line, lanes: usize) {
-        self.0[..lanes].copy_from_slice(&from.0[..lanes]);
-    }
-
-    #[inline(always)]
-    fn narrow(line: &Line) -> Line {
-        *line
-    }
-}
-
-/// Sixteen bfloat16: the upper halves of f32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(C, align(32))]
-pub(super) struct ShortLine([u16; LANES]);
-
-impl Stored for ShortLine {
-    const ZERO: ShortLine = ShortLine([0; LANES]);
-
-    #[inline(always)]
-    fn widen(&self) -> Line {
-        let mut line = Line::ZERO;
-        for (wide, &short) in line.0.iter_mut().zip(&self.0) {
-            *wide = f32::from_bits(u32::from(short) << 16);
-        }
-        line
-    }
-
-    #[inline(always)]
-    fn set(&mut self, lane: usize, value: f32) {
-        self.0[lane] = bf16(value);
-    }
-
-    fn copy_lanes(&mut self, from: ShortLine, lanes: usize) {
-        self.0[..lanes].copy_from_slice(&from.0[..lanes]);
-    }
-
-    #[inline(always)]
-    fn narrow(line: &Line) -> ShortLine {
-        let mut short = ShortLine::ZERO;
-        for (short, &wide) in short.0.iter_mut().zip(&line.0) {
-            *short = bf16(wide);
-        }
-        short
-    }
-}
-
-/// Rounds to the nearest bfloat16, ties to even; a NaN stays one.
-#[inline(always)]
-fn bf16(value: f32) -> u16 {
-    let bits = value.to_bits();
-    // Quiet, so that it does not become an infinity where its upper half is empty.
-    let nan = (bits >> 16) as u16 | 0x40;
-    let rounded = (bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16) as u16;
-    if value.is_nan() { nan } else { rounded }
+    Int8,
 }
 
 /// Sizes that decide where an element lies.
@@ -127,48 +65,36 @@ impl CacheShape {
     fn page(self) -> usize {
         self.kv_heads * self.head_page()
     }
-
-    /// Bytes of a page, keys and values of all layers.
-    pub(super) fn page_bytes(self, layers: usize, precision: KvPrecision) -> usize {
-        let line = match precision {
-            KvPrecision::F32 => size_of::<Line>(),
-            KvPrecision::Bf16 => size_of::<ShortLine>(),
-        };
-        2 * layers * self.page() * line
-    }
 }
 
 impl Cache {
     /// No pages yet.
-    pub(super) fn new(layers: usize, shape: CacheShape, precision: KvPrecision) -> Cache {
-        match precision {
-            KvPrecision::F32 => Cache::F32(Pages::new(layers, shape)),
-            KvPrecision::Bf16 => Cache::Bf16(Pages::new(layers, shape)),
+    pub(super) fn new(layers: usize, shape: CacheShape, format: KvFormat) -> Cache {
+        match format {
+            KvFormat::F32 => Cache::F32(Pages::new(layers, shape)),
+            KvFormat::Bf16 => Cache::Bf16(Pages::new(layers, shape)),
+            KvFormat::Int8 => Cache::Int8(Pages::new(layers, shape)),
         }
     }
 
     /// Number of usable pages.
     pub(super) fn pages(&self) -> u32 {
-        match self {
-            Cache::F32(pages) => pages.pages,
-            Cache::Bf16(pages) => pages.pages,
-        }
+        with_pages!(self, pages => pages.pages)
+    }
+
+    /// Bytes of a page, keys and values of all layers.
+    pub(super) fn page_bytes(&self) -> usize {
+        with_pages!(self, pages => pages.page_bytes())
     }
 
     /// Makes pages `0..pages` usable and keeps what those that were usable hold.
     pub(super) fn reserve(&mut self, count: u32) -> Result<(), ModelError> {
-        match self {
-            Cache::F32(pages) => pages.reserve(count),
-            Cache::Bf16(pages) => pages.reserve(count),
-        }
+        with_pages!(self, pages => pages.reserve(count))
     }
 
     /// Copies the first positions of pages, in order. The copies have been checked.
     pub(super) fn copy_pages(&mut self, copies: &[PageCopy]) {
-        match self {
-            Cache::F32(pages) => pages.copy(copies),
-            Cache::Bf16(pages) => pages.copy(copies),
-        }
+        with_pages!(self, pages => pages.copy(copies));
     }
 }
 
@@ -188,6 +114,19 @@ pub(super) struct LayerCache<L> {
     keys: Vec<L>,
     /// `[page][kv head][dimension / 16][position]`, lanes are dimensions.
     values: Vec<L>,
+    /// `[page][kv head]` if the form is scaled, else empty.
+    scales: Vec<Scales>,
+}
+
+/// What the keys and the values of one head and page are multiplied with; lanes are positions.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Scales {
+    keys: Line,
+    values: Line,
+}
+
+impl Scales {
+    const ZERO: Scales = Scales { keys: Line::ZERO, values: Line::ZERO };
 }
 
 /// One page of a block, to be written.
@@ -196,29 +135,36 @@ pub(super) struct PageMut<'a, L> {
     shape: CacheShape,
     keys: &'a mut [L],
     values: &'a mut [L],
+    scales: &'a mut [Scales],
 }
 
-impl<L: Stored> Pages<L> {
+impl<L: Cached> Pages<L> {
     fn new(layers: usize, shape: CacheShape) -> Pages<L> {
-        let layer = || LayerCache { shape, keys: Vec::new(), values: Vec::new() };
+        let layer =
+            || LayerCache { shape, keys: Vec::new(), values: Vec::new(), scales: Vec::new() };
         Pages { layers: (0..layers).map(|_| layer()).collect(), shape, pages: 0 }
     }
 
+    fn page_bytes(&self) -> usize {
+        let lines = 2 * self.shape.page() * size_of::<L>();
+        self.layers.len() * (lines + scales_of::<L>(self.shape) * size_of::<Scales>())
+    }
+
     fn reserve(&mut self, pages: u32) -> Result<(), ModelError> {
-        let line = size_of::<L>();
-        let page_bytes = 2 * self.layers.len() * self.shape.page() * line;
+        let page_bytes = self.page_bytes();
         let memory = || ModelError::Memory { pages, page_bytes };
-        let lines = (pages as usize).checked_mul(self.shape.page()).ok_or_else(memory)?;
+        let count = |of_page: usize| (pages as usize).checked_mul(of_page).ok_or_else(memory);
+        let (lines, scales) = (count(self.shape.page())?, count(scales_of::<L>(self.shape))?);
         for layer in &mut self.layers {
-            for lines_of in [&mut layer.keys, &mut layer.values] {
-                let more = lines.saturating_sub(lines_of.len());
-                lines_of.try_reserve_exact(more).map_err(|_| memory())?;
-            }
+            let done = reserve(&mut layer.keys, lines)
+                .and_then(|()| reserve(&mut layer.values, lines))
+                .and_then(|()| reserve(&mut layer.scales, scales));
+            done.map_err(|_| memory())?;
         }
         for layer in &mut self.layers {
-            for lines_of in [&mut layer.keys, &mut layer.values] {
-                lines_of.resize(lines.max(lines_of.len()), L::ZERO);
-            }
+            layer.keys.resize(lines.max(layer.keys.len()), L::ZERO);
+            layer.values.resize(lines.max(layer.values.len()), L::ZERO);
+            layer.scales.resize(scales.max(layer.scales.len()), Scales::ZERO);
         }
         self.pages = self.pages.max(pages);
         Ok(())
@@ -238,7 +184,17 @@ impl<L: Stored> Pages<L> {
     }
 }
 
-impl<L: Stored> LayerCache<L> {
+/// Scales of a page of one block.
+fn scales_of<L: Cached>(shape: CacheShape) -> usize {
+    if L::SCALED { shape.kv_heads } else { 0 }
+}
+
+/// Asks for the memory of so many elements.
+fn reserve<T>(buffer: &mut Vec<T>, count: usize) -> Result<(), TryReserveError> {
+    buffer.try_reserve_exact(count.saturating_sub(buffer.len()))
+}
+
+impl<L: Cached> LayerCache<L> {
     /// Keys of a head's page: one line per dimension.
     #[inline(always)]
     pub(super) fn keys(&self, page: usize, head: usize) -> &[L] {
@@ -253,49 +209,103 @@ impl<L: Stored> LayerCache<L> {
         &blocks[(page * self.shape.kv_heads + head) * self.shape.head_lines() + block]
     }
 
+    /// Sums of products with a head's page of keys, each times the scale of its key if there is one.
+    #[inline(always)]
+    pub(super) fn scale_by_keys(&self, sums: Line, page: usize, head: usize) -> Line {
+        match self.scales(page, head) {
+            Some(scales) => sums.zip(scales.keys, |sum, scale| sum * scale),
+            None => sums,
+        }
+    }
+
+    /// Weights of a head's page of values, each times the scale of its value if there is one.
+    #[inline(always)]
+    pub(super) fn scale_by_values(&self, weights: Line, page: usize, head: usize) -> Line {
+        match self.scales(page, head) {
+            Some(scales) => weights.zip(scales.values, |weight, scale| weight * scale),
+            None => weights,
+        }
+    }
+
+    #[inline(always)]
+    fn scales(&self, page: usize, head: usize) -> Option<&Scales> {
+        L::SCALED.then(|| &self.scales[page * self.shape.kv_heads + head])
+    }
+
     /// Those pages, to be written; their numbers ascend.
     pub(super) fn pages_mut(
         &mut self,
         pages: impl IntoIterator<Item = usize>,
     ) -> Vec<PageMut<'_, L>> {
-        let (shape, size) = (self.shape, self.shape.page());
-        let (mut keys, mut values) = (self.keys.as_mut_slice(), self.values.as_mut_slice());
+        let shape = self.shape;
+        let (lines, scales) = (shape.page(), scales_of::<L>(shape));
+        let mut all_keys = self.keys.as_mut_slice();
+        let mut all_values = self.values.as_mut_slice();
+        let mut all_scales = self.scales.as_mut_slice();
         let mut passed = 0;
-        let mut all = Vec::new();
-        for page in pages {
-            let skipped = (page - passed) * size;
-            let (own_keys, other_keys) = keys.split_at_mut(skipped).1.split_at_mut(size);
-            let (own_values, other_values) = values.split_at_mut(skipped).1.split_at_mut(size);
-            all.push(PageMut { shape, keys: own_keys, values: own_values });
-            (keys, values, passed) = (other_keys, other_values, page + 1);
-        }
-        all
+        let mut page = |page: usize| {
+            let skipped = page - passed;
+            passed = page + 1;
+            PageMut {
+                shape,
+                keys: take(&mut all_keys, skipped, lines),
+                values: take(&mut all_values, skipped, lines),
+                scales: take(&mut all_scales, skipped, scales),
+            }
+        };
+        pages.into_iter().map(&mut page).collect()
     }
 
-    fn copy_page(&mut self, copy: PageCopy) {
-        let page = self.shape.page();
-        let (from, to) = (copy.from as usize * page, copy.to as usize * page);
-        for line in 0..page {
-            let key = self.keys[from + line];
-            self.keys[to + line].copy_lanes(key, copy.tokens);
-            if line % LANES < copy.tokens {
-                self.values[to + line] = self.values[from + line];
+    fn copy_page(&mut self, PageCopy { from, to, tokens }: PageCopy) {
+        let (lines, scales) = (self.shape.page(), scales_of::<L>(self.shape));
+        let [from, to] = [from, to].map(|page| page as usize);
+        for line in 0..lines {
+            let key = self.keys[from * lines + line];
+            copy_lanes(&mut self.keys[to * lines + line], &key, tokens);
+            if line % LANES < tokens {
+                self.values[to * lines + line] = self.values[from * lines + line];
             }
+        }
+        for head in 0..scales {
+            let Scales { keys, values } = self.scales[from * scales + head];
+            let own = &mut self.scales[to * scales + head];
+            copy_lanes(&mut own.keys, &keys, tokens);
+            copy_lanes(&mut own.values, &values, tokens);
         }
     }
 }
 
-impl<L: Stored> PageMut<'_, L> {
+/// Takes a page of so many elements off the front, and what lies before it.
+fn take<'a, T>(rest: &mut &'a mut [T], skipped: usize, elements: usize) -> &'a mut [T] {
+    let (_, later) = std::mem::take(rest).split_at_mut(skipped * elements);
+    let (page, later) = later.split_at_mut(elements);
+    *rest = later;
+    page
+}
+
+fn copy_lanes<L: Stored>(to: &mut L, from: &L, lanes: usize) {
+    to.lanes_mut()[..lanes].copy_from_slice(&from.lanes()[..lanes]);
+}
+
+impl<L: Cached> PageMut<'_, L> {
     /// Stores a token's key and value of one head, each `head_lines` long.
     #[inline(always)]
     pub(super) fn store(&mut self, slot: usize, head: usize, key: &[Line], value: &[Line]) {
         let first = head * self.shape.head_page();
-        for (dimension, line) in self.keys[first..][..self.shape.head_page()].iter_mut().enumerate()
-        {
-            line.set(slot, element(key, dimension));
+        let scales = [L::scale(key), L::scale(value)];
+        let keys = self.keys[first..].as_chunks_mut::<LANES>().0;
+        for (key, lines) in key.iter().zip(keys) {
+            let key = L::quantise(key, scales[0]);
+            for (line, &number) in lines.iter_mut().zip(key.lanes()) {
+                line.lanes_mut()[slot] = number;
+            }
         }
-        for (block, line) in value.iter().enumerate() {
-            self.values[first + block * LANES + slot] = L::narrow(line);
+        for (block, value) in value.iter().enumerate() {
+            self.values[first + block * LANES + slot] = L::quantise(value, scales[1]);
+        }
+        if L::SCALED {
+            let own = &mut self.scales[head];
+            [own.keys.0[slot], own.values.0[slot]] = scales.map(|scale| scale.scale);
         }
     }
 }

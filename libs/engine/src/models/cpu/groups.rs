@@ -8,7 +8,8 @@
 
 use half::f16;
 
-use super::lines::LANES;
+use super::lines::{LANES, largest};
+use super::math;
 use crate::weights::IntegerGroup;
 
 /// Inputs of a group.
@@ -41,15 +42,7 @@ impl Activation {
     /// gets a NaN for a scale, so that it fails its own row and no other.
     #[inline(always)]
     pub(super) fn quantise(x: [&[f32; LANES]; GROUP / LANES]) -> Activation {
-        // Adding 1.5 · 2²³ rounds to an integer (ties to even) and leaves that integer in the low bits of the sum.
-        const ROUND: f32 = 12_582_912.0;
-        // Without their signs, floats order as integers do, infinity and NaN last.
-        let mut sizes = [0; LANES];
-        for (size, (a, b)) in sizes.iter_mut().zip(x[0].iter().zip(x[1])) {
-            let [a, b] = [a, b].map(|x| x.to_bits() & 0x7fff_ffff);
-            *size = a.max(b);
-        }
-        let largest = f32::from_bits(sizes.into_iter().fold(0, u32::max));
+        let largest = largest(x);
         let inverse = 127.0 / largest;
         if !largest.is_finite() {
             return Activation { scale: f32::NAN, sum: f32::NAN, ..Activation::ZERO };
@@ -62,8 +55,7 @@ impl Activation {
         let (integers, _) = quads.as_flattened_mut().as_chunks_mut::<LANES>();
         for ((x, integers), total) in x.into_iter().zip(integers).zip(&mut totals) {
             for (x, integer) in x.iter().zip(integers) {
-                let shifted = (x * inverse + ROUND).to_bits();
-                let rounded = shifted.wrapping_sub(ROUND.to_bits()) as i32;
+                let rounded = math::round(x * inverse);
                 *total += rounded as i16;
                 *integer = rounded as i8;
             }

@@ -59,6 +59,19 @@ pub(super) fn element(lines: &[Line], index: usize) -> f32 {
     lines[index / LANES].0[index % LANES]
 }
 
+/// The largest absolute value; infinity or NaN where there is one.
+#[inline(always)]
+pub(super) fn largest<'a>(lines: impl IntoIterator<Item = &'a [f32; LANES]>) -> f32 {
+    // Without their signs, floats order as integers do, infinity and NaN last.
+    let mut sizes = [0; LANES];
+    for line in lines {
+        for (size, value) in sizes.iter_mut().zip(line) {
+            *size = (value.to_bits() & 0x7fff_ffff).max(*size);
+        }
+    }
+    f32::from_bits(sizes.into_iter().fold(0, u32::max))
+}
+
 /// A zeroed buffer whose allocation may fail.
 pub(super) fn zeroed(lines: usize) -> Result<Vec<Line>, std::collections::TryReserveError> {
     let mut buffer = Vec::new();

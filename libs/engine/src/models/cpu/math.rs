@@ -1,12 +1,19 @@
 //! Element functions of the written order: our own polynomials, fused multiply-adds, no platform libm.
 
+/// Adding 1.5 · 2²³ rounds to an integer (ties to even) and leaves that integer in the low bits of the sum.
+const ROUND: f32 = 12_582_912.0;
+
+/// The nearest integer, ties to even, of a number of at most 2²²; of any other, an integer without meaning.
+#[inline(always)]
+pub(super) fn round(x: f32) -> i32 {
+    (x + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i32
+}
+
 /// eˣ to 2 ulp, for x in [−86, 88.7]; 0 below, ∞ above, NaN for NaN.
 ///
 /// Cephes' `expf`: x = n·ln 2 + r with |r| ≤ ln 2 / 2, then a polynomial of degree 7 in r (its last coefficient is ½ in f32), scaled by 2ⁿ.
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
-    // Adding 1.5 · 2²³ rounds to an integer (ties to even) and leaves that integer in the low bits of the sum.
-    const ROUND: f32 = 12_582_912.0;
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);

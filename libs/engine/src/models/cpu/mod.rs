@@ -1,5 +1,5 @@
 //! The CPU executor, numerics `cpu-1/…`: weights in four or eight bits where the model's file has them so or the user wants
-//! it, else in f32 or bfloat16.
+//! it, else in f32 or bfloat16; keys and values in f32, bfloat16 or eight bits.
 //!
 //! In f32 throughout, [`Precision::F32`], it is the plain arithmetic that the quantised kind is tested against.
 //!
@@ -24,6 +24,7 @@ mod product;
 mod rope;
 mod sections;
 mod step;
+mod stored;
 mod weights;
 
 use std::sync::Mutex;
@@ -31,7 +32,7 @@ use std::sync::Mutex;
 use super::{Tensors, batch};
 use crate::model::{Batch, Logits, Model, ModelError, ModelInfo, PageCopy};
 use crate::weights::Architecture;
-use cache::{Cache, CacheShape, KvPrecision, PAGE_TOKENS};
+use cache::{Cache, CacheShape, PAGE_TOKENS};
 use isa::{Cores, Pool};
 use rope::Rope;
 use step::Step;
@@ -40,6 +41,7 @@ use weights::Weights;
 #[cfg(feature = "candle")]
 pub(super) use head::block_maximum;
 pub use isa::{ISA_VARIABLE, Isa};
+use pack::Numerics;
 pub use pack::numerics;
 pub(crate) use packed::LAYOUT;
 pub use packed::PackedHead;
@@ -72,7 +74,19 @@ impl Precision {
     }
 }
 
-/// How to run a model on the CPU. Only the precision changes a result.
+/// What keys and values of past tokens are kept in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum KvPrecision {
+    /// f32 if all weights are in floating point, else bfloat16.
+    #[default]
+    AsWeights,
+    /// bfloat16.
+    Bf16,
+    /// Eight bits, and a scale for each key and each value of a head: about half of bfloat16's memory.
+    Int8,
+}
+
+/// How to run a model on the CPU. Only the precisions change a result.
 #[derive(Debug, Clone)]
 pub struct CpuOptions {
     /// Threads that compute, at least 1.
@@ -83,6 +97,8 @@ pub struct CpuOptions {
     pub isa: Option<Isa>,
     /// What weights are computed in.
     pub precision: Precision,
+    /// What keys and values are kept in.
+    pub kv_cache: KvPrecision,
     /// Where the packed weights are kept from one start to the next; `None` packs them at each.
     pub packed: Option<PackedFile>,
 }
@@ -91,8 +107,8 @@ impl Default for CpuOptions {
     /// A thread per processor that this process may use, and 512 rows.
     fn default() -> CpuOptions {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let precision = Precision::default();
-        CpuOptions { threads, max_rows: 512, isa: None, precision, packed: None }
+        let (precision, kv_cache) = (Precision::default(), KvPrecision::default());
+        CpuOptions { threads, max_rows: 512, isa: None, precision, kv_cache, packed: None }
     }
 }
 
@@ -132,15 +148,15 @@ impl CpuModel {
             Some(file) => file.load(tensors, options.precision, &pool)?,
         };
         let shape = CacheShape { kv_heads: config.kv_heads, head_dim: config.head_dim };
-        let numerics = numerics(tensors, options.precision);
-        let kv = if numerics == pack::F32 { KvPrecision::F32 } else { KvPrecision::Bf16 };
+        let numerics = Numerics::of(tensors, options.precision, options.kv_cache);
+        let cache = Cache::new(config.layers, shape, numerics.kv);
         let info = ModelInfo {
             vocab_size: config.vocab_size,
             context_tokens: config.context_tokens,
             page_tokens: PAGE_TOKENS,
-            page_bytes: shape.page_bytes(config.layers, kv),
+            page_bytes: cache.page_bytes(),
             max_rows: options.max_rows.max(1),
-            numerics: numerics.into(),
+            numerics: numerics.to_string(),
             batch_invariant: true,
         };
         let rope = (config.architecture == Architecture::Llama).then(|| Rope::new(config));
@@ -150,7 +166,7 @@ impl CpuModel {
             isa,
             pool,
             weights,
-            cache: Cache::new(config.layers, shape, kv),
+            cache,
             step: Step::new(shape, config.heads, rope, scratch),
         })
     }

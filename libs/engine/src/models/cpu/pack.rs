@@ -1,12 +1,15 @@
 //! Which precision a matrix is computed in, and the packing of stored tensors into its panels.
 
-use super::Precision;
-use super::cache::Stored;
+use std::fmt;
+
+use super::cache::KvFormat;
 use super::groups::{GROUP, Group};
 use super::lines::LANES;
 use super::packed::Kind;
 use super::panels::{Element, Packed, Panels};
+use super::stored::Float;
 use super::weights::Packer;
+use super::{KvPrecision, Precision};
 use crate::model::ModelError;
 use crate::models::Tensors;
 use crate::weights::{
@@ -14,13 +17,58 @@ use crate::weights::{
 };
 
 /// Numerics of a model that is computed in f32 throughout.
-pub(super) const F32: &str = "cpu-1/f32";
+const F32: &str = "cpu-1/f32";
 
-/// Name of the arithmetic that a model runs in: what its weights are converted to, or else that of its smallest ones.
+/// What a model is computed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Numerics {
+    /// Name of the arithmetic of the weights.
+    weights: &'static str,
+    pub(super) kv: KvFormat,
+}
+
+/// Name of the arithmetic that a model runs in: what its weights are converted to, or else that of its smallest ones, then
+/// what keys and values are kept in where they are not kept as such weights have it.
 ///
 /// A matrix whose stored blocks can be computed with is; the others are computed in f32. Keys and values are kept in
-/// bfloat16, unless all weights are in floating point.
-pub fn numerics(tensors: &dyn Tensors, precision: Precision) -> &'static str {
+/// bfloat16, or in f32 if all weights are in floating point, unless `kv_cache` says otherwise.
+pub fn numerics(tensors: &dyn Tensors, precision: Precision, kv_cache: KvPrecision) -> String {
+    Numerics::of(tensors, precision, kv_cache).to_string()
+}
+
+impl Numerics {
+    pub(super) fn of(
+        tensors: &dyn Tensors,
+        precision: Precision,
+        kv_cache: KvPrecision,
+    ) -> Numerics {
+        let weights = weights_numerics(tensors, precision);
+        let kv = match kv_cache {
+            KvPrecision::AsWeights => Numerics::usual_kv(weights),
+            KvPrecision::Bf16 => KvFormat::Bf16,
+            KvPrecision::Int8 => KvFormat::Int8,
+        };
+        Numerics { weights, kv }
+    }
+
+    fn usual_kv(weights: &str) -> KvFormat {
+        if weights == F32 { KvFormat::F32 } else { KvFormat::Bf16 }
+    }
+}
+
+impl fmt::Display for Numerics {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.weights)?;
+        out.write_str(match self.kv {
+            kv if kv == Numerics::usual_kv(self.weights) => "",
+            KvFormat::F32 => "+kv32",
+            KvFormat::Bf16 => "+kv16",
+            KvFormat::Int8 => "+kv8",
+        })
+    }
+}
+
+fn weights_numerics(tensors: &dyn Tensors, precision: Precision) -> &'static str {
     match precision {
         Precision::F32 => return F32,
         Precision::Int8 => return "cpu-1/to-int8",
@@ -244,7 +292,7 @@ impl Packer<'_> {
         packed.ok_or_else(|| ModelError::Weights("a matrix without parts".into()))
     }
 
-    fn pack_lines<L: Stored + Element>(
+    fn pack_lines<L: Float + Element>(
         &self,
         parts: &[Part<'_>],
         (outputs, inputs): (usize, usize),

@@ -3,12 +3,12 @@
 //! The lanes of a register are outputs, so one load of weights serves every row of a tile. Columns beyond n and inputs
 //! beyond k are zero.
 
-use super::cache::{ShortLine, Stored};
 use super::groups::{Activation, GROUP, Group, Half, Int4Group, Int8Group, WideInt8Group};
 use super::isa::{Arena, Cores, Isa, Plain, Slab, bytes_mut};
 use super::lines::{Activations, LANES, Line, lines_for};
 use super::operand::{Operand, OperandBuffers};
 use super::packed::Kind;
+use super::stored::{Float, ShortLine, Stored};
 use crate::model::ModelError;
 use crate::weights::{IntegerGroup, Matrix};
 
@@ -118,7 +118,7 @@ impl Rows for Activations<'_> {
     }
 }
 
-impl<L: Stored + Plain> Element for L {
+impl<L: Float + Plain> Element for L {
     type Input<'a> = Activations<'a>;
     const INPUTS: usize = 1;
     const INPUT_BYTES: usize = size_of::<f32>();
@@ -250,7 +250,7 @@ impl<E: Element> Packed<E> {
     }
 }
 
-impl<L: Stored + Element> Packed<L> {
+impl<L: Float + Element> Packed<L> {
     /// Zeros for that many outputs and inputs.
     pub(super) fn zeroed(
         arena: &Arena,
@@ -271,7 +271,7 @@ impl<L: Stored + Element> Packed<L> {
             let column = column(row);
             let panel = self.panel(column);
             for (index, &value) in values.iter().enumerate() {
-                panel[input(index)].set(column % LANES, value);
+                panel[input(index)].lanes_mut()[column % LANES] = L::round(value);
             }
         }
     }

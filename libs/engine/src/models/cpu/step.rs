@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use super::attention::{Attention, Scratch};
-use super::cache::{Cache, CacheShape};
+use super::cache::{Cache, CacheShape, with_pages};
 use super::head::head;
 use super::isa::Cores;
 use super::lines::{Activations, LANES, Line, grow, panel_stride};
@@ -120,7 +120,7 @@ impl Step {
                 .flat_map(|span| span.first_position..span.first_position + span.rows),
         );
         if let Some(rope) = &mut self.rope {
-            rope.prepare(&self.positions);
+            rope.extend(self.positions.iter().max().map_or(0, |last| last + 1))?;
         }
         weights.embed(cores, batch.tokens, &self.positions, &mut self.residual[..stride * hidden]);
         Ok(())
@@ -155,10 +155,9 @@ impl Step {
         let buffers = &mut self.operands;
         product(cores, x, &block.qkv, Then::Store, buffers, qkv);
         let qkv = Activations::panel_major(qkv, rows);
-        match cache {
-            Cache::F32(cache) => attention.run(qkv, batch.spans, cache.layer(layer), attended),
-            Cache::Bf16(cache) => attention.run(qkv, batch.spans, cache.layer(layer), attended),
-        }
+        with_pages!(cache, pages => {
+            attention.run(qkv, batch.spans, pages.layer(layer), attended);
+        });
         let x = Operand::Rows(Activations::row_major(attended, rows, width));
         product(cores, x, &block.attention_output, Then::Add, buffers, residual);
 

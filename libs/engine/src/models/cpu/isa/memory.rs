@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use std::slice;
 use std::sync::Arc;
 
-use super::super::cache::ShortLine;
+use super::super::stored::ShortLine;
 use super::super::groups::{Half, Int4Group, Int8Group, WideInt8Group};
 use super::super::lines::Line;
 
