@@ -14,7 +14,8 @@ pub struct Engine {
     /// The number format of the weights. `Auto` takes the class of the model's files.
     #[serde(default)]
     pub quantization: Quantization,
-    /// The number format of the keys and values of past tokens.
+    /// The number format of the keys and values of past tokens. `Auto` is `BF16`, or 32-bit floating point if all
+    /// weights are. `Int8` takes about half of the memory of `BF16`, so that nearly twice the tokens fit.
     #[serde(default)]
     pub kv_cache: KvCache,
     /// The most tokens of prompt and completion together. Default: the model's own context.
@@ -65,7 +66,7 @@ pub enum Quantization {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[schemars(transform = crate::rules::described_by_its_field)]
 pub enum KvCache {
-    /// As the arithmetic.
+    /// As the weights have it.
     #[default]
     Auto,
     /// bfloat16.
