@@ -87,6 +87,7 @@ fn settings(args: &ServeArgs, precision: Precision) -> ModelSettings {
         max_batch_tokens: size(args.max_batch_tokens),
         step: STEP,
         queue: capacity(args),
+        speculation: args.speculation.speculation(),
         ..EngineConfig::default()
     };
     ModelSettings {
@@ -180,6 +181,7 @@ mod tests {
             "3",
             "--quantization",
             "Int8",
+            "--no-speculation",
         ]);
         assert_eq!(precision(&given).ok(), Some(Precision::Int8));
         let ModelSettings { options: LoadOptions { threads, engine }, .. } =
@@ -187,6 +189,8 @@ mod tests {
         assert_eq!((threads, engine.max_context_tokens), (Some(3), Some(100)));
         assert_eq!((engine.max_batch_tokens, engine.max_sequences), (Some(32), 4));
         assert_eq!((engine.queue, config(&given).capacity), (10, 10));
+        assert!(!engine.speculation);
+        assert!(settings(&args(&[]), Precision::AsStored).options.engine.speculation);
     }
 
     #[test]

@@ -48,6 +48,9 @@ pub struct EngineConfig {
     pub threads: usize,
     /// Whether equal beginnings of prompts are computed once.
     pub reuse_prefixes: bool,
+    /// Whether a few sequences alone are sped up by computing, beside the last token, what followed it the last time.
+    /// Only with a model whose rows do not depend on each other.
+    pub speculation: bool,
 }
 
 impl EngineConfig {
@@ -69,6 +72,7 @@ impl Default for EngineConfig {
             queue: 1024,
             threads: thread::available_parallelism().map_or(1, usize::from),
             reuse_prefixes: true,
+            speculation: true,
         }
     }
 }
@@ -124,6 +128,14 @@ pub struct EngineStats {
     pub failed: u64,
     /// Times that a sequence had to give its pages to others.
     pub preemptions: u64,
+    /// Tokens computed ahead, as proposals of what might follow.
+    pub proposed_tokens: u64,
+    /// Those of them that were drawn then.
+    pub accepted_tokens: u64,
+    /// Time that steps of the model took.
+    pub computing: Duration,
+    /// Time that drawing tokens from its logits took.
+    pub drawing: Duration,
     /// KV memory that sequences hold, bytes.
     pub kv_used_bytes: usize,
     /// KV memory that has been reserved, bytes.
@@ -260,5 +272,7 @@ impl Engine {
 #[cfg(test)]
 pub(crate) use self::tests::test_tokenizer;
 
+#[cfg(test)]
+mod speculation_tests;
 #[cfg(test)]
 mod tests;

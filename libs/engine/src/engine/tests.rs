@@ -33,11 +33,11 @@ pub(crate) fn test_tokenizer() -> Tokenizer {
     Tokenizer::new(&source, &special).expect("a valid tokenizer")
 }
 
-fn fake(logits: FakeLogits) -> FakeConfig {
+pub(super) fn fake(logits: FakeLogits) -> FakeConfig {
     FakeConfig { vocab_size: 257, logits, ..FakeConfig::default() }
 }
 
-fn start(model: FakeConfig, config: EngineConfig) -> Engine {
+pub(super) fn start(model: FakeConfig, config: EngineConfig) -> Engine {
     Engine::start(Box::new(FakeModel::new(model)), Arc::new(test_tokenizer()), config)
         .expect("it starts")
 }

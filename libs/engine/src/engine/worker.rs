@@ -72,6 +72,7 @@ impl Worker {
         limits.max_rows = limits.max_rows.min(config.max_batch_tokens.unwrap_or(usize::MAX));
         limits.context_tokens = config.context_tokens(limits.context_tokens);
         limits.reuse_prefixes = config.reuse_prefixes;
+        limits.speculation &= config.speculation;
         Worker {
             model,
             tokenizer,
@@ -163,7 +164,7 @@ impl Worker {
     fn step(&mut self) -> Result<(), String> {
         let model = &mut self.model;
         let prefill_tokens = self.pace.prefill_tokens(self.scheduler.stats().running);
-        let plan = self.scheduler.plan(prefill_tokens, &mut |pages| {
+        let mut plan = self.scheduler.plan(prefill_tokens, &mut |pages| {
             let reserved = model.reserve(pages);
             reserved.inspect_err(|error| tracing::warn!("{error}; going on with less")).is_ok()
         });
@@ -177,17 +178,35 @@ impl Worker {
         if let Err(error) = self.forward(&plan) {
             return self.abort(&plan, &error.to_string());
         }
-        self.pace.record(plan.tokens.len(), started.elapsed());
+        let took = started.elapsed();
+        self.stats.computing += took;
+        if plan.proposed_tokens() == 0 {
+            self.pace.record(plan.tokens.len(), took);
+        }
+        self.scheduler.note_time(&plan, took.as_secs_f64());
         self.failures = 0;
         self.stats.steps += 1;
-        let mut drawn = self.draw(&plan).into_iter();
-        let advance = |id| match self.active.contains_key(&id) {
+        // More than once only where proposals were right.
+        loop {
+            let next = self.next_tokens(&plan);
+            self.scheduler.apply(&mut plan, &next);
+            if plan.outputs().next().is_none() {
+                return Ok(());
+            }
+            self.drop_cancelled();
+        }
+    }
+
+    /// Draws a token for each of the plan's outputs, and tells the sinks.
+    fn next_tokens(&mut self, plan: &Plan) -> Vec<Next> {
+        let started = Instant::now();
+        let mut drawn = self.draw(plan).into_iter();
+        self.stats.drawing += started.elapsed();
+        let advance = |(id, _)| match self.active.contains_key(&id) {
             true => drawn.next().map_or(Next::End, |drawn| self.advance(id, drawn)),
             false => Next::End,
         };
-        let next: Vec<Next> = plan.outputs().map(advance).collect();
-        self.scheduler.apply(&plan, &next);
-        Ok(())
+        plan.outputs().map(advance).collect()
     }
 
     /// The next tokens of the plan's sequences.
@@ -202,7 +221,7 @@ impl Worker {
                 random: token_random(active.seed, active.choice, position),
             })
         };
-        let draws: Vec<Draw<'_>> = plan.outputs().zip(0..).filter_map(draw).collect();
+        let draws: Vec<Draw<'_>> = plan.outputs().filter_map(draw).collect();
         self.drawing.draw(&self.logits, &draws)
     }
 
@@ -300,6 +319,8 @@ impl Worker {
         self.stats.running = scheduler.running;
         self.stats.waiting = scheduler.waiting;
         self.stats.preemptions = scheduler.preemptions;
+        self.stats.proposed_tokens = scheduler.proposed;
+        self.stats.accepted_tokens = scheduler.accepted;
         self.stats.kv_used_bytes = scheduler.used_pages.saturating_mul(page_bytes);
         self.stats.kv_reserved_bytes = scheduler.reserved_pages.saturating_mul(page_bytes);
         self.stats.kv_limit_bytes = scheduler.max_pages.saturating_mul(page_bytes);
