@@ -1,8 +1,9 @@
 //! The engine: a model and a scheduler on a thread of their own, requests in, events out.
 //!
 //! No async runtime: each request brings a callback, and whoever needs a channel sends into it from there. Requests
-//! that would not be computed soon wait in a bounded queue. A request's failure is its own; an error of the model fails
-//! the requests of that step; a panic, or three failed steps in a row, ends the engine, which then says why.
+//! that would not be computed soon wait in a bounded queue. A request's failure is its own; an error or a panic
+//! of the model fails the requests of that step; three failed steps in a row, or a panic elsewhere, end the engine, which
+//! then says why.
 
 mod draw;
 mod language_model;
@@ -44,8 +45,6 @@ pub struct EngineConfig {
     pub step: Duration,
     /// Most requests that wait for their turn.
     pub queue: usize,
-    /// Threads that draw tokens.
-    pub threads: usize,
     /// Whether equal beginnings of prompts are computed once.
     pub reuse_prefixes: bool,
     /// Whether a few sequences alone are sped up by computing, beside the last token, what followed it the last time.
@@ -61,7 +60,7 @@ impl EngineConfig {
 }
 
 impl Default for EngineConfig {
-    /// For a job: 64 sequences, 1 GiB of KV memory, steps of 250 ms, 1024 waiting requests, a thread per processor.
+    /// For a job: 64 sequences, 1 GiB of KV memory, steps of 250 ms, 1024 waiting requests.
     fn default() -> EngineConfig {
         EngineConfig {
             max_context_tokens: None,
@@ -70,7 +69,6 @@ impl Default for EngineConfig {
             kv_bytes: 1 << 30,
             step: Duration::from_millis(250),
             queue: 1024,
-            threads: thread::available_parallelism().map_or(1, usize::from),
             reuse_prefixes: true,
             speculation: true,
         }

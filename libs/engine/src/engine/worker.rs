@@ -77,7 +77,7 @@ impl Worker {
             model,
             tokenizer,
             scheduler: Scheduler::new(limits),
-            drawing: Drawing::new(config.threads),
+            drawing: Drawing::default(),
             logits: Logits::default(),
             active: BTreeMap::new(),
             queue,
@@ -88,7 +88,7 @@ impl Worker {
         }
     }
 
-    /// Runs until the engine is ended; a panic ends it.
+    /// Runs until the engine is ended; a panic of its own ends it.
     pub(super) fn run(mut self) {
         let end = catch_unwind(AssertUnwindSafe(|| self.serve()));
         let end = end.unwrap_or_else(|panic| {
@@ -176,7 +176,7 @@ impl Worker {
         }
         let started = Instant::now();
         if let Err(error) = self.forward(&plan) {
-            return self.abort(&plan, &error.to_string());
+            return self.abort(&plan, &error);
         }
         let took = started.elapsed();
         self.stats.computing += took;
@@ -222,15 +222,23 @@ impl Worker {
             })
         };
         let draws: Vec<Draw<'_>> = plan.outputs().filter_map(draw).collect();
-        self.drawing.draw(&self.logits, &draws)
+        self.drawing.draw(self.model.as_ref(), &self.logits, &draws)
     }
 
-    fn forward(&mut self, plan: &Plan) -> Result<(), ModelError> {
-        if !plan.copies.is_empty() {
-            self.model.copy_pages(&plan.copies)?;
+    /// Runs the model. A panic in it is an error like another: what it has written is only what this step was to write,
+    /// the pages of sequences that are forgotten then, and the logits.
+    fn forward(&mut self, plan: &Plan) -> Result<(), String> {
+        let (model, logits) = (&mut self.model, &mut self.logits);
+        let forward = || {
+            if !plan.copies.is_empty() {
+                model.copy_pages(&plan.copies)?;
+            }
+            model.forward(&Batch { tokens: &plan.tokens, spans: &plan.spans() }, logits)
+        };
+        match catch_unwind(AssertUnwindSafe(forward)) {
+            Ok(done) => done.map_err(|error: ModelError| error.to_string()),
+            Err(panic) => Err(format!("a panic in its arithmetic: {}", message(panic.as_ref()))),
         }
-        let spans = plan.spans();
-        self.model.forward(&Batch { tokens: &plan.tokens, spans: &spans }, &mut self.logits)
     }
 
     fn abort(&mut self, plan: &Plan, error: &str) -> Result<(), String> {
