@@ -56,13 +56,18 @@ impl Drawing {
 mod tests {
     use super::*;
     use crate::model::{Batch, ModelError, ModelInfo, PageCopy};
+    use crate::models::{FakeConfig, FakeModel};
 
     /// So many threads, which do every so-manieth task each, and nothing of a model.
-    struct Threads(usize);
+    struct Threads(usize, FakeModel);
+
+    fn threads(count: usize) -> Threads {
+        Threads(count, FakeModel::new(FakeConfig::default()))
+    }
 
     impl Model for Threads {
         fn info(&self) -> &ModelInfo {
-            unimplemented!("it only has threads")
+            self.1.info()
         }
 
         fn reserve(&mut self, _pages: u32) -> Result<(), ModelError> {
@@ -78,9 +83,10 @@ mod tests {
         }
 
         fn for_each(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
+            let threads = self.0;
             std::thread::scope(|scope| {
-                for first in 0..self.0 {
-                    scope.spawn(move || (first..count).step_by(self.0).for_each(task));
+                for first in 0..threads {
+                    scope.spawn(move || (first..count).step_by(threads).for_each(task));
                 }
             });
         }
@@ -100,15 +106,11 @@ mod tests {
         let drawing = Drawing::default();
         let expect: Vec<_> = draws
             .iter()
-            .flat_map(|draw| drawing.draw(&Threads(1), &logits, std::slice::from_ref(draw)))
+            .flat_map(|draw| drawing.draw(&threads(1), &logits, std::slice::from_ref(draw)))
             .collect();
         assert!(expect.windows(2).any(|pair| pair[0] != pair[1]));
-        for threads in [1, 2, 5, 40] {
-            assert_eq!(
-                drawing.draw(&Threads(threads), &logits, &draws),
-                expect,
-                "{threads} threads"
-            );
+        for count in [1, 2, 5, 40] {
+            assert_eq!(drawing.draw(&threads(count), &logits, &draws), expect, "{count} threads");
         }
         assert!(drawing.samplers.into_inner().is_ok_and(|samplers| samplers.len() <= 13));
     }
@@ -118,7 +120,7 @@ mod tests {
         let logits = Logits { rows: 1, values: vec![1.0, 0.0], block_max: vec![1.0] };
         let params = SamplingParams::default();
         let draws = [0; 5].map(|row| Draw { row, history: &[], params: &params, random: 0.0 });
-        let drawn = Drawing::default().draw(&Threads(0), &logits, &draws);
+        let drawn = Drawing::default().draw(&threads(0), &logits, &draws);
         assert_eq!(drawn, vec![Err(SamplingError::Incomplete); 5]);
     }
 
@@ -127,7 +129,7 @@ mod tests {
         let logits = Logits { rows: 1, values: vec![1.0, 0.0], block_max: vec![1.0] };
         let params = SamplingParams { temperature: 0.0, ..SamplingParams::default() };
         let draw = |row| Draw { row, history: &[], params: &params, random: 0.0 };
-        let drawn = Drawing::default().draw(&Threads(1), &logits, &[draw(0), draw(1)]);
+        let drawn = Drawing::default().draw(&threads(1), &logits, &[draw(0), draw(1)]);
         assert_eq!(drawn[0].as_ref().map(|sampled| sampled.token), Ok(0));
         assert_eq!(drawn[1], Err(SamplingError::Incomplete));
     }

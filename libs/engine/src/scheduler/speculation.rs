@@ -12,9 +12,9 @@ use super::sequence::Sequence;
 use super::{Scheduler, SequenceId};
 use crate::model::Outputs;
 
-/// Most sequences of a step with proposals. With more of them a row costs nearly what a token does, and even a text that
-/// repeats itself is not made faster.
-const MOST_SEQUENCES: usize = 4;
+/// Most sequences of a step with proposals. With four, a row was measured to cost two thirds of a token, and what was won
+/// was lost again by the proposals that were wrong (`examples/engine_speed.rs`).
+const MOST_SEQUENCES: usize = 2;
 /// Most tokens proposed for a sequence. Together with the last one they are a multiple of the rows of a tile, like all
 /// the lengths that [`Proposer`] comes by.
 const LONGEST: usize = 15;
