@@ -79,6 +79,8 @@ pub(crate) struct RunArgs {
     pub(crate) fresh: bool,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
+    #[command(flatten)]
+    pub(crate) speculation: SpeculationArgs,
     /// Print one JSON document on stdout
     #[arg(long)]
     pub(crate) json: bool,
@@ -89,6 +91,20 @@ pub(crate) struct EngineArgs {
     /// Threads of the engine [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct SpeculationArgs {
+    /// Do not compute tokens ahead while few texts are generated (the same tokens, mostly later)
+    #[arg(long)]
+    no_speculation: bool,
+}
+
+impl SpeculationArgs {
+    /// Whether tokens may be computed ahead.
+    pub(crate) fn speculation(self) -> bool {
+        !self.no_speculation
+    }
 }
 
 #[derive(Debug, Args)]
@@ -115,6 +131,8 @@ pub(crate) struct GenerateArgs {
     pub(crate) sampling: SamplingArgs,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
+    #[command(flatten)]
+    pub(crate) speculation: SpeculationArgs,
     /// Print one JSON document on stdout
     #[arg(long)]
     pub(crate) json: bool,

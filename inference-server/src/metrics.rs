@@ -181,6 +181,16 @@ impl Collector for Scrape {
                 "Times that a completion had to give its KV memory to others",
                 stats.preemptions,
             ),
+            (
+                "vllm:spec_decode_num_draft_tokens",
+                "Tokens computed ahead of being drawn",
+                stats.proposed_tokens,
+            ),
+            (
+                "vllm:spec_decode_num_accepted_tokens",
+                "Tokens computed ahead that were drawn then",
+                stats.accepted_tokens,
+            ),
         ] {
             let mut counter = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             counter.encode_counter::<NoLabels, u64, u64>(&value, None)?;
@@ -239,6 +249,7 @@ mod tests {
             "vllm:num_requests_running{model_name=\"m\"} 0",
             "# TYPE vllm:prompt_tokens_total counter",
             "vllm:prompt_tokens_total{model_name=\"m\"} 0",
+            "vllm:spec_decode_num_accepted_tokens_total{model_name=\"m\"} 0",
             "vllm:request_success_total{model_name=\"m\",finished_reason=\"stop\"} 1",
             "vllm:request_success_total{model_name=\"m\",finished_reason=\"abort\"} 0",
             "textnlp_model_load_seconds{model_name=\"m\",phase=\"open\"} 0.5",

@@ -11,7 +11,7 @@ use textnlp_engine::engine::{Completion, Event};
 use textnlp_generation::completer::{ChatMessage, Prompt, Request};
 use textnlp_generation::engine::{EngineCompleter, EngineModel, EngineOptions};
 
-use crate::args::{EngineArgs, GenerateArgs, SamplingArgs};
+use crate::args::{GenerateArgs, SamplingArgs};
 use crate::commands::interactive;
 use crate::failure::Failure;
 use crate::{print_json, print_text};
@@ -23,7 +23,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<(), Failure> {
     if args.system.is_some() && !chat {
         return Err(Failure::usage("--system needs a model with a chat template"));
     }
-    let engine = model.load(engine_options(&args.engine))?;
+    let engine = model.load(engine_options(args))?;
     if args.interactive {
         return interactive::run(args, &model, &engine, sampling, chat);
     }
@@ -67,8 +67,12 @@ fn read_stdin() -> Result<String, Failure> {
 }
 
 /// One sequence only: threads are what matters.
-pub(crate) fn engine_options(args: &EngineArgs) -> EngineOptions {
-    EngineOptions { threads: args.threads.map(usize::from), sequences: 1 }
+fn engine_options(args: &GenerateArgs) -> EngineOptions {
+    EngineOptions {
+        threads: args.engine.threads.map(usize::from),
+        sequences: 1,
+        speculation: args.speculation.speculation(),
+    }
 }
 
 /// The request's seed is the user's own: `--seed` means the same here as in the HTTP API.

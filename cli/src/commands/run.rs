@@ -83,7 +83,11 @@ fn no_rows(report: &Report) -> String {
 }
 
 fn engine_options(args: &RunArgs, concurrency: usize) -> EngineOptions {
-    EngineOptions { threads: args.engine.threads.map(usize::from), sequences: concurrency }
+    EngineOptions {
+        threads: args.engine.threads.map(usize::from),
+        sequences: concurrency,
+        speculation: args.speculation.speculation(),
+    }
 }
 
 /// The first Ctrl-C or SIGTERM lets the running rows finish; the second ends the process.

@@ -85,6 +85,7 @@ fn settings(args: &ServeArgs, Formats { precision, kv_cache }: Formats) -> Model
         max_batch_tokens: size(args.max_batch_tokens),
         step: STEP,
         queue: capacity(args),
+        speculation: args.speculation.speculation(),
         ..EngineConfig::default()
     };
     ModelSettings {
@@ -183,6 +184,7 @@ mod tests {
             "Int8",
             "--kv-cache",
             "int8",
+            "--no-speculation",
         ]);
         let formats = formats(&given).expect("this build computes in them");
         let expect = Formats { precision: Precision::Int8, kv_cache: KvPrecision::Int8 };
@@ -193,6 +195,8 @@ mod tests {
         assert_eq!((threads, engine.max_context_tokens), (Some(3), Some(100)));
         assert_eq!((engine.max_batch_tokens, engine.max_sequences), (Some(32), 4));
         assert_eq!((engine.queue, config(&given).capacity), (10, 10));
+        assert!(!engine.speculation);
+        assert!(settings(&args(&[]), Precision::AsStored).options.engine.speculation);
     }
 
     #[test]

@@ -113,4 +113,9 @@ pub trait Model: Send {
     fn copy_pages(&mut self, copies: &[PageCopy]) -> Result<(), ModelError>;
     /// Runs one step: stores K and V of every token in its page, and writes the logits asked for.
     fn forward(&mut self, batch: &Batch<'_>, logits: &mut Logits) -> Result<(), ModelError>;
+    /// Does each of the tasks `0..count` once, on the model's own threads, which have nothing to do between two steps:
+    /// threads beside them would take their cores away. On the calling thread if it has none.
+    fn for_each(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
+        (0..count).for_each(task);
+    }
 }

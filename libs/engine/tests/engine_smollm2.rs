@@ -151,3 +151,49 @@ fn a_chat_is_answered_and_ends_by_itself() {
     assert_eq!((info.numerics.as_str(), info.context_tokens), ("cpu-1/q4", 8192));
     assert!(info.reproducible && info.chat && info.tokenizer_digest.starts_with("sha256:"));
 }
+
+/// A paragraph to be repeated, greedily and sampled; and a sample of something else beside it.
+fn repetitive(model: &LanguageModel) -> Vec<Request> {
+    let paragraph = "The lamps on pier 7 were lit at dusk, and the harbour master wrote their numbers into a ledger: \
+                     lamp 12, lamp 15, lamp 21 and lamp 33. Nobody had asked him to do so.";
+    let content = format!("Repeat this paragraph word by word.\n\n{paragraph}\n\n{paragraph}");
+    let repeat = model.prompts().encode(&chat(content)).expect("a valid prompt");
+    let other = chat("Write one sentence about the sea.".to_owned());
+    let other = model.prompts().encode(&other).expect("a valid prompt");
+    let request = |prompt: &Vec<u32>, temperature, seed| {
+        let params = SamplingParams {
+            temperature,
+            max_tokens: 60,
+            logprobs: Some(1),
+            ..SamplingParams::default()
+        };
+        Request { prompt: prompt.clone(), params, seed, choice: 0 }
+    };
+    vec![request(&repeat, 0.0, 1), request(&repeat, 1.0, 2), request(&other, 1.0, 3)]
+}
+
+#[test]
+fn speculation_leaves_every_token_and_log_probability_as_it_is() {
+    let run = |speculation, at_once: usize| {
+        let model = load(EngineConfig { speculation, ..EngineConfig::default() });
+        let mut found = Vec::new();
+        for group in repetitive(&model).chunks(at_once) {
+            let pending: Vec<_> =
+                group.iter().map(|request| submit(&model, request.clone())).collect();
+            found.extend(pending.iter().map(|(_, events)| {
+                let completion = completion(events);
+                Completion { cached_tokens: 0, ..completion }
+            }));
+        }
+        model.engine().shutdown();
+        (found, model.stats())
+    };
+    let (plain, without) = run(false, 1);
+    assert_eq!(without.proposed_tokens, 0);
+    for at_once in [1, 2] {
+        let (found, stats) = run(true, at_once);
+        assert_eq!(found, plain, "{at_once} at once");
+        assert!(stats.accepted_tokens > 0, "{stats:?}");
+        assert!(stats.steps < without.steps, "{stats:?}");
+    }
+}

@@ -27,6 +27,8 @@ pub struct EngineOptions {
     pub threads: Option<usize>,
     /// Completions in flight at once.
     pub sequences: usize,
+    /// Whether tokens are computed ahead while few sequences are left.
+    pub speculation: bool,
 }
 
 /// A model whose files were opened and checked, and whose weights are not loaded yet.
@@ -86,6 +88,7 @@ impl EngineModel {
             max_context_tokens: self.context_limit,
             max_sequences: options.sequences.max(1),
             queue: defaults.queue.max(options.sequences),
+            speculation: options.speculation,
             ..defaults
         };
         let load = LoadOptions { threads: options.threads, engine };

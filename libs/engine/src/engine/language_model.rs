@@ -210,10 +210,7 @@ impl OpenModel {
     /// # Errors
     /// As [`OpenModel::executor`].
     pub fn load(&self, options: LoadOptions) -> Result<LanguageModel, LanguageModelError> {
-        let mut engine = options.engine;
-        if let Some(threads) = options.threads {
-            engine.threads = threads;
-        }
+        let engine = options.engine;
         let model = self.executor(options.threads, engine.max_batch_tokens)?;
         let prompts = Arc::clone(&self.prompts);
         LanguageModel::start(self.info.clone(), prompts, Box::new(model), engine)

@@ -1,8 +1,9 @@
 //! The engine: a model and a scheduler on a thread of their own, requests in, events out.
 //!
 //! No async runtime: each request brings a callback, and whoever needs a channel sends into it from there. Requests
-//! that would not be computed soon wait in a bounded queue. A request's failure is its own; an error of the model fails
-//! the requests of that step; a panic, or three failed steps in a row, ends the engine, which then says why.
+//! that would not be computed soon wait in a bounded queue. A request's failure is its own; an error or a panic
+//! of the model fails the requests of that step; three failed steps in a row, or a panic elsewhere, end the engine, which
+//! then says why.
 
 mod draw;
 mod language_model;
@@ -46,10 +47,11 @@ pub struct EngineConfig {
     pub step: Duration,
     /// Most requests that wait for their turn.
     pub queue: usize,
-    /// Threads that draw tokens.
-    pub threads: usize,
     /// Whether equal beginnings of prompts are computed once.
     pub reuse_prefixes: bool,
+    /// Whether a few sequences alone are sped up by computing, beside the last token, what followed it the last time.
+    /// Only with a model whose rows do not depend on each other.
+    pub speculation: bool,
 }
 
 impl EngineConfig {
@@ -60,7 +62,7 @@ impl EngineConfig {
 }
 
 impl Default for EngineConfig {
-    /// For a job: 64 sequences, 1 GiB of KV memory, steps of 250 ms, 1024 waiting requests, a thread per processor.
+    /// For a job: 64 sequences, 1 GiB of KV memory, steps of 250 ms, 1024 waiting requests.
     fn default() -> EngineConfig {
         EngineConfig {
             max_context_tokens: None,
@@ -69,8 +71,8 @@ impl Default for EngineConfig {
             kv_bytes: 1 << 30,
             step: Duration::from_millis(250),
             queue: 1024,
-            threads: thread::available_parallelism().map_or(1, usize::from),
             reuse_prefixes: true,
+            speculation: true,
         }
     }
 }
@@ -126,6 +128,14 @@ pub struct EngineStats {
     pub failed: u64,
     /// Times that a sequence had to give its pages to others.
     pub preemptions: u64,
+    /// Tokens computed ahead, as proposals of what might follow.
+    pub proposed_tokens: u64,
+    /// Those of them that were drawn then.
+    pub accepted_tokens: u64,
+    /// Time that steps of the model took.
+    pub computing: Duration,
+    /// Time that drawing tokens from its logits took.
+    pub drawing: Duration,
     /// KV memory that sequences hold, bytes.
     pub kv_used_bytes: usize,
     /// KV memory that has been reserved, bytes.
@@ -262,5 +272,7 @@ impl Engine {
 #[cfg(test)]
 pub(crate) use self::tests::test_tokenizer;
 
+#[cfg(test)]
+mod speculation_tests;
 #[cfg(test)]
 mod tests;

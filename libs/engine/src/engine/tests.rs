@@ -33,11 +33,11 @@ pub(crate) fn test_tokenizer() -> Tokenizer {
     Tokenizer::new(&source, &special).expect("a valid tokenizer")
 }
 
-fn fake(logits: FakeLogits) -> FakeConfig {
+pub(super) fn fake(logits: FakeLogits) -> FakeConfig {
     FakeConfig { vocab_size: 257, logits, ..FakeConfig::default() }
 }
 
-fn start(model: FakeConfig, config: EngineConfig) -> Engine {
+pub(super) fn start(model: FakeConfig, config: EngineConfig) -> Engine {
     Engine::start(Box::new(FakeModel::new(model)), Arc::new(test_tokenizer()), config)
         .expect("it starts")
 }
@@ -267,6 +267,16 @@ fn a_bad_request_fails_alone() {
     assert_eq!((engine.stats().failed, engine.stats().finished), (4, 1));
 }
 
+/// Why a request to an engine that has given up is refused, or, while the engine is about to stop, taken in and failed.
+fn refused(engine: &Engine) -> String {
+    let (sender, events) = channel();
+    let sink = Box::new(move |event| drop(sender.send(event)));
+    match engine.submit(greedy("a", 2), sink) {
+        Err(refused) => refused.to_string(),
+        Ok(_ticket) => outcome(&events).1.expect_err("it stops").to_string(),
+    }
+}
+
 #[test]
 fn a_failed_step_fails_its_requests_and_the_engine_goes_on_until_the_third_in_a_row() {
     let model = FakeConfig { error_token: Some(7), ..fake(FakeLogits::Successor) };
@@ -282,28 +292,41 @@ fn a_failed_step_fails_its_requests_and_the_engine_goes_on_until_the_third_in_a_
         let failed = complete(&engine, greedy("\u{7}", 5));
         assert_eq!(failed.expect_err("it must fail").to_string(), expect);
     }
-    // Refused, or, while the engine is about to stop, taken in and failed: either way it is told why.
-    let (sender, events) = channel();
-    let sink = Box::new(move |event| drop(sender.send(event)));
-    let error = match engine.submit(greedy("a", 2), sink) {
-        Err(refused) => refused.to_string(),
-        Ok(_ticket) => outcome(&events).1.expect_err("it stops").to_string(),
-    };
+    let error = refused(&engine);
     let expect = "the engine has stopped: 3 steps in a row failed, the last with: device: a token that the fake model \
                   fails at";
     assert_eq!(error, expect);
 }
 
 #[test]
-fn a_panic_of_the_model_ends_the_engine_with_its_cause() {
+fn a_panic_of_the_model_fails_its_step_and_the_engine_goes_on_until_the_third_in_a_row() {
     let model = FakeConfig { panic_token: Some(7), ..fake(FakeLogits::Successor) };
     let engine = start(model, EngineConfig::default());
+    let expect =
+        "the model failed: a panic in its arithmetic: a token that the fake model panics at";
+    for _ in 0..4 {
+        let error = complete(&engine, greedy("\u{7}", 5)).expect_err("it must fail");
+        assert_eq!(error.to_string(), expect);
+        assert!(!error.is_of_request());
+        assert_eq!(complete(&engine, greedy("a", 2)).expect("a good step").text, "bc");
+    }
+    for _ in 0..3 {
+        let failed = complete(&engine, greedy("\u{7}", 5));
+        assert_eq!(failed.expect_err("it must fail").to_string(), expect);
+    }
+    let error = refused(&engine);
+    let expect = "the engine has stopped: 3 steps in a row failed, the last with: a panic in its arithmetic: ";
+    assert!(error.starts_with(expect), "{error}");
+}
+
+#[test]
+fn sequences_that_had_no_part_in_a_panic_go_on() {
+    let model = FakeConfig { panic_token: Some(7), max_rows: 1, ..fake(FakeLogits::Successor) };
+    let engine = start(model, EngineConfig { reuse_prefixes: false, ..EngineConfig::default() });
+    let (_waiting, events) = submit(&engine, greedy("a", 20));
     let error = complete(&engine, greedy("\u{7}", 5)).expect_err("it must fail");
-    let expect = "the engine has stopped: the engine's thread panicked: a token that the fake model panics at";
-    assert_eq!(error.to_string(), expect);
-    let error = engine.try_submit(greedy("a", 2), Box::new(drop)).expect_err("it has stopped");
-    assert_eq!(error.to_string(), expect);
-    assert!(engine.stopped().flatten().is_some_and(|cause| cause.contains("panicked")));
+    assert!(error.to_string().contains("a panic in its arithmetic"), "{error}");
+    assert_eq!(outcome(&events).1.expect("completed").text, "bcdefghijklmnopqrstu");
 }
 
 #[test]

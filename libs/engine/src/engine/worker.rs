@@ -72,11 +72,12 @@ impl Worker {
         limits.max_rows = limits.max_rows.min(config.max_batch_tokens.unwrap_or(usize::MAX));
         limits.context_tokens = config.context_tokens(limits.context_tokens);
         limits.reuse_prefixes = config.reuse_prefixes;
+        limits.speculation &= config.speculation;
         Worker {
             model,
             tokenizer,
             scheduler: Scheduler::new(limits),
-            drawing: Drawing::new(config.threads),
+            drawing: Drawing::default(),
             logits: Logits::default(),
             active: BTreeMap::new(),
             queue,
@@ -87,7 +88,7 @@ impl Worker {
         }
     }
 
-    /// Runs until the engine is ended; a panic ends it.
+    /// Runs until the engine is ended; a panic of its own ends it.
     pub(super) fn run(mut self) {
         let end = catch_unwind(AssertUnwindSafe(|| self.serve()));
         let end = end.unwrap_or_else(|panic| {
@@ -163,7 +164,7 @@ impl Worker {
     fn step(&mut self) -> Result<(), String> {
         let model = &mut self.model;
         let prefill_tokens = self.pace.prefill_tokens(self.scheduler.stats().running);
-        let plan = self.scheduler.plan(prefill_tokens, &mut |pages| {
+        let mut plan = self.scheduler.plan(prefill_tokens, &mut |pages| {
             let reserved = model.reserve(pages);
             reserved.inspect_err(|error| tracing::warn!("{error}; going on with less")).is_ok()
         });
@@ -175,19 +176,37 @@ impl Worker {
         }
         let started = Instant::now();
         if let Err(error) = self.forward(&plan) {
-            return self.abort(&plan, &error.to_string());
+            return self.abort(&plan, &error);
         }
-        self.pace.record(plan.tokens.len(), started.elapsed());
+        let took = started.elapsed();
+        self.stats.computing += took;
+        if plan.proposed_tokens() == 0 {
+            self.pace.record(plan.tokens.len(), took);
+        }
+        self.scheduler.note_time(&plan, took.as_secs_f64());
         self.failures = 0;
         self.stats.steps += 1;
-        let mut drawn = self.draw(&plan).into_iter();
-        let advance = |id| match self.active.contains_key(&id) {
+        // More than once only where proposals were right.
+        loop {
+            let next = self.next_tokens(&plan);
+            self.scheduler.apply(&mut plan, &next);
+            if plan.outputs().next().is_none() {
+                return Ok(());
+            }
+            self.drop_cancelled();
+        }
+    }
+
+    /// Draws a token for each of the plan's outputs, and tells the sinks.
+    fn next_tokens(&mut self, plan: &Plan) -> Vec<Next> {
+        let started = Instant::now();
+        let mut drawn = self.draw(plan).into_iter();
+        self.stats.drawing += started.elapsed();
+        let advance = |(id, _)| match self.active.contains_key(&id) {
             true => drawn.next().map_or(Next::End, |drawn| self.advance(id, drawn)),
             false => Next::End,
         };
-        let next: Vec<Next> = plan.outputs().map(advance).collect();
-        self.scheduler.apply(&plan, &next);
-        Ok(())
+        plan.outputs().map(advance).collect()
     }
 
     /// The next tokens of the plan's sequences.
@@ -202,16 +221,24 @@ impl Worker {
                 random: token_random(active.seed, active.choice, position),
             })
         };
-        let draws: Vec<Draw<'_>> = plan.outputs().zip(0..).filter_map(draw).collect();
-        self.drawing.draw(&self.logits, &draws)
+        let draws: Vec<Draw<'_>> = plan.outputs().filter_map(draw).collect();
+        self.drawing.draw(self.model.as_ref(), &self.logits, &draws)
     }
 
-    fn forward(&mut self, plan: &Plan) -> Result<(), ModelError> {
-        if !plan.copies.is_empty() {
-            self.model.copy_pages(&plan.copies)?;
+    /// Runs the model. A panic in it is an error like another: what it has written is only what this step was to write,
+    /// the pages of sequences that are forgotten then, and the logits.
+    fn forward(&mut self, plan: &Plan) -> Result<(), String> {
+        let (model, logits) = (&mut self.model, &mut self.logits);
+        let forward = || {
+            if !plan.copies.is_empty() {
+                model.copy_pages(&plan.copies)?;
+            }
+            model.forward(&Batch { tokens: &plan.tokens, spans: &plan.spans() }, logits)
+        };
+        match catch_unwind(AssertUnwindSafe(forward)) {
+            Ok(done) => done.map_err(|error: ModelError| error.to_string()),
+            Err(panic) => Err(format!("a panic in its arithmetic: {}", message(panic.as_ref()))),
         }
-        let spans = plan.spans();
-        self.model.forward(&Batch { tokens: &plan.tokens, spans: &spans }, &mut self.logits)
     }
 
     fn abort(&mut self, plan: &Plan, error: &str) -> Result<(), String> {
@@ -300,6 +327,8 @@ impl Worker {
         self.stats.running = scheduler.running;
         self.stats.waiting = scheduler.waiting;
         self.stats.preemptions = scheduler.preemptions;
+        self.stats.proposed_tokens = scheduler.proposed;
+        self.stats.accepted_tokens = scheduler.accepted;
         self.stats.kv_used_bytes = scheduler.used_pages.saturating_mul(page_bytes);
         self.stats.kv_reserved_bytes = scheduler.reserved_pages.saturating_mul(page_bytes);
         self.stats.kv_limit_bytes = scheduler.max_pages.saturating_mul(page_bytes);

@@ -17,6 +17,9 @@ pub enum FakeLogits {
     History,
     /// The likeliest token is the last one plus 1: the text can be foretold.
     Successor,
+    /// Tokens 16 to 23 are likely to follow each other in an order, the rest is noise of the whole history: the text
+    /// repeats itself for a while. For a vocabulary of at least 24.
+    Habit,
 }
 
 /// Sizes and habits of a [`FakeModel`].
@@ -34,6 +37,8 @@ pub struct FakeConfig {
     pub logits: FakeLogits,
     /// Most pages that can be reserved.
     pub max_pages: u32,
+    /// What it says of its rows; they never depend on each other.
+    pub batch_invariant: bool,
     /// A token after which all logits are NaN.
     pub nan_token: Option<u32>,
     /// A token that makes a step with it fail.
@@ -51,6 +56,7 @@ impl Default for FakeConfig {
             max_rows: 64,
             logits: FakeLogits::History,
             max_pages: u32::MAX,
+            batch_invariant: true,
             nan_token: None,
             error_token: None,
             panic_token: None,
@@ -86,7 +92,7 @@ impl FakeModel {
             page_bytes: config.page_tokens.max(1) * size_of::<Option<Slot>>(),
             max_rows: config.max_rows.max(1),
             numerics: NUMERICS.to_owned(),
-            batch_invariant: true,
+            batch_invariant: config.batch_invariant,
         };
         FakeModel { info, config, slots: Vec::new(), step: 0 }
     }
@@ -101,8 +107,10 @@ impl FakeModel {
         let successor = (last as usize + 1) % vocab_size;
         let hash =
             history.iter().fold(history.len() as u64, |hash, &token| mix(hash ^ u64::from(token)));
+        let habit = 16 + (last as usize * 5 + 3) % 8;
         let logit = |column: usize| match self.config.logits {
             FakeLogits::Successor if column == successor => 30.0,
+            FakeLogits::Habit if column == habit => 17.0,
             // 1/1024 apart, so that some are equal.
             _ => (mix(hash ^ (column as u64) << 32) >> 52) as f32 / 1024.0 * 3.0,
         };

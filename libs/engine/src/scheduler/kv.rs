@@ -114,6 +114,11 @@ impl KvCache {
         if found { self.pages.take() } else { None }
     }
 
+    /// A page that is free as things are.
+    pub(super) fn take_free(&mut self) -> Option<PageId> {
+        self.pages.take()
+    }
+
     /// Frees the page of the leaf that has been unused the longest.
     fn evict(&mut self) -> bool {
         let Some((_, node)) = self.evictable.pop_first() else { return false };

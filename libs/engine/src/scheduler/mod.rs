@@ -11,6 +11,9 @@
 //! - Pages run out: pages that only the tree holds are taken back, the longest unused first; then the newest sequence
 //!   is preempted. It keeps its tokens, and their keys and values are computed again later.
 //!
+//! - A few sequences alone leave the processor waiting for the weights: then tokens are proposed and computed behind the
+//!   last one, see `speculation`.
+//!
 //! None of this changes a result if the model's rows do not depend on each other.
 
 mod admission;
@@ -20,6 +23,7 @@ mod pages;
 mod plan;
 mod prefix;
 mod sequence;
+mod speculation;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,6 +34,7 @@ pub use self::sequence::SequenceId;
 
 use self::kv::KvCache;
 use self::sequence::Sequence;
+use self::speculation::StepTimes;
 use crate::model::{ModelInfo, Outputs, PageId};
 
 /// Sizes that the scheduler works with.
@@ -49,6 +54,8 @@ pub struct SchedulerConfig {
     pub vocab_size: usize,
     /// Whether sequences share the pages of equal prefixes.
     pub reuse_prefixes: bool,
+    /// Whether tokens may be proposed. Only for a model whose rows do not depend on each other.
+    pub speculation: bool,
 }
 
 impl SchedulerConfig {
@@ -62,6 +69,7 @@ impl SchedulerConfig {
             context_tokens: model.context_tokens,
             vocab_size: model.vocab_size,
             reuse_prefixes: true,
+            speculation: model.batch_invariant,
         }
     }
 }
@@ -92,6 +100,10 @@ pub struct SchedulerStats {
     pub max_pages: usize,
     /// Times that a sequence was preempted.
     pub preemptions: u64,
+    /// Tokens that were proposed.
+    pub proposed: u64,
+    /// Those of them that were drawn.
+    pub accepted: u64,
 }
 
 /// All sequences, and the pages of their keys and values.
@@ -106,6 +118,9 @@ pub struct Scheduler {
     copied: Vec<PageId>,
     next_id: u64,
     preemptions: u64,
+    times: StepTimes,
+    proposed: u64,
+    accepted: u64,
 }
 
 impl Scheduler {
@@ -129,6 +144,9 @@ impl Scheduler {
             copied: Vec::new(),
             next_id: 0,
             preemptions: 0,
+            times: StepTimes::new(),
+            proposed: 0,
+            accepted: 0,
         }
     }
 
@@ -172,7 +190,7 @@ impl Scheduler {
         Err(ScheduleError::KvCacheTooSmall { needed: max_tokens, available })
     }
 
-    /// Forgets a sequence, whatever its state, and lets its pages go. To be called between steps.
+    /// Forgets a sequence, whatever its state, and lets its pages go. Not to be called while the model computes.
     pub fn cancel(&mut self, id: SequenceId) {
         self.running.remove(&id);
         self.waiting.remove(&id);
@@ -214,11 +232,13 @@ impl Scheduler {
             reserved_pages: self.kv.usable(),
             max_pages: self.kv.limit(),
             preemptions: self.preemptions,
+            proposed: self.proposed,
+            accepted: self.accepted,
         }
     }
 
-    /// The next step: at most `prefill_tokens` tokens (but at least one) of prompts, and one token of every sequence
-    /// whose prompt is done. `reserve` is asked when more pages are needed than the model has. The plan is empty only
+    /// The next step: at most `prefill_tokens` tokens (but at least one) of prompts, and of every sequence whose prompt is
+    /// done one token and perhaps what is proposed to follow. `reserve` is asked when more pages are needed than the model has. The plan is empty only
     /// if no sequence is left (but for those in [`Plan::failed`]).
     pub fn plan(&mut self, prefill_tokens: usize, reserve: &mut Reserve<'_>) -> Plan {
         self.release_copied();
@@ -239,6 +259,7 @@ impl Scheduler {
             }
         }
         self.admit(&mut plan, budget, reserve);
+        self.speculate(&mut plan);
         plan
     }
 
@@ -291,24 +312,37 @@ impl Scheduler {
     }
 
     /// Takes the results of a step: the model has stored the plan's tokens, and `next` says how the sequences of
-    /// [`Plan::outputs`] go on, in that order; missing ones end.
-    pub fn apply(&mut self, plan: &Plan, next: &[Next]) {
+    /// [`Plan::outputs`] go on, in that order; missing ones end. While the plan has outputs after it, the step has more
+    /// to draw, and this is to be called again.
+    pub fn apply(&mut self, plan: &mut Plan, next: &[Next]) {
         self.release_copied();
         let mut next = next.iter();
-        for span in &plan.spans {
-            let drawn = match span.outputs {
-                Outputs::None => None,
-                _ => Some(next.next().copied().unwrap_or(Next::End)),
-            };
-            let Some(sequence) = self.sequences.get_mut(&span.sequence) else { continue };
-            sequence.advance(span.rows, &mut self.kv);
-            match drawn {
-                Some(Next::Token(token)) if sequence.tokens.len() < sequence.max_tokens => {
-                    sequence.tokens.push(token);
-                }
-                Some(_) => self.cancel(span.sequence),
-                None => {}
+        for index in 0..plan.spans.len() {
+            let span = &mut plan.spans[index];
+            let drawn = span.draws.then(|| next.next().copied().unwrap_or(Next::End));
+            let Some(rows) = span.take_rows() else { continue };
+            let (id, speculates) = (span.sequence, span.outputs == Outputs::All);
+            self.advance(id, rows, drawn);
+            let proposal = plan.proposal(index).filter(|_| self.sequences.contains_key(&id));
+            if proposal.is_some() && proposal.map(Next::Token) == drawn {
+                plan.spans[index].draws = true;
+                self.accepted += 1;
+            } else if speculates {
+                self.settle(plan, index);
             }
+        }
+    }
+
+    /// Notes that a sequence's next rows are stored, and how it goes on after them.
+    fn advance(&mut self, id: SequenceId, rows: usize, drawn: Option<Next>) {
+        let Some(sequence) = self.sequences.get_mut(&id) else { return };
+        sequence.advance(rows, &mut self.kv);
+        match drawn {
+            Some(Next::Token(token)) if sequence.tokens.len() < sequence.max_tokens => {
+                sequence.tokens.push(token);
+            }
+            Some(_) => self.cancel(id),
+            None => {}
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::kv::KvCache;
 use super::prefix::{NodeId, ROOT};
+use super::speculation::Proposer;
 use crate::model::PageId;
 
 /// A sequence's name: later ones are larger.
@@ -27,6 +28,7 @@ pub(super) struct Sequence {
     tail: Option<NodeId>,
     /// Prompt tokens that were found in the prefix tree when the sequence first ran.
     pub(super) cached_tokens: Option<usize>,
+    pub(super) proposer: Proposer,
 }
 
 impl Sequence {
@@ -41,6 +43,7 @@ impl Sequence {
             node: ROOT,
             tail: None,
             cached_tokens: None,
+            proposer: Proposer::new(),
         }
     }
 

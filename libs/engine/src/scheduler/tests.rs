@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::{Batch, Logits, Model};
-use crate::models::{FakeConfig, FakeModel};
+use crate::models::{FakeConfig, FakeLogits, FakeModel};
 use crate::sampling::{LogitsRow, Sampler, SamplingParams, token_random};
 
 const VOCAB: usize = 70;
@@ -43,11 +43,16 @@ struct Bench {
 
 impl Bench {
     fn new(config: SchedulerConfig) -> Bench {
+        Bench::with(FakeLogits::History, config)
+    }
+
+    fn with(logits: FakeLogits, config: SchedulerConfig) -> Bench {
         let model = FakeModel::new(FakeConfig {
             vocab_size: config.vocab_size,
             context_tokens: config.context_tokens,
             page_tokens: config.page_tokens,
             max_rows: config.max_rows,
+            logits,
             ..FakeConfig::default()
         });
         Bench {
@@ -71,7 +76,8 @@ impl Bench {
 
     fn step(&mut self, prefill_tokens: usize) {
         let model = &mut self.model;
-        let plan = self.scheduler.plan(prefill_tokens, &mut |pages| model.reserve(pages).is_ok());
+        let mut plan =
+            self.scheduler.plan(prefill_tokens, &mut |pages| model.reserve(pages).is_ok());
         assert_eq!(plan.failed, [], "no memory is refused here");
         assert!(!plan.is_empty() || self.scheduler.is_empty(), "a step without progress");
         self.model.copy_pages(&plan.copies).expect("valid copies");
@@ -79,10 +85,15 @@ impl Bench {
         self.model.forward(&batch, &mut self.logits).expect("a valid batch");
         self.rows += plan.tokens.len();
         self.steps += 1;
-        let outputs: Vec<SequenceId> = plan.outputs().collect();
-        let next: Vec<Next> = (0..).zip(&outputs).map(|(row, &id)| self.draw(row, id)).collect();
-        self.scheduler.apply(&plan, &next);
-        self.scheduler.check();
+        loop {
+            let outputs: Vec<(SequenceId, usize)> = plan.outputs().collect();
+            let next: Vec<Next> = outputs.iter().map(|&(id, row)| self.draw(row, id)).collect();
+            self.scheduler.apply(&mut plan, &next);
+            self.scheduler.check();
+            if plan.outputs().next().is_none() {
+                break;
+            }
+        }
     }
 
     fn draw(&mut self, row: usize, id: SequenceId) -> Next {
@@ -164,6 +175,7 @@ fn config() -> SchedulerConfig {
         context_tokens: 64,
         vocab_size: VOCAB,
         reuse_prefixes: true,
+        speculation: true,
     }
 }
 
@@ -209,8 +221,10 @@ proptest! {
         config in configs(),
         wishes in wishes(),
         budgets in prop::collection::vec(0usize..40, 1..6),
+        logits in prop_oneof![Just(FakeLogits::History), Just(FakeLogits::Habit)],
+        speculation in prop::bool::weighted(0.8),
     ) {
-        let mut bench = Bench::new(config);
+        let mut bench = Bench::with(logits, SchedulerConfig { speculation, ..config });
         let mut live: Vec<(SequenceId, Wish)> = Vec::new();
         let mut step = 0;
         while step < 30 || !bench.scheduler.is_empty() {
@@ -240,6 +254,64 @@ proptest! {
             }
         }
     }
+}
+
+/// A bench in which a sequence repeats itself, and the sequence.
+fn repeating(config: SchedulerConfig) -> (Bench, SequenceId, Wish) {
+    let mut bench = Bench::with(FakeLogits::Habit, config);
+    let wish = wish(&[1], 60);
+    let id = bench.submit(&wish).expect("fits");
+    (bench, id, wish)
+}
+
+#[test]
+fn a_text_that_repeats_itself_takes_fewer_steps_and_stays_the_same() {
+    let (mut plain, id, wish) = repeating(SchedulerConfig { speculation: false, ..config() });
+    plain.finish();
+    let (mut bench, same, _) = repeating(config());
+    bench.finish();
+    let expect = plain.expected(&wish);
+    assert!(expect.len() > 30, "it does not end at once");
+    assert_eq!((&plain.results[&id].0, &bench.results[&same].0), (&expect, &expect));
+    let stats = bench.scheduler.stats();
+    assert_eq!(bench.steps as u64, plain.steps as u64 - stats.accepted);
+    assert!(2 * bench.steps < plain.steps, "{} of {} steps", bench.steps, plain.steps);
+    assert_eq!((plain.scheduler.stats().proposed, stats.reserved_pages), (0, 64));
+}
+
+#[test]
+fn proposals_take_free_pages_only_and_rows_that_are_left() {
+    // The sequence fits exactly, and a step has three rows.
+    let tight = SchedulerConfig { max_pages: 15, max_rows: 3, ..config() };
+    let (mut bench, id, wish) = repeating(tight);
+    bench.finish();
+    assert_eq!(bench.results[&id].0, bench.expected(&wish));
+    let stats = bench.scheduler.stats();
+    assert!(stats.accepted > 0 && stats.preemptions == 0, "{stats:?}");
+    assert!(bench.rows <= 3 * bench.steps);
+}
+
+#[test]
+fn nothing_is_proposed_while_prompts_are_computed_or_many_sequences_run() {
+    let (mut bench, ..) = repeating(config());
+    while bench.scheduler.stats().accepted == 0 {
+        assert!(!bench.scheduler.is_empty(), "{:?}", bench.scheduler.stats());
+        bench.step(64);
+    }
+    let long: Vec<u32> = (10..50).collect();
+    bench.submit(&wish(&long, 2)).expect("fits");
+    let before = bench.rows;
+    bench.step(16);
+    assert_eq!(bench.rows - before, 1 + 16);
+    for start in 0..4 {
+        bench.submit(&wish(&[20 + start; 9], 20)).expect("fits");
+    }
+    bench.step(64);
+    bench.step(64);
+    let before = bench.scheduler.stats();
+    assert!(before.running > 4);
+    bench.step(64);
+    assert_eq!(bench.scheduler.stats().proposed, before.proposed);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod cache;
 mod decoder;
 
 use candle_core::{DType, Device, Tensor};
+use rayon::prelude::*;
 
 use super::{Tensors, batch, cpu};
 use crate::model::{Batch, LOGITS_BLOCK, Logits, Model, ModelError, ModelInfo, PageCopy};
@@ -101,6 +102,11 @@ impl Model for CandleModel {
             read_logits(&outputs, logits)?;
         }
         Ok(())
+    }
+
+    fn for_each(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
+        // candle's own threads.
+        (0..count).into_par_iter().for_each(task);
     }
 }
 

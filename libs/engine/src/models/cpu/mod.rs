@@ -203,6 +203,10 @@ impl Model for CpuModel {
         let CpuModel { info, isa, pool, weights, cache, step } = self;
         step.run(Cores { isa: *isa, pool }, weights, cache, batch, info.vocab_size, logits)
     }
+
+    fn for_each(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
+        self.pool.for_each((0..count).collect(), task);
+    }
 }
 
 /// Whether this thread rounds to nearest even and keeps subnormal numbers, as the written order assumes.

@@ -97,6 +97,8 @@ impl Step {
         weights: &Weights,
         batch: &Batch<'_>,
     ) -> Result<(), ModelError> {
+        // A panic while one was held failed that step and left nothing in it that the next reads.
+        self.scratch.iter().for_each(Mutex::clear_poison);
         let rows = batch.tokens.len();
         let hidden = weights.output_norm.weight.len();
         let head_lines = self.shape.head_lines();

@@ -2,6 +2,7 @@
 //! with one spins a little for the next before it sleeps; and one that is late, because another process has its core,
 //! is not waited for unless it holds a task.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
@@ -51,7 +52,8 @@ struct Counter(AtomicUsize);
 struct Tasks<'a> {
     count: usize,
     run: &'a (dyn Fn(usize) + Sync),
-    panicked: AtomicBool,
+    /// What the first task that panicked said.
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 impl Tasks<'_> {
@@ -75,8 +77,8 @@ impl Tasks<'_> {
                 }
             }
         };
-        if catch_unwind(AssertUnwindSafe(work)).is_err() {
-            self.panicked.store(true, Ordering::Relaxed);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+            self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panic);
         }
     }
 }
@@ -112,7 +114,7 @@ impl Pool {
     /// Does every task once, on whichever threads are free.
     ///
     /// # Panics
-    /// If a task does.
+    /// If a task does, with what the first one said; some of the others may not have been done then.
     pub(in crate::models::cpu) fn for_each<T: Send>(&self, tasks: Vec<T>, run: impl Fn(T) + Sync) {
         let turn = match self.turn.try_lock() {
             Err(TryLockError::WouldBlock) => None,
@@ -159,8 +161,7 @@ impl Shared {
 
     /// Hands out tasks, helps, and returns when the last one is done. Only one thread at a time calls it.
     fn phase(&self, count: usize, run: &(dyn Fn(usize) + Sync)) {
-        let panicked = AtomicBool::new(false);
-        let tasks = Tasks { count, run, panicked };
+        let tasks = Tasks { count, run, panic: Mutex::new(None) };
         for (thread, next) in self.next.iter().enumerate() {
             next.0.store(tasks.first(thread, self.next.len()), Ordering::Relaxed);
         }
@@ -178,8 +179,8 @@ impl Shared {
             looks += 1;
             if looks < 16 * LOOKS { std::hint::spin_loop() } else { thread::yield_now() }
         }
-        if tasks.panicked.load(Ordering::Relaxed) {
-            resume_unwind(Box::new("a task of the thread pool panicked"));
+        if let Some(panic) = tasks.panic.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            resume_unwind(panic);
         }
     }
 
@@ -244,6 +245,8 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
+
     use super::*;
 
     fn pool(threads: usize) -> Pool {
@@ -275,6 +278,26 @@ mod tests {
         let sum = AtomicUsize::new(0);
         pool.for_each((0..50).collect(), |task| _ = sum.fetch_add(task, Ordering::Relaxed));
         assert_eq!(sum.into_inner(), 1225);
+    }
+
+    #[test]
+    fn a_task_may_panic_on_the_calling_thread_and_on_another() {
+        let pool = pool(2);
+        for round in 0..200 {
+            let both = Barrier::new(2);
+            // Neither thread can do both tasks, so each has one.
+            let run = |()| {
+                both.wait();
+                let helper = thread::current().name() == Some("cpu-1");
+                assert!(helper != (round % 2 == 0), "round {round}");
+            };
+            let panic = catch_unwind(AssertUnwindSafe(|| pool.for_each(vec![(); 2], run)));
+            let panic = panic.expect_err("one of the threads panics");
+            assert_eq!(panic.downcast_ref(), Some(&format!("round {round}")));
+            let sum = AtomicUsize::new(0);
+            pool.for_each((0..9).collect(), |task| _ = sum.fetch_add(task, Ordering::Relaxed));
+            assert_eq!(sum.into_inner(), 36);
+        }
     }
 
     #[test]
