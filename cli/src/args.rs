@@ -79,6 +79,8 @@ pub(crate) struct RunArgs {
     pub(crate) fresh: bool,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
     /// Print one JSON document on stdout
     #[arg(long)]
     pub(crate) json: bool,
@@ -89,6 +91,16 @@ pub(crate) struct EngineArgs {
     /// Threads of the engine [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CacheArgs {
+    /// Directory for digests and packed weights, which make the next start quick [default: $TEXTNLP_CACHE, or textnlp in the user's cache directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+    /// Keep nothing, and use nothing that was kept
+    #[arg(long, conflicts_with = "cache")]
+    pub(crate) no_cache: bool,
 }
 
 #[derive(Debug, Args)]
@@ -115,6 +127,8 @@ pub(crate) struct GenerateArgs {
     pub(crate) sampling: SamplingArgs,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
     /// Print one JSON document on stdout
     #[arg(long)]
     pub(crate) json: bool,

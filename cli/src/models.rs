@@ -15,6 +15,7 @@ use textnlp_generation::metrics::RequestMetrics;
 use textnlp_generation::{Cancel, Error, Models};
 
 use crate::args::RunArgs;
+use crate::cache;
 use crate::failure::Failure;
 use crate::formats::{self, Unsupported};
 use crate::load::directory_of;
@@ -50,7 +51,7 @@ impl LocalModels {
                 (given, _) => {
                     let path = given.clone().map_or_else(|| path_of(name, resolved), Ok)?;
                     let (precision, context_limit) = arithmetic(name, resolved)?;
-                    let model = EngineModel::open(name, &path)?
+                    let model = EngineModel::open(name, &path, cache::of(&args.cache))?
                         .with_precision(precision)
                         .with_context_limit(context_limit);
                     models.engines.insert(name.clone(), model);

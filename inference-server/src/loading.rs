@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::time::Instant;
 
 use textnlp_engine::engine::{
-    Event, LanguageModel, LanguageModelError, LoadOptions, OpenModel, Request, RowError,
+    Event, LanguageModel, LanguageModelError, LoadOptions, ModelCache, OpenModel, Request, RowError,
 };
 use textnlp_engine::model::ModelError;
 use textnlp_engine::models::Precision;
@@ -78,6 +78,8 @@ pub struct ModelSettings {
     pub expect_digest: Option<String>,
     /// What it is computed in.
     pub precision: Precision,
+    /// What is kept from one start to the next.
+    pub cache: Option<ModelCache>,
     /// How it is loaded.
     pub options: LoadOptions,
 }
@@ -89,7 +91,8 @@ impl ModelSettings {
     /// [`LoadError`].
     pub fn load(&self, loading: &Loading) -> Result<LanguageModel, LoadError> {
         let model = |source| LoadError::Model { path: self.path.clone(), source };
-        let opened = loading.phase(LoadPhase::Open, || OpenModel::open(&self.path));
+        let opened =
+            loading.phase(LoadPhase::Open, || OpenModel::open_with(&self.path, self.cache.clone()));
         let opened = opened.map_err(model)?.with_precision(self.precision);
         let found = &opened.info().digest;
         if let Some(expected) = self.expect_digest.as_ref().filter(|expected| *expected != found) {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::EngineArgs;
 use super::formats::FormatArgs;
+use super::{CacheArgs, EngineArgs};
 use crate::log::LogFormat;
 
 #[derive(Debug, Args)]
@@ -25,6 +25,8 @@ pub(crate) struct ServeArgs {
     pub(crate) expect_digest: Option<String>,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
     /// Most tokens of prompt and completion together [default: the model's own context]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1_048_576))]
     pub(crate) max_context_tokens: Option<u32>,

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::serve::ServeArgs;
+use crate::cache;
 use crate::failure::Failure;
 use crate::formats::{self, Unsupported};
 use crate::termination;
@@ -93,6 +94,7 @@ fn settings(args: &ServeArgs, precision: Precision) -> ModelSettings {
         path: args.model.clone(),
         precision,
         expect_digest: args.expect_digest.clone(),
+        cache: cache::of(&args.cache),
         options: LoadOptions { threads: args.engine.threads.map(usize::from), engine },
     }
 }
