@@ -81,6 +81,8 @@ pub(crate) struct RunArgs {
     pub(crate) engine: EngineArgs,
     #[command(flatten)]
     pub(crate) speculation: SpeculationArgs,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
     /// Print one JSON document on stdout
     #[arg(long)]
     pub(crate) json: bool,
@@ -105,6 +107,16 @@ impl SpeculationArgs {
     pub(crate) fn speculation(self) -> bool {
         !self.no_speculation
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CacheArgs {
+    /// Directory for digests and packed weights, which make the next start quick [default: $TEXTNLP_CACHE, or textnlp in the user's cache directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+    /// Keep nothing, and use nothing that was kept
+    #[arg(long, conflicts_with = "cache")]
+    pub(crate) no_cache: bool,
 }
 
 #[derive(Debug, Args)]
@@ -133,6 +145,8 @@ pub(crate) struct GenerateArgs {
     pub(crate) engine: EngineArgs,
     #[command(flatten)]
     pub(crate) speculation: SpeculationArgs,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
     /// Print one JSON document on stdout
     #[arg(long)]
     pub(crate) json: bool,
@@ -245,6 +259,8 @@ pub(crate) struct BenchArgs {
     pub(crate) tests: Vec<String>,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
+    #[command(flatten)]
+    pub(crate) formats: formats::FormatArgs,
     /// Print a JSON line a test
     #[arg(long)]
     pub(crate) jsonl: bool,

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // this is the program whose output they are
 
 mod args;
+mod cache;
 mod commands;
 mod failure;
 mod formats;

@@ -14,6 +14,7 @@ use textnlp_generation::metrics::RequestMetrics;
 use textnlp_generation::{Cancel, Error, Models};
 
 use crate::args::RunArgs;
+use crate::cache;
 use crate::failure::Failure;
 use crate::formats::{Formats, Unsupported};
 use crate::load::directory_of;
@@ -49,7 +50,7 @@ impl LocalModels {
                 (given, _) => {
                     let path = given.clone().map_or_else(|| path_of(name, resolved), Ok)?;
                     let (formats, context_limit) = arithmetic(name, resolved)?;
-                    let model = EngineModel::open(name, &path)?
+                    let model = EngineModel::open(name, &path, cache::of(&args.cache))?
                         .with_precision(formats.precision)
                         .with_kv_cache(formats.kv_cache)
                         .with_context_limit(context_limit);

@@ -73,7 +73,7 @@ fn wire(request: &Request) -> (&'static str, Value) {
 async fn the_server_answers_what_the_engine_in_this_process_answers() {
     let mut server = Server::start(&["--drain-grace", "0", "--threads", "2"]);
     let options = EngineOptions { threads: Some(2), sequences: 4, speculation: true };
-    let model = EngineModel::open("smollm2", &common::model()).expect("a model");
+    let model = EngineModel::open("smollm2", &common::model(), None).expect("a model");
     let local: Arc<dyn Completer> = model.load(options).expect("it loads");
     let client = reqwest::Client::new();
     server.until_ready(&client).await;

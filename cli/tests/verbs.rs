@@ -188,3 +188,43 @@ fn model_inspect_tells_what_the_file_is() {
     assert_eq!(document["tensorTypes"]["Q4_1"], 210);
     assert!(document["digest"].as_str().unwrap().starts_with("sha256:"));
 }
+
+#[test]
+fn a_second_start_takes_the_model_from_the_cache_and_says_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let model = model();
+    let run = |more: &[&str]| {
+        let mut command = textnlp(directory.path());
+        command.env("TEXTNLP_CACHE", "variable").args(["generate", "--model"]).arg(&model);
+        command.args(["--prompt", "Say yes.", "--max-tokens", "4", "--temperature", "0"]);
+        let output = command.args(more).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        (stdout(&output), stderr(&output))
+    };
+    let files = |folder: &str| {
+        let folder = directory.path().join(folder);
+        let Ok(entries) = std::fs::read_dir(&folder) else { return Vec::new() };
+        entries.map(|entry| entry.unwrap().path()).collect::<Vec<_>>()
+    };
+    let expect = run(&["--no-cache"]);
+    assert_eq!(expect.1, "");
+    assert!(files("variable").is_empty());
+    for _ in 0..2 {
+        assert_eq!(run(&[]), expect);
+    }
+    assert_eq!(files("variable/packed").len(), 1);
+    assert_eq!(run(&["--cache", "flag"]), expect);
+    let [packed] = &files("flag/packed")[..] else { panic!("one model, one file") };
+    let mut bytes = std::fs::read(packed).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(packed, bytes).unwrap();
+    let (text, warning) = run(&["--cache", "flag"]);
+    assert_eq!(text, expect.0);
+    assert!(warning.contains("is not used, the model is packed again"), "{warning}");
+    assert_eq!(run(&["--cache", "flag"]), expect, "it was mended");
+    write(directory.path(), "file", "no directory");
+    let (text, warning) = run(&["--cache", "file"]);
+    assert_eq!(text, expect.0);
+    assert!(warning.contains("the packed weights are not kept"), "{warning}");
+}

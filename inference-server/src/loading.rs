@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::time::Instant;
 
 use textnlp_engine::engine::{
-    Event, LanguageModel, LanguageModelError, LoadOptions, OpenModel, Request, RowError,
+    Event, LanguageModel, LanguageModelError, LoadOptions, ModelCache, OpenModel, Request, RowError,
 };
 use textnlp_engine::model::ModelError;
 use textnlp_engine::models::{KvPrecision, Precision};
@@ -80,6 +80,8 @@ pub struct ModelSettings {
     pub precision: Precision,
     /// What keys and values are kept in.
     pub kv_cache: KvPrecision,
+    /// What is kept from one start to the next.
+    pub cache: Option<ModelCache>,
     /// How it is loaded.
     pub options: LoadOptions,
 }
@@ -91,7 +93,8 @@ impl ModelSettings {
     /// [`LoadError`].
     pub fn load(&self, loading: &Loading) -> Result<LanguageModel, LoadError> {
         let model = |source| LoadError::Model { path: self.path.clone(), source };
-        let opened = loading.phase(LoadPhase::Open, || OpenModel::open(&self.path));
+        let opened =
+            loading.phase(LoadPhase::Open, || OpenModel::open_with(&self.path, self.cache.clone()));
         let opened = opened.map_err(model)?;
         let opened = opened.with_precision(self.precision).with_kv_cache(self.kv_cache);
         let found = &opened.info().digest;

@@ -5,6 +5,9 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::de::DeserializeOwned;
 use textnlp_crds::engine::{Dtype, Engine, KvCache, Quantization};
 
+use crate::failure::Failure;
+use crate::formats::{Formats, Unsupported};
+
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct FormatArgs {
     /// Number format of the arithmetic
@@ -23,6 +26,18 @@ impl FormatArgs {
     pub(crate) fn engine(self) -> Engine {
         let FormatArgs { dtype, quantization, kv_cache } = self;
         Engine { dtype, quantization, kv_cache, ..Engine::default() }
+    }
+
+    /// What the model is computed in.
+    ///
+    /// # Errors
+    /// This build does not compute in one of them.
+    pub(crate) fn formats(self) -> Result<Formats, Failure> {
+        Formats::of(&self.engine()).map_err(|Unsupported { field, found, allowed }| {
+            Failure::usage(format!(
+                "--{field} is {found}: this build does not compute in it; use {allowed}"
+            ))
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::formats::FormatArgs;
-use super::{EngineArgs, SpeculationArgs};
+use super::{CacheArgs, EngineArgs, SpeculationArgs};
 use crate::log::LogFormat;
 
 #[derive(Debug, Args)]
@@ -27,6 +27,8 @@ pub(crate) struct ServeArgs {
     pub(crate) engine: EngineArgs,
     #[command(flatten)]
     pub(crate) speculation: SpeculationArgs,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
     /// Most tokens of prompt and completion together [default: the model's own context]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1_048_576))]
     pub(crate) max_context_tokens: Option<u32>,

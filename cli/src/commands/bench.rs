@@ -9,6 +9,7 @@ use textnlp_engine::weights::ModelFiles;
 
 use crate::args::BenchArgs;
 use crate::failure::Failure;
+use crate::formats::Formats;
 use crate::{print_text, table};
 
 /// Prompt of a decode test that names none, tokens.
@@ -36,7 +37,8 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     let tests = args.tests.iter().map(|t| parse(t)).collect::<Result<Vec<_>, _>>()?;
     let files = ModelFiles::open(&args.model).map_err(Failure::usage)?;
     let begun = Instant::now();
-    let mut options = CpuOptions::default();
+    let Formats { precision, kv_cache } = args.formats.formats()?;
+    let mut options = CpuOptions { precision, kv_cache, ..CpuOptions::default() };
     if let Some(threads) = args.engine.threads {
         options.threads = threads.into();
     }

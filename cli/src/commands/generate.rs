@@ -12,13 +12,14 @@ use textnlp_generation::completer::{ChatMessage, Prompt, Request};
 use textnlp_generation::engine::{EngineCompleter, EngineModel, EngineOptions};
 
 use crate::args::{GenerateArgs, SamplingArgs};
+use crate::cache;
 use crate::commands::interactive;
 use crate::failure::Failure;
 use crate::{print_json, print_text};
 
 pub(crate) fn run(args: &GenerateArgs) -> Result<(), Failure> {
     let sampling = sampling(&args.sampling)?;
-    let model = EngineModel::open("model", &args.model)?;
+    let model = EngineModel::open("model", &args.model, cache::of(&args.cache))?;
     let chat = model.facts().chat && !args.raw;
     if args.system.is_some() && !chat {
         return Err(Failure::usage("--system needs a model with a chat template"));

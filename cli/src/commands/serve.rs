@@ -11,8 +11,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::serve::ServeArgs;
+use crate::cache;
 use crate::failure::Failure;
-use crate::formats::{Formats, Unsupported};
+use crate::formats::Formats;
 use crate::termination;
 
 /// How long a step may take while prompts are being read: other clients' tokens wait for it.
@@ -33,7 +34,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
 type Failed = (&'static str, Failure);
 
 fn serve(args: &ServeArgs) -> Result<(), Failed> {
-    let formats = formats(args).map_err(|failure| ("UnsupportedEngine", failure))?;
+    let formats = args.formats.formats().map_err(|failure| ("UnsupportedEngine", failure))?;
     let failed = |error: std::io::Error| ("ServerFailed", Failure::failed(error));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(HTTP_THREADS)
@@ -62,16 +63,6 @@ fn serve(args: &ServeArgs) -> Result<(), Failed> {
     }
 }
 
-/// What the model is computed in.
-fn formats(args: &ServeArgs) -> Result<Formats, Failure> {
-    let engine = args.formats.engine();
-    Formats::of(&engine).map_err(|Unsupported { field, found, allowed }| {
-        Failure::usage(format!(
-            "--{field} is {found}: this build does not compute in it; use {allowed}"
-        ))
-    })
-}
-
 /// Completions computed or waiting at once.
 fn capacity(args: &ServeArgs) -> usize {
     usize::from(args.max_sequences) + usize::from(args.queue)
@@ -93,6 +84,7 @@ fn settings(args: &ServeArgs, Formats { precision, kv_cache }: Formats) -> Model
         precision,
         kv_cache,
         expect_digest: args.expect_digest.clone(),
+        cache: cache::of(&args.cache),
         options: LoadOptions { threads: args.engine.threads.map(usize::from), engine },
     }
 }
@@ -186,7 +178,7 @@ mod tests {
             "int8",
             "--no-speculation",
         ]);
-        let formats = formats(&given).expect("this build computes in them");
+        let formats = given.formats.formats().expect("this build computes in them");
         let expect = Formats { precision: Precision::Int8, kv_cache: KvPrecision::Int8 };
         assert_eq!(formats, expect);
         let ModelSettings { precision, kv_cache, options, .. } = settings(&given, formats);
@@ -201,12 +193,12 @@ mod tests {
 
     #[test]
     fn a_format_that_this_build_does_not_compute_in_is_refused() {
-        let failure = formats(&args(&["--dtype", "bf16"])).expect_err("not built");
+        let failure = args(&["--dtype", "bf16"]).formats.formats().expect_err("not built");
         let expect = "--dtype is BF16: this build does not compute in it; use Auto or F32";
         assert_eq!((failure.code, failure.message.as_deref()), (2, Some(expect)));
-        assert!(formats(&args(&["--dtype", "F32", "--quantization", "Int8"])).is_err());
+        assert!(args(&["--dtype", "F32", "--quantization", "Int8"]).formats.formats().is_err());
         let check = |flags: &[&str], precision, kv_cache| {
-            assert_eq!(formats(&args(flags)).ok(), Some(Formats { precision, kv_cache }));
+            assert_eq!(args(flags).formats.formats().ok(), Some(Formats { precision, kv_cache }));
         };
         check(&["--quantization", "None"], Precision::F32, KvPrecision::AsWeights);
         check(&["--kv-cache", "BF16"], Precision::AsStored, KvPrecision::Bf16);

@@ -7,10 +7,11 @@ pub(crate) mod server;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// The program, in an empty directory, without the user's environment.
+/// The program, in an empty directory, without the user's environment, and without a cache of packed models.
 pub(crate) fn textnlp(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_textnlp"));
     command.current_dir(directory).env_remove("TEXTNLP_LOG").env_remove("TEXTNLP_CPU");
+    command.env("TEXTNLP_CACHE", "");
     command
 }
 

@@ -7,8 +7,8 @@ use std::time::Instant;
 use textnlp_crds::sampling::ResolvedSampling;
 use textnlp_engine::chat::Message;
 use textnlp_engine::engine::{
-    self, Engine, EngineConfig, Event, LoadOptions, OpenModel, PromptEncoder, RowError, Sink,
-    Ticket,
+    self, Engine, EngineConfig, Event, LoadOptions, ModelCache, OpenModel, PromptEncoder, RowError,
+    Sink, Ticket,
 };
 use textnlp_engine::model::Model;
 use textnlp_engine::models::{CpuModel, KvPrecision, Precision};
@@ -39,9 +39,9 @@ pub struct EngineModel {
 }
 
 impl EngineModel {
-    /// Opens a model file or directory for a ModelDeployment of that name.
-    pub fn open(name: &str, path: &Path) -> Result<Self, Error> {
-        let model = OpenModel::open(path).map_err(|e| {
+    /// Opens a model file or directory for a ModelDeployment of that name; what the cache has of it is not made again.
+    pub fn open(name: &str, path: &Path, cache: Option<ModelCache>) -> Result<Self, Error> {
+        let model = OpenModel::open_with(path, cache).map_err(|e| {
             Error::spec(format!("model {name:?} ({})", path.display()), e.to_string())
         })?;
         let info = model.info();

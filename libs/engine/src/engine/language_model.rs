@@ -10,7 +10,7 @@ use super::{
 use crate::chat::{ChatError, ChatTemplate, Message};
 use crate::model::{Model, ModelError};
 use crate::models::{CpuModel, CpuOptions, KvPrecision, Precision, cpu};
-use crate::tokenizer::{Tokenizer, TokenizerError};
+use crate::tokenizer::{Tokenizer, TokenizerError, joined};
 use crate::weights::{ModelFiles, WeightsError};
 
 /// How a model is loaded.
@@ -343,11 +343,6 @@ impl LanguageModel {
     pub fn stats(&self) -> EngineStats {
         self.engine.stats()
     }
-}
-
-/// The result of a scoped thread; its panic goes on here.
-fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 #[cfg(test)]

@@ -179,17 +179,21 @@ impl Definition {
         matches!(kind, Some(Kind::Normal | Kind::Added(_))) && Some(id) != self.options.unknown
     }
 
-    /// The BPE model over all tokens that text can become. Takes the merges.
-    pub(super) fn take_bpe(&mut self) -> Result<BPE, TokenizerError> {
+    /// All tokens that text can become.
+    pub(super) fn vocabulary(&self) -> Vocab {
         let hidden = self.options.unknown.map(|id| (UNKNOWN.to_owned(), id));
-        let vocabulary: Vocab = (0..)
+        (0..)
             .zip(&self.tokens)
             .filter(|(id, _)| self.is_text(*id))
             .map(|(id, token)| (token.text.clone(), id))
             .chain(hidden)
-            .collect();
+            .collect()
+    }
+
+    /// The BPE model over that vocabulary.
+    pub(super) fn bpe(&self, vocabulary: Vocab, merges: Merges) -> Result<BPE, TokenizerError> {
         let mut builder = BPE::builder()
-            .vocab_and_merges(vocabulary, std::mem::take(&mut self.merges))
+            .vocab_and_merges(vocabulary, merges)
             .ignore_merges(self.options.ignore_merges)
             .byte_fallback(self.options.byte_fallback)
             .fuse_unk(self.options.fuse_unknown);
@@ -201,7 +205,7 @@ impl Definition {
 
     /// SHA-256 over all that decides ids and decoding, as `sha256:` and lower-case hex.
     /// Each part is preceded by its length, so that no two definitions read alike.
-    pub(super) fn digest(&self, special: &SpecialTokens) -> String {
+    pub(super) fn digest(&self, merges: &Merges, special: &SpecialTokens) -> String {
         let mut whole = Vec::with_capacity(1 << 20);
         let mut part = |bytes: &[u8]| {
             whole.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
@@ -219,7 +223,7 @@ impl Definition {
             part(token.text.as_bytes());
             part(&token.kind.code());
         }
-        for (left, right) in &self.merges {
+        for (left, right) in merges {
             part(left.as_bytes());
             part(right.as_bytes());
         }

@@ -13,8 +13,9 @@ mod json_parts;
 mod stream;
 
 use std::borrow::Cow;
+use std::thread;
 
-use tokenizers::models::bpe::BPE;
+use tokenizers::models::bpe::{BPE, Merges, Vocab};
 use tokenizers::pre_tokenizers::metaspace::PrependScheme;
 use tokenizers::{
     AddedToken, DecoderWrapper, NormalizedString, Normalizer, NormalizerWrapper,
@@ -96,8 +97,18 @@ impl Tokenizer {
         special: &SpecialTokens,
     ) -> Result<Tokenizer, TokenizerError> {
         definition.check(special)?;
-        let digest = definition.digest(special);
-        let mut encoder = encoder(&mut definition)?;
+        let merges = std::mem::take(&mut definition.merges);
+        // A start waits for this: the BPE model takes as long as all the rest, so that goes beside it.
+        let (encoder, digest, bytes) = thread::scope(|scope| {
+            let bytes = scope.spawn(|| token_bytes(&definition));
+            let (digest, vocabulary) = thread::scope(|scope| {
+                let digest = scope.spawn(|| definition.digest(&merges, special));
+                let vocabulary = definition.vocabulary();
+                (joined(digest), vocabulary)
+            });
+            (encoder(&definition, vocabulary, merges), digest, joined(bytes))
+        });
+        let (mut encoder, (bytes, byte_ends)) = (encoder?, bytes?);
         let continuation = definition.pre_tokenizer.as_ref().and_then(without_first_prefix);
         let continuation = continuation.map(|pre_tokenizer| {
             let mut encoder = encoder.clone();
@@ -105,17 +116,6 @@ impl Tokenizer {
             encoder
         });
         encoder.with_pre_tokenizer(definition.pre_tokenizer.take());
-        let mut bytes = Vec::new();
-        let mut byte_ends = Vec::with_capacity(definition.tokens.len());
-        for token in &definition.tokens {
-            match token.kind {
-                Kind::Normal => bytes.extend(definition.alphabet.decode(&token.text)),
-                Kind::Special(_) => bytes.extend_from_slice(token.text.as_bytes()),
-                Kind::Added(matching) => bytes.extend(added_bytes(&definition, token, matching)?),
-                Kind::Unused => {}
-            }
-            byte_ends.push(bytes.len());
-        }
         let mut special_names: Vec<(String, u32)> = (0..)
             .zip(&definition.tokens)
             .filter(|(_, token)| matches!(token.kind, Kind::Special(_)))
@@ -305,15 +305,40 @@ fn encode_with(encoder: &Encoder, text: &str) -> Result<Vec<u32>, TokenizerError
     }
 }
 
+/// Bytes of all ids, one after the other, and the end of each.
+fn token_bytes(definition: &Definition) -> Result<(Vec<u8>, Vec<usize>), TokenizerError> {
+    let mut bytes = Vec::new();
+    let mut byte_ends = Vec::with_capacity(definition.tokens.len());
+    for token in &definition.tokens {
+        match token.kind {
+            Kind::Normal => bytes.extend(definition.alphabet.decode(&token.text)),
+            Kind::Special(_) => bytes.extend_from_slice(token.text.as_bytes()),
+            Kind::Added(matching) => bytes.extend(added_bytes(definition, token, matching)?),
+            Kind::Unused => {}
+        }
+        byte_ends.push(bytes.len());
+    }
+    Ok((bytes, byte_ends))
+}
+
+/// The result of a scoped thread; its panic goes on here.
+pub(crate) fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 /// Normalizer, BPE and added tokens.
-fn encoder(definition: &mut Definition) -> Result<Encoder, TokenizerError> {
-    let vocabulary = |problem: tokenizers::Error| TokenizerError::Vocabulary(problem.to_string());
+fn encoder(
+    definition: &Definition,
+    vocabulary: Vocab,
+    merges: Merges,
+) -> Result<Encoder, TokenizerError> {
+    let invalid = |problem: tokenizers::Error| TokenizerError::Vocabulary(problem.to_string());
     let mut encoder: Encoder = TokenizerBuilder::new()
-        .with_model(definition.take_bpe()?)
+        .with_model(definition.bpe(vocabulary, merges)?)
         .with_normalizer(definition.normalizer.clone())
         .build()
-        .map_err(vocabulary)?;
-    encoder.add_tokens(definition.tokens.iter().filter_map(added_token)).map_err(vocabulary)?;
+        .map_err(invalid)?;
+    encoder.add_tokens(definition.tokens.iter().filter_map(added_token)).map_err(invalid)?;
     Ok(encoder)
 }
 

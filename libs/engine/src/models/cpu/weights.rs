@@ -166,6 +166,9 @@ fn pad_rows(matrix: &Matrix, lines: &mut [Line]) {
     }
 }
 
+/// A bias: role, length, and the output of each of its elements.
+type BiasPart<'a> = (TensorRole, usize, &'a dyn Fn(usize) -> usize);
+
 /// Packing, place by place: tensors or, where sections are given, zeros in their form.
 pub(super) struct Packer<'a> {
     source: Source<'a>,
@@ -239,10 +242,10 @@ impl Packer<'_> {
         Ok(lines)
     }
 
-    /// The biases of a product's parts: role, length, and the output of each of its elements.
+    /// The biases of a product's parts as one.
     fn biases(
         &self,
-        parts: &[(TensorRole, usize, &dyn Fn(usize) -> usize)],
+        parts: &[BiasPart<'_>],
         outputs: usize,
     ) -> Result<Option<Vec<Line>>, ModelError> {
         let count = lines_for(outputs);

@@ -8,9 +8,9 @@ use std::ptr::NonNull;
 use std::slice;
 use std::sync::Arc;
 
-use super::super::stored::ShortLine;
 use super::super::groups::{Half, Int4Group, Int8Group, WideInt8Group};
 use super::super::lines::Line;
+use super::super::stored::ShortLine;
 
 /// A huge page of x86-64, and of aarch64 with pages of 4 KiB.
 const HUGE_PAGE: usize = 2 << 20;
