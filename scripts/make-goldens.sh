@@ -19,4 +19,5 @@ python=$venv/bin/python
 "$python" libs/engine/tests/goldens/make_logits_goldens.py "$model"
 "$python" libs/dataset/tests/golden/make.py
 "$python" libs/validation/tests/goldens/make_goldens.py
+"$python" libs/validation/tests/goldens/make_scores.py
 git status --short -- '*goldens*' '*golden*'

@@ -45,6 +45,10 @@ pub enum Scale {
     Unit,
     /// 0 and up: a number of things.
     Count,
+    /// 0 and up: one quantity over another.
+    Ratio,
+    /// Any finite number.
+    Real,
 }
 
 /// What a metric is: its name, what it reads and what it yields.

@@ -1,6 +1,7 @@
 //! One file per metric (or family): its [`crate::Info`] and its definition.
 
 pub(crate) mod bleu;
+pub(crate) mod bleu_nltk;
 pub(crate) mod char_count;
 pub(crate) mod counts;
 pub(crate) mod distinct;

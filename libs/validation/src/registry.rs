@@ -21,7 +21,8 @@ enum Make {
 }
 
 const ENTRIES: &[Entry] = &[
-    text(&bleu::INFO, |params| done(bleu::new(params))),
+    text(&bleu::INFO, |params| done(bleu::new(params)?)),
+    text(&bleu_nltk::INFO, |params| done(bleu_nltk::new(params)?)),
     text(&rouge::ROUGE_1, |params| done(rouge::of_ngrams(1, params))),
     text(&rouge::ROUGE_2, |params| done(rouge::of_ngrams(2, params))),
     text(&rouge::ROUGE_L, |params| done(rouge::of_subsequence(params))),

@@ -19,6 +19,13 @@ fn metrics() -> Vec<TextMetric> {
         ("bleu", json!({"tokenize": "intl", "smoothing": "floor"})),
         ("bleu", json!({"tokenize": "char", "smoothing": "add-k"})),
         ("bleu", json!({"tokenize": "none", "smoothing": "none"})),
+        (
+            "bleu",
+            json!({"tokenize": "zh", "smoothing": "add-k", "smoothingValue": 0.3, "lowercase": true}),
+        ),
+        ("bleuNltk", json!({"method": 5, "n": 3})),
+        ("bleuNltk", json!({"method": 6})),
+        ("bleuNltk", json!({"method": 7, "tokenize": "char"})),
         ("rouge1", json!({"stemmer": true})),
         ("rougeL", json!({"stemmer": true})),
         ("distinct", json!({"n": 1})),
@@ -110,7 +117,8 @@ proptest! {
             let (low, high) = match metric.info().scale {
                 Scale::Percent => (0.0, 100.0),
                 Scale::Unit => (0.0, 1.0),
-                Scale::Count => (0.0, f64::MAX),
+                Scale::Count | Scale::Ratio => (0.0, f64::MAX),
+                Scale::Real => (f64::MIN, f64::MAX),
             };
             let row = metric.row(&sample).unwrap();
             prop_assert_eq!(row.is_some(), metric.info().row, "{:?}", metric);

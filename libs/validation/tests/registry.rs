@@ -34,6 +34,7 @@ fn every_metric_is_built_with_defaults_and_described() {
         names,
         [
             "bleu",
+            "bleuNltk",
             "rouge1",
             "rouge2",
             "rougeL",
@@ -64,12 +65,12 @@ fn every_metric_is_built_with_defaults_and_described() {
 #[test]
 fn wrong_parameters_are_refused_with_field_found_and_allowed() {
     for (name, params, expect) in [
-        ("BLEU", json!({}), "metric: found `BLEU`; allowed: bleu, rouge1, rouge2"),
+        ("BLEU", json!({}), "metric: found `BLEU`; allowed: bleu, bleuNltk, rouge1, rouge2"),
         ("bleu", json!([]), "params: found a list; allowed: an object of parameters"),
         (
             "bleu",
             json!({"tokenize": "13A"}),
-            "params.tokenize: found `13A`; allowed: one of 13a, intl, char, none",
+            "params.tokenize: found `13A`; allowed: one of 13a, intl, zh, char, none",
         ),
         (
             "bleu",
@@ -79,7 +80,27 @@ fn wrong_parameters_are_refused_with_field_found_and_allowed() {
         (
             "bleu",
             json!({"n": 4}),
-            "params.n: found an unknown parameter; allowed: tokenize, smoothing",
+            "params.n: found an unknown parameter; allowed: tokenize, smoothing, smoothingValue, lowercase",
+        ),
+        (
+            "bleu",
+            json!({"smoothingValue": 0.5}),
+            "params.smoothingValue: found 0.5; allowed: nothing: it belongs to the smoothings floor and add-k",
+        ),
+        (
+            "bleu",
+            json!({"smoothing": "floor", "smoothingValue": 1.5}),
+            "params.smoothingValue: found 1.5; allowed: a number from 0 to 1 with smoothing floor",
+        ),
+        (
+            "bleu",
+            json!({"smoothing": "add-k", "smoothingValue": -1}),
+            "params.smoothingValue: found -1; allowed: a number from 0 to 1000",
+        ),
+        (
+            "bleuNltk",
+            json!({"method": 6, "n": 2}),
+            "params.n: found 2; allowed: 3 or 4 with method 6",
         ),
         (
             "wordCount",
@@ -134,6 +155,16 @@ fn signatures_say_what_was_measured() {
             "bleu",
             json!({"smoothing": "add-k"}),
             "bleu|nrefs:1|case:mixed|eff:no|tok:13a|smooth:add-k[1.00]|version:2.6.0",
+        ),
+        (
+            "bleu",
+            json!({"smoothing": "floor", "smoothingValue": 0.125, "tokenize": "zh", "lowercase": true}),
+            "bleu|nrefs:1|case:lc|eff:no|tok:zh|smooth:floor[0.125]|version:2.6.0",
+        ),
+        (
+            "bleuNltk",
+            json!({"method": 3, "n": 2}),
+            "bleuNltk|nrefs:1|n:2|case:mixed|tok:13a|smooth:method3|version:3.10.4",
         ),
         ("rougeL", json!({"stemmer": true}), "rougeL|nrefs:1|case:lc|stemmer:yes|version:0.1.2"),
         (
