@@ -28,8 +28,16 @@ fn metrics() -> Vec<TextMetric> {
         ("bleuNltk", json!({"method": 7, "tokenize": "char"})),
         ("rouge1", json!({"stemmer": true})),
         ("rougeL", json!({"stemmer": true})),
+        ("rougeLsum", json!({"stemmer": true})),
+        ("chrf", json!({"wordOrder": 2, "lowercase": true})),
+        (
+            "ter",
+            json!({"normalized": true, "noPunctuation": true, "asianSupport": true, "caseSensitive": true}),
+        ),
         ("distinct", json!({"n": 1})),
         ("selfBleu", json!({"n": 2})),
+        ("repetition", json!({"n": 1})),
+        ("nearDuplicateRate", json!({"threshold": 0.3})),
     ];
     let plain = registry::all().filter(|info| info.needs_text && info.name != "regex");
     variants.extend(plain.map(|info| (info.name, Value::Null)));

@@ -38,9 +38,17 @@ fn every_metric_is_built_with_defaults_and_described() {
             "rouge1",
             "rouge2",
             "rougeL",
+            "rougeLsum",
+            "chrf",
+            "ter",
             "distinct",
             "selfBleu",
+            "compressionRatio",
+            "repetition",
             "duplicateRate",
+            "nearDuplicateRate",
+            "fleschReadingEase",
+            "fleschKincaidGrade",
             "wordCount",
             "charCount",
             "tokenCount",
@@ -173,6 +181,27 @@ fn signatures_say_what_was_measured() {
             "selfBleu|n:4|case:mixed|tok:13a|smooth:method1|sample:1000|version:3.10.4",
         ),
         ("duplicateRate", json!({}), "duplicateRate|fold:nfkc+case+space|version:1"),
+        (
+            "nearDuplicateRate",
+            json!({"threshold": 0.75}),
+            "nearDuplicateRate|threshold:0.75|fold:nfkc+case+space|shingles:5 words|minhash:128|version:2.0.0",
+        ),
+        (
+            "chrf",
+            json!({"wordOrder": 2}),
+            "chrf|nrefs:1|case:mixed|eff:yes|nc:6|nw:2|space:no|version:2.6.0",
+        ),
+        (
+            "ter",
+            json!({"normalized": true}),
+            "ter|nrefs:1|case:lc|tok:tercom|norm:yes|punct:yes|asian:no|version:2.6.0",
+        ),
+        (
+            "compressionRatio",
+            json!({}),
+            "compressionRatio|gzip:6|join:newline|sample:1000|version:1",
+        ),
+        ("repetition", json!({"n": 2}), "repetition|n:2|case:lc|tok:13a|version:1"),
         ("regex", json!({"pattern": "a|b"}), "regex|pattern:a\\x7cb|version:1"),
         ("wordCount", json!({}), "wordCount|version:1"),
     ] {
@@ -205,6 +234,43 @@ fn a_dataset_without_rows_has_no_score() {
 fn duplicates_are_rows_with_an_earlier_twin() {
     let texts = ["Hello  World", "hello world", "HELLO\nWORLD ", "other", "ｈｅｌｌｏ world"];
     assert_eq!(score("duplicateRate", Value::Null, &texts).unwrap().value, 3.0 / 5.0);
+}
+
+#[test]
+fn near_duplicates_are_rows_with_an_earlier_near_twin() {
+    let long = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen";
+    let texts = [
+        long,
+        "One  two three four five six seven eight nine ten eleven twelve thirteen FOURTEEN",
+        "one two three four five six seven eight nine ten eleven twelve thirteen",
+        "something else that has more words than five",
+        "two",
+        "two",
+        "",
+        " ",
+    ];
+    let rate = |threshold: f64| {
+        score("nearDuplicateRate", json!({"threshold": threshold}), &texts).unwrap().value
+    };
+    assert_eq!(rate(0.8), 4.0 / 8.0);
+    // The third has 9 of the first one's 10 shingles.
+    assert_eq!(rate(0.95), 3.0 / 8.0);
+}
+
+#[test]
+fn rows_are_compressed_in_the_order_of_their_ids() {
+    // len('\n'.join(texts)) / len(gzip.compress('\n'.join(texts).encode(), 6))
+    let texts: Vec<String> = (0..12).map(|i| format!("row number {i} of many rows")).collect();
+    let mut forwards = text_metric("compressionRatio", Value::Null).accumulator();
+    let mut backwards = forwards.clone();
+    let add = |dataset: &mut textnlp_validation::Accumulator, at: usize| {
+        let sample = Sample { id: &format!("{at}-0"), text: &texts[at], ..Sample::default() };
+        dataset.add(&sample).unwrap();
+    };
+    (0..12).for_each(|at| add(&mut forwards, at));
+    (0..12).rev().for_each(|at| add(&mut backwards, at));
+    assert_eq!(forwards.score(), backwards.score());
+    assert!((forwards.score().unwrap().value - 313.0 / 82.0).abs() < 1e-12);
 }
 
 #[test]
@@ -304,7 +370,7 @@ fn a_filter_may_be_an_expression() {
 
 #[test]
 fn filters_need_row_values() {
-    for name in ["distinct", "selfBleu", "duplicateRate", "failedRate"] {
+    for name in ["distinct", "selfBleu", "compressionRatio", "nearDuplicateRate", "failedRate"] {
         let metric = registry::build(name, &Value::Null).unwrap();
         let error = Filter::range(metric, range(Some(0.0), None)).unwrap_err().to_string();
         assert!(error.contains(name) && error.contains("use this one as a gate"), "{error}");

@@ -1,9 +1,12 @@
 //! The metrics of pairs of which `tests/goldens/make_scores.py` wrote the oracles' values: every parameter of each.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{close, golden, metric, pair};
+use super::{close, golden, hex, metric, pair, strings};
 use crate::metric::{Sample, TextMetric};
+use crate::text::folding::fold;
+use crate::text::minhash::{shingles, signature};
+use crate::text::readability::counts;
 
 /// Compares all values of a file, of which there must be `least`. Where the oracle refuses, the value is 0.
 fn check(file: Vec<Value>, least: usize) {
@@ -40,4 +43,78 @@ fn bleu_with_its_other_parameters_equals_sacrebleu() {
 #[test]
 fn nltk_bleu_equals_nltk_for_every_smoothing_and_length() {
     check(golden!("bleu_nltk"), 8_000);
+}
+
+#[test]
+fn rouge_lsum_equals_rouge_score_with_and_without_stemmer() {
+    check(golden!("rouge_lsum"), 2_000);
+}
+
+#[test]
+fn chrf_and_its_variants_with_words_equal_sacrebleu() {
+    check(golden!("chrf"), 3_000);
+}
+
+#[test]
+fn ter_equals_sacrebleu_for_every_normalization() {
+    check(golden!("ter"), 4_000);
+}
+
+#[test]
+fn repetition_and_compression_follow_their_definitions() {
+    let pairs = golden!("pairs");
+    let metrics = [
+        metric("repetition", json!({"n": 4})),
+        metric("repetition", json!({"n": 2})),
+        metric("compressionRatio", Value::Null),
+    ];
+    for line in golden!("texts") {
+        let text = pairs[line["pair"].as_u64().unwrap() as usize]["text"].as_str().unwrap();
+        let sample = Sample { id: "0", text, ..Sample::default() };
+        for (metric, golden) in metrics.iter().zip(line["scores"].as_array().unwrap()) {
+            let mut dataset = metric.accumulator();
+            dataset.add(&sample).unwrap();
+            close(dataset.score().unwrap().value, golden, || format!("{metric:?} {text:?}"));
+        }
+    }
+    for (set, golden) in golden!("sets").iter().zip(golden!("compressed_sets")) {
+        let mut dataset = metrics[2].accumulator();
+        // Of more than 1,000 rows those with the smallest hashes are read, as for self-BLEU.
+        for (at, text) in strings(&set["texts"]).into_iter().enumerate() {
+            let id = format!("{at}-0");
+            dataset.add(&Sample { id: &id, text, ..Sample::default() }).unwrap();
+        }
+        close(dataset.score().unwrap().value, &golden, || "a set".to_owned());
+    }
+}
+
+#[test]
+fn words_and_sentences_equal_textstats_and_minhash_signatures_datasketchs() {
+    let pairs = golden!("pairs");
+    for line in golden!("texts") {
+        let text = pairs[line["pair"].as_u64().unwrap() as usize]["text"].as_str().unwrap();
+        let counts = counts(text);
+        assert_eq!(json!([counts.words, counts.sentences]), line["readability"], "{text:?}");
+        let folded = fold(text);
+        let words: Vec<&str> = folded.split(' ').collect();
+        let bytes: Vec<u8> =
+            signature(&shingles(&words, 5)).iter().flat_map(|value| value.to_le_bytes()).collect();
+        assert_eq!(hex(&bytes), line["minhash"].as_str().unwrap(), "{text:?}");
+    }
+}
+
+#[test]
+fn near_duplicates_are_the_pairs_that_datasketch_finds() {
+    for line in golden!("near") {
+        let texts = strings(&line["texts"]);
+        for (threshold, expect) in line["rates"].as_object().unwrap() {
+            let params = json!({"threshold": threshold.parse::<f64>().unwrap()});
+            let mut dataset = metric("nearDuplicateRate", params).accumulator();
+            for (at, text) in texts.iter().enumerate() {
+                let id = format!("{at}-0");
+                dataset.add(&Sample { id: &id, text, ..Sample::default() }).unwrap();
+            }
+            close(dataset.score().unwrap().value, expect, || format!("{threshold} {texts:?}"));
+        }
+    }
 }

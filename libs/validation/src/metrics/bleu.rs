@@ -178,7 +178,7 @@ impl Bleu {
 }
 
 fn first_orders(matches: [u64; MAX_MATCH_ORDER]) -> [u64; MAX_ORDER] {
-    let [one, two, three, four, _] = matches;
+    let [one, two, three, four, ..] = matches;
     [one, two, three, four]
 }
 

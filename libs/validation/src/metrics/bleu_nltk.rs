@@ -63,7 +63,7 @@ impl RowMetric for BleuNltk {
         let references: Vec<_> =
             references.iter().map(|tokens| vocabulary.ids(tokens.iter())).collect();
         let closest = references.iter().map(Vec::len).min_by_key(|r| (r.abs_diff(text.len()), *r));
-        let matches = clipped_matches(&text, &references, MAX_MATCH_ORDER);
+        let matches = clipped_matches(&text, &references, 5);
         Ok(self.score(text.len(), closest.unwrap_or_default(), matches))
     }
 

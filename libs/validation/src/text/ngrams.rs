@@ -9,7 +9,7 @@ use foldhash::fast::RandomState;
 pub(crate) const MAX_ORDER: usize = 4;
 
 /// The longest n-gram that [`clipped_matches`] counts.
-pub(crate) const MAX_MATCH_ORDER: usize = 5;
+pub(crate) const MAX_MATCH_ORDER: usize = 6;
 
 /// An n-gram of up to four tokens: their ids, 32 bits each. Ids begin at 1, so n-grams of different lengths differ.
 pub(crate) type Ngram = u128;
@@ -182,21 +182,21 @@ impl Numbers {
 mod tests {
     use super::*;
 
-    fn check(text: &str, references: &[&str], matches: [u64; 5]) {
+    fn check(text: &str, references: &[&str], matches: [u64; 6]) {
         let mut vocabulary = Vocabulary::default();
         let ids = vocabulary.ids(text.split(' '));
         let references: Vec<_> = references.iter().map(|r| vocabulary.ids(r.split(' '))).collect();
-        assert_eq!(clipped_matches(&ids, &references, 5), matches, "{text:?}");
+        assert_eq!(clipped_matches(&ids, &references, 6), matches, "{text:?}");
     }
 
     #[test]
     fn matches_are_clipped_at_the_reference_that_has_the_ngram_most_often() {
-        check("the the the the", &["the cat the dog"], [2, 0, 0, 0, 0]);
-        check("the the the the", &["the cat", "the the the"], [3, 2, 1, 0, 0]);
+        check("the the the the", &["the cat the dog"], [2, 0, 0, 0, 0, 0]);
+        check("the the the the", &["the cat", "the the the"], [3, 2, 1, 0, 0, 0]);
         // Two references with one each do not make two.
-        check("a a", &["a b", "b a"], [1, 0, 0, 0, 0]);
-        check("a b c d", &["a b c d"], [4, 3, 2, 1, 0]);
-        check("a b c d e a b c d e", &["x a b c d e y a b c d z"], [9, 7, 5, 3, 1]);
+        check("a a", &["a b", "b a"], [1, 0, 0, 0, 0, 0]);
+        check("a b c d", &["a b c d"], [4, 3, 2, 1, 0, 0]);
+        check("a b c d e a b c d e", &["x a b c d e y a b c d z"], [9, 7, 5, 3, 1, 0]);
     }
 
     #[test]
@@ -215,8 +215,8 @@ mod tests {
             let ids = vocabulary.ids(text.iter().map(String::as_str));
             let reference_ids: Vec<_> =
                 references.iter().map(|r| vocabulary.ids(r.iter().map(String::as_str))).collect();
-            let found = clipped_matches(&ids, &reference_ids, 5);
-            for order in 1..=5 {
+            let found = clipped_matches(&ids, &reference_ids, 6);
+            for order in 1..=6 {
                 let count = |words: &[String], gram: &[String]| {
                     words.windows(order).filter(|other| *other == gram).count()
                 };

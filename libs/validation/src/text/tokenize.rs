@@ -91,6 +91,18 @@ fn mteval_13a(text: &str) -> String {
 fn western(line: &str) -> String {
     let mut spaced = Vec::with_capacity(line.len() + line.len() / 4);
     separate_punctuation(line.as_bytes(), &mut spaced);
+    split_at_digits(spaced)
+}
+
+/// The same with a change between: Tercom's tokenizer.
+pub(super) fn western_with(line: &str, change: impl Fn(String) -> String) -> String {
+    let mut spaced = Vec::with_capacity(line.len() + line.len() / 4);
+    separate_punctuation(line.as_bytes(), &mut spaced);
+    split_at_digits(change(String::from_utf8(spaced).unwrap_or_default()).into_bytes())
+}
+
+/// Points, commas and dashes are separated but for those inside of numbers.
+fn split_at_digits(mut spaced: Vec<u8>) -> String {
     let mut next = Vec::with_capacity(spaced.len() + spaced.len() / 4);
     split_after_non_digit(&spaced, &mut next);
     spaced.clear();
@@ -127,18 +139,28 @@ fn is_chinese(c: char) -> bool {
 
 /// Undoes mark-up and joins lines, in sacrebleu's order.
 fn unescape(text: &str) -> Cow<'_, str> {
-    const REPLACEMENTS: [(&str, &str); 3] = [("<skipped>", ""), ("-\n", ""), ("\n", " ")];
+    let text = replaced(text.into(), "<skipped>", "");
+    let text = replaced(text, "-\n", "");
+    let text = replaced(text, "\n", " ");
+    unescape_into(text)
+}
+
+/// `&quot;`, `&amp;`, `&lt;` and `&gt;`, one after the other as sacrebleu does.
+pub(super) fn unescape_entities(text: &str) -> Cow<'_, str> {
+    unescape_into(text.into())
+}
+
+fn unescape_into(text: Cow<'_, str>) -> Cow<'_, str> {
     const ENTITIES: [(&str, &str); 4] =
         [("&quot;", "\""), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">")];
-    let mut text = Cow::Borrowed(text);
-    let mut replace = |(from, to): (&str, &str)| {
-        if text.contains(from) {
-            text = Cow::Owned(text.replace(from, to));
-        }
-    };
-    REPLACEMENTS.into_iter().for_each(&mut replace);
-    ENTITIES.into_iter().for_each(&mut replace);
-    text
+    if !text.contains('&') {
+        return text;
+    }
+    ENTITIES.into_iter().fold(text, |text, (from, to)| replaced(text, from, to))
+}
+
+fn replaced<'t>(text: Cow<'t, str>, from: &str, to: &str) -> Cow<'t, str> {
+    if text.contains(from) { Cow::Owned(text.replace(from, to)) } else { text }
 }
 
 // The passes work on bytes: every byte of a character outside ASCII is neither digit nor punctuation here, and none is inserted

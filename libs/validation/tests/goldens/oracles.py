@@ -8,7 +8,8 @@ from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import BLEU, CHRF, TER
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
-PINS = {"sacrebleu": "2.6.0", "nltk": "3.10.4", "rouge_score": "0.1.2", "regex": "2026.11.19"}
+PINS = {"sacrebleu": "2.6.0", "nltk": "3.10.4", "rouge_score": "0.1.2", "regex": "2026.11.19",
+        "datasketch": "2.0.0", "textstat": "0.7.13"}
 
 warnings.filterwarnings("ignore", category=UserWarning, module="nltk")
 
@@ -46,18 +47,16 @@ def chrf(**settings):
 
 
 def ter(**settings):
-    names = {"normalized": "normalized", "asian": "asian_support", "punctuation": "no_punct", "caseSensitive": "case_sensitive"}
-    given = {names[name]: value for name, value in settings.items()}
-    if "no_punct" in given:
-        given["no_punct"] = not given["no_punct"]
-    return sentence(TER(**given))
+    names = {"normalized": "normalized", "asianSupport": "asian_support", "noPunctuation": "no_punct", "caseSensitive": "case_sensitive"}
+    return sentence(TER(**{names[name]: value for name, value in settings.items()}))
 
 
 BLEU_SETTINGS = [{"tokenize": "zh"}, {"lowercase": True}, {"smoothing": "floor", "smoothingValue": 0.5}, {"smoothing": "add-k", "smoothingValue": 0.25}]
 NLTK_SETTINGS = [{"method": method, "n": n} for n in (4, 3, 2, 1) for method in range(8) if method != 6 or n > 2]
 LSUM_SETTINGS = [{"stemmer": False}, {"stemmer": True}]
 CHRF_SETTINGS = [{}, {"wordOrder": 2}, {"wordOrder": 1, "lowercase": True}]
-TER_SETTINGS = [{}, {"normalized": True, "asian": True}, {"punctuation": False, "caseSensitive": True}, {"normalized": True, "punctuation": False, "asian": True}]
+TER_SETTINGS = [{}, {"normalized": True, "asianSupport": True}, {"noPunctuation": True, "caseSensitive": True},
+                {"normalized": True, "noPunctuation": True, "asianSupport": True}]
 
 # name of the golden file → metric, its parameters, its oracle
 FAMILIES = {
