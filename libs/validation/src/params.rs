@@ -29,6 +29,8 @@ pub enum ParamKind {
     Text(usize),
     /// A number from, to; the default, if there is one whatever the other parameters are.
     Number(f64, f64, Option<f64>),
+    /// A list of some of these words; all of them if it is not given.
+    Subset(&'static [&'static str]),
 }
 
 impl fmt::Display for ParamKind {
@@ -39,6 +41,7 @@ impl fmt::Display for ParamKind {
             ParamKind::Flag(_) => write!(f, "true or false"),
             ParamKind::Text(bytes) => write!(f, "a text of 1 to {bytes} bytes"),
             ParamKind::Number(min, max, _) => write!(f, "a number from {min} to {max}"),
+            ParamKind::Subset(words) => write!(f, "a list of {}", words.join(", ")),
         }
     }
 }
@@ -76,6 +79,7 @@ enum Setting {
     Flag(bool),
     Text(String),
     Number(Option<f64>),
+    Subset(Vec<&'static str>),
 }
 
 impl Params {
@@ -127,6 +131,10 @@ impl Params {
         if let Some(Setting::Text(text)) = self.0.get(name) { text } else { "" }
     }
 
+    pub(crate) fn subset(&self, name: &str) -> &[&'static str] {
+        if let Some(Setting::Subset(words)) = self.0.get(name) { words } else { &[] }
+    }
+
     /// `None` if it was not given and has no default.
     pub(crate) fn number(&self, name: &str) -> Option<f64> {
         if let Some(Setting::Number(number)) = self.0.get(name) { *number } else { None }
@@ -141,6 +149,15 @@ fn setting(info: &ParamInfo, given: Option<&Value>) -> Result<Setting, ParamErro
         (ParamKind::Flag(default), None) => Ok(Setting::Flag(default)),
         (ParamKind::Text(_), None) => Err(wrong("nothing".to_owned())),
         (ParamKind::Number(_, _, default), None) => Ok(Setting::Number(default)),
+        (ParamKind::Subset(words), None) => Ok(Setting::Subset(words.to_vec())),
+        (ParamKind::Subset(_), Some(Value::Array(given))) if given.is_empty() => {
+            Err(wrong("an empty list".to_owned()))
+        }
+        (ParamKind::Subset(words), Some(Value::Array(given))) => {
+            let known = |word: &Value| words.iter().find(|allowed| word == **allowed).copied();
+            let found = given.iter().map(|word| known(word).ok_or_else(|| wrong(describe(word))));
+            found.collect::<Result<_, _>>().map(Setting::Subset)
+        }
         (ParamKind::Choice(words, _), Some(Value::String(word))) => words
             .iter()
             .find(|allowed| *allowed == word)

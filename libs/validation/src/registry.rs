@@ -37,6 +37,8 @@ const ENTRIES: &[Entry] = &[
     text(&near_duplicate_rate::INFO, |params| done(near_duplicate_rate::new(params))),
     text(&flesch::READING_EASE, |_| done(flesch::reading_ease())),
     text(&flesch::KINCAID_GRADE, |_| done(flesch::kincaid_grade())),
+    text(&pii::INFO, |params| done(pii::new(params))),
+    text(&language::INFO, |params| done(language::new(params)?)),
     text(&word_count::INFO, |_| done(word_count::new())),
     text(&char_count::INFO, |_| done(char_count::new())),
     text(&token_count::INFO, |_| done(token_count::new())),

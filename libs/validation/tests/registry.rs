@@ -13,6 +13,9 @@ fn text_metric(name: &str, params: Value) -> TextMetric {
     }
 }
 
+/// These have a parameter without a default.
+const NEED_PARAMS: [&str; 2] = ["regex", "language"];
+
 fn range(min: Option<f64>, max: Option<f64>) -> Range {
     Range::new(min, max).unwrap()
 }
@@ -49,6 +52,8 @@ fn every_metric_is_built_with_defaults_and_described() {
             "nearDuplicateRate",
             "fleschReadingEase",
             "fleschKincaidGrade",
+            "pii",
+            "language",
             "wordCount",
             "charCount",
             "tokenCount",
@@ -62,7 +67,11 @@ fn every_metric_is_built_with_defaults_and_described() {
     for info in registry::all() {
         assert_eq!(registry::info(info.name), Some(info));
         assert!(info.description.ends_with('.'), "{}", info.name);
-        let params = if info.name == "regex" { json!({"pattern": "x"}) } else { Value::Null };
+        let params = match info.name {
+            "regex" => json!({"pattern": "x"}),
+            "language" => json!({"is": "eng"}),
+            _ => Value::Null,
+        };
         let metric = registry::build(info.name, &params).unwrap();
         assert_eq!(metric.info(), info);
         assert!(metric.signature().starts_with(info.name), "{}", metric.signature());
@@ -106,6 +115,16 @@ fn wrong_parameters_are_refused_with_field_found_and_allowed() {
             "params.smoothingValue: found -1; allowed: a number from 0 to 1000",
         ),
         (
+            "pii",
+            json!({"entities": ["email", "name"]}),
+            "params.entities: found `name`; allowed: a list of iban, creditCard, crypto, ssn, ipAddress, email, url, phone",
+        ),
+        (
+            "pii",
+            json!({"entities": []}),
+            "params.entities: found an empty list; allowed: a list of",
+        ),
+        (
             "bleuNltk",
             json!({"method": 6, "n": 2}),
             "params.n: found 2; allowed: 3 or 4 with method 6",
@@ -120,6 +139,8 @@ fn wrong_parameters_are_refused_with_field_found_and_allowed() {
             json!({"stemmer": "yes"}),
             "params.stemmer: found `yes`; allowed: true or false",
         ),
+        ("language", json!({}), "params.is: found nothing; allowed: a text of 1 to 3 bytes"),
+        ("language", json!({"is": "en"}), "params.is: found `en`; allowed: one of "),
         ("distinct", json!({"n": 0}), "params.n: found 0; allowed: a whole number from 1 to 4"),
         ("distinct", json!({"n": 5}), "params.n: found 5; allowed: a whole number from 1 to 4"),
         ("distinct", json!({"n": 1.5}), "params.n: found 1.5; allowed: a whole number from 1 to 4"),
@@ -222,7 +243,8 @@ fn rows_with_different_numbers_of_references_are_signed_var() {
 
 #[test]
 fn a_dataset_without_rows_has_no_score() {
-    for info in registry::all().filter(|info| info.needs_text && info.name != "regex") {
+    for info in registry::all().filter(|info| info.needs_text && !NEED_PARAMS.contains(&info.name))
+    {
         assert_eq!(score(info.name, Value::Null, &[]), None, "{}", info.name);
     }
     // Rows, but nothing to compare.
@@ -255,6 +277,32 @@ fn near_duplicates_are_rows_with_an_earlier_near_twin() {
     assert_eq!(rate(0.8), 4.0 / 8.0);
     // The third has 9 of the first one's 10 shingles.
     assert_eq!(rate(0.95), 3.0 / 8.0);
+}
+
+#[test]
+fn texts_in_a_language_make_a_share() {
+    let texts = [
+        "The flight was delayed by three hours and nobody at the desk could tell us why.",
+        "Der Flug hatte drei Stunden Verspätung, und niemand am Schalter konnte uns sagen, warum.",
+        "フライトが三時間も遅れたのに、誰も理由を教えてくれませんでした。",
+        "",
+    ];
+    for (code, share) in [("eng", 0.25), ("deu", 0.25), ("jpn", 0.25), ("fra", 0.0)] {
+        assert_eq!(score("language", json!({"is": code}), &texts).unwrap().value, share, "{code}");
+    }
+}
+
+#[test]
+fn personal_data_is_counted_for_a_row_and_makes_a_share_of_rows() {
+    let texts = ["a@example.com, b@example.com", "none", "10.0.0.1", "nothing"];
+    let all = score("pii", Value::Null, &texts).unwrap();
+    assert_eq!(all.value, 0.5);
+    assert_eq!(all.distribution.unwrap().max, 2.0);
+    let addresses = score("pii", json!({"entities": ["ipAddress"]}), &texts).unwrap();
+    assert_eq!(
+        (addresses.value, addresses.signature.as_str()),
+        (0.25, "pii|entities:ipAddress|version:1")
+    );
 }
 
 #[test]
@@ -336,7 +384,8 @@ fn scores_of_other_metrics_and_damaged_ones_do_not_merge() {
 
 #[test]
 fn a_saved_score_that_claims_rows_it_lacks_yields_a_number_all_the_same() {
-    for info in registry::all().filter(|info| info.needs_text && info.name != "regex") {
+    for info in registry::all().filter(|info| info.needs_text && !NEED_PARAMS.contains(&info.name))
+    {
         let metric = text_metric(info.name, Value::Null);
         let mut saved = serde_json::to_value(metric.accumulator().save()).unwrap();
         saved["rows"] = json!(u64::MAX);

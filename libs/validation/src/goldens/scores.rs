@@ -61,6 +61,27 @@ fn ter_equals_sacrebleu_for_every_normalization() {
 }
 
 #[test]
+fn confidence_intervals_are_about_those_of_sacrebleus_bootstrap() {
+    let pairs = golden!("pairs");
+    for line in golden!("intervals") {
+        let metric = metric(line["metric"].as_str().unwrap(), Value::Null);
+        let mut corpus = metric.accumulator_with(crate::Bootstrap::default());
+        for index in line["pairs"].as_array().unwrap() {
+            let (text, references) = pair(&pairs[index.as_u64().unwrap() as usize]);
+            let id = index.to_string();
+            let references = &references[..1];
+            corpus.add(&Sample { id: &id, text, references, ..Sample::default() }).unwrap();
+        }
+        let (score, found) = (corpus.score().unwrap().value, corpus.interval().unwrap());
+        close(score, &line["score"], || format!("{metric:?}"));
+        assert!(found.low < score && score < found.high, "{found:?}");
+        // Half of sacrebleu's interval; two bootstraps of 1,000 resamples differ by some percent.
+        let (half, expect) = ((found.high - found.low) / 2.0, line["ci"].as_f64().unwrap());
+        assert!((half / expect - 1.0).abs() < 0.15, "{metric:?}: {half}, sacrebleu {expect}");
+    }
+}
+
+#[test]
 fn repetition_and_compression_follow_their_definitions() {
     let pairs = golden!("pairs");
     let metrics = [

@@ -119,6 +119,24 @@ impl Definition for Bleu {
         Ok(())
     }
 
+    fn figures(&self, sample: &Sample<'_>) -> Result<Vec<u64>, RowError> {
+        let row = self.statistics(sample);
+        let lengths = [row.length, row.reference_length];
+        Ok(lengths.into_iter().chain(row.correct).chain(row.total).collect())
+    }
+
+    fn score_of_figures(&self, sums: &[u64]) -> Option<f64> {
+        let ([length, reference_length], counts) = sums.split_first_chunk()?;
+        let (correct, total) = counts.split_first_chunk()?;
+        let sums = Statistics {
+            length: *length,
+            reference_length: *reference_length,
+            correct: *correct,
+            total: *total.first_chunk()?,
+        };
+        Some(sums.score(self.smoothing, false))
+    }
+
     fn score(&self, state: &BleuState) -> Option<Value> {
         let value = state.sums.score(self.smoothing, false);
         Some(Value { value, distribution: Some(state.rows.distribution()) })

@@ -91,6 +91,20 @@ impl Definition for Chrf {
         Ok(())
     }
 
+    fn figures(&self, sample: &Sample<'_>) -> Result<Vec<u64>, RowError> {
+        let row = self.statistics(sample);
+        Ok(row.iter().flat_map(|counts| [counts.text, counts.reference, counts.matches]).collect())
+    }
+
+    fn score_of_figures(&self, sums: &[u64]) -> Option<f64> {
+        let mut statistics = Statistics::default();
+        for (counts, sums) in statistics.iter_mut().zip(sums.as_chunks::<3>().0) {
+            let [text, reference, matches] = *sums;
+            *counts = Counts { text, reference, matches };
+        }
+        Some(self.score_of(&statistics))
+    }
+
     fn score(&self, state: &ChrfState) -> Option<Value> {
         let value = self.score_of(&state.sums);
         Some(Value { value, distribution: Some(state.rows.distribution()) })

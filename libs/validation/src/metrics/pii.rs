@@ -71,6 +71,17 @@ impl Definition for Pii {
         Ok(())
     }
 
+    fn figures(&self, sample: &Sample<'_>) -> Result<Vec<u64>, RowError> {
+        Ok(vec![1, u64::from(!find(sample.text, &self.kinds).is_empty())])
+    }
+
+    fn score_of_figures(&self, sums: &[u64]) -> Option<f64> {
+        match sums {
+            [rows, with_any] if *rows > 0 => Some(*with_any as f64 / *rows as f64),
+            _ => None,
+        }
+    }
+
     fn score(&self, state: &PiiState) -> Option<Value> {
         let value = state.with_any as f64 / state.all.max(1) as f64;
         Some(Value { value, distribution: Some(state.rows.distribution()) })

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bootstrap::{from_fixed, to_fixed};
 use crate::definition::{Definition, State, Value};
 use crate::metric::{Info, RowError, Sample, Scale};
 use crate::params::{ParamInfo, ParamKind, Params};
@@ -98,6 +99,18 @@ impl Definition for Ter {
         Ok(())
     }
 
+    fn figures(&self, sample: &Sample<'_>) -> Result<Vec<u64>, RowError> {
+        let row = self.statistics(sample);
+        Ok(vec![row.edits, to_fixed(row.mean_words())])
+    }
+
+    fn score_of_figures(&self, sums: &[u64]) -> Option<f64> {
+        match sums {
+            [edits, words] => Some(rate(*edits, from_fixed(*words))),
+            _ => None,
+        }
+    }
+
     fn score(&self, state: &TerState) -> Option<Value> {
         let value = state.sums.score();
         Some(Value { value, distribution: Some(state.rows.distribution()) })
@@ -143,15 +156,22 @@ impl Statistics {
         }
     }
 
+    /// The sum of the mean lengths of each row's references.
+    fn mean_words(&self) -> f64 {
+        self.reference_words.iter().map(|(n, words)| *words as f64 / *n as f64).sum()
+    }
+
     fn score(&self) -> f64 {
-        let means = self.reference_words.iter().map(|(n, words)| *words as f64 / *n as f64);
-        let words: f64 = means.sum();
-        if words > 0.0 {
-            100.0 * (self.edits as f64 / words)
-        } else if self.edits > 0 {
-            100.0
-        } else {
-            0.0
-        }
+        rate(self.edits, self.mean_words())
+    }
+}
+
+fn rate(edits: u64, words: f64) -> f64 {
+    if words > 0.0 {
+        100.0 * (edits as f64 / words)
+    } else if edits > 0 {
+        100.0
+    } else {
+        0.0
     }
 }

@@ -45,7 +45,7 @@ pub(super) fn iban_length(country: &str) -> Option<usize> {
 /// The check digits of an account without separators (ISO 13616): the number of which they are part leaves 1 of 97.
 pub(super) fn iban_checks(account: &str) -> bool {
     let (Some(front), Some(rest)) = (account.get(..4), account.get(4..)) else { return false };
-    let digits = rest.chars().chain(front.chars()).map(|c| c.to_digit(36));
+    let mut digits = rest.chars().chain(front.chars()).map(|c| c.to_digit(36));
     let remainder = digits.try_fold(0_u32, |remainder, digit| {
         let digit = digit?;
         let shift = if digit > 9 { 100 } else { 10 };

@@ -7,10 +7,12 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::Kind;
-use super::checks::{base58_checks, bech32_checks, iban_length, iban_checks, luhn};
+use super::checks::{base58_checks, bech32_checks, iban_checks, iban_length, luhn};
 
-const EMAIL: &str = r"\b[\w!#$%&'*+\-/=?^`{|}~][\w!#$%&'*+\-/=?^`{|}~.]{0,63}@\w+(?:-+\w+)*(?:\.\w+(?:-+\w+)*)+\b";
-const CREDIT_CARD: &str = r"\b(?:4\d{3}|5[0-5]\d{2}|[631]\d{3})[- ]?\d{3,4}[- ]?\d{3,4}[- ]?\d{3,5}\b";
+const EMAIL: &str =
+    r"\b[\w!#$%&'*+\-/=?^`{|}~][\w!#$%&'*+\-/=?^`{|}~.]{0,63}@\w+(?:-+\w+)*(?:\.\w+(?:-+\w+)*)+\b";
+const CREDIT_CARD: &str =
+    r"\b(?:4\d{3}|5[0-5]\d{2}|[631]\d{3})[- ]?\d{3,4}[- ]?\d{3,4}[- ]?\d{3,5}\b";
 const IBAN: &str = r"\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{1,4}){3,8}";
 const CRYPTO: &str = r"\b(?:bc1|[13])[a-zA-HJ-NP-Z0-9]{25,59}\b";
 const SSN: &str = r"\b\d{3}[- .]\d{2}[- .]\d{4}\b";
@@ -48,7 +50,8 @@ fn meant(text: &str, range: Range<usize>, kind: Kind) -> Option<Range<usize>> {
     match kind {
         Kind::Email => {
             let top = found.rsplit('.').next()?;
-            let known = top.starts_with("xn--") || (top.chars().count() > 1 && top.chars().all(char::is_alphabetic));
+            let known = top.starts_with("xn--")
+                || (top.chars().count() > 1 && top.chars().all(char::is_alphabetic));
             known.then_some(range)
         }
         Kind::CreditCard => {
@@ -58,7 +61,8 @@ fn meant(text: &str, range: Range<usize>, kind: Kind) -> Option<Range<usize>> {
         }
         Kind::Iban => iban(text, range),
         Kind::Crypto => {
-            let valid = if found.starts_with("bc1") { bech32_checks(found) } else { base58_checks(found) };
+            let valid =
+                if found.starts_with("bc1") { bech32_checks(found) } else { base58_checks(found) };
             valid.then_some(range)
         }
         Kind::Ssn => ssn(found, &digits()).then_some(range),
@@ -67,7 +71,8 @@ fn meant(text: &str, range: Range<usize>, kind: Kind) -> Option<Range<usize>> {
             let before = text.get(..range.start)?.chars().next_back();
             let end = found.trim_end_matches(['.', ',', ';', ':', '!', '?']).len();
             let behind_an_address = before.is_some_and(|c| matches!(c, '@' | '.' | '-' | '/'));
-            (!behind_an_address && found.get(..end)?.contains('.')).then_some(range.start..range.start + end)
+            (!behind_an_address && found.get(..end)?.contains('.'))
+                .then_some(range.start..range.start + end)
         }
         Kind::Phone => phone(text, range),
     }
@@ -93,19 +98,28 @@ fn iban(text: &str, range: Range<usize>) -> Option<Range<usize>> {
 fn ssn(found: &str, digits: &str) -> bool {
     let mut separators = found.chars().filter(|c| !c.is_ascii_digit());
     let equal = separators.next() == separators.next();
-    let (Some(area), Some(group), Some(serial)) = (digits.get(..3), digits.get(3..5), digits.get(5..)) else {
+    let (Some(area), Some(group), Some(serial)) =
+        (digits.get(..3), digits.get(3..5), digits.get(5..))
+    else {
         return false;
     };
     let first = digits.chars().next();
     let one_digit = digits.chars().all(|c| Some(c) == first);
     let sample = ["123456789", "987654320", "078051120"].contains(&digits);
-    equal && !one_digit && !sample && group != "00" && serial != "0000" && area != "000" && area != "666"
+    equal
+        && !one_digit
+        && !sample
+        && group != "00"
+        && serial != "0000"
+        && area != "000"
+        && area != "666"
 }
 
 fn ip_address(text: &str, range: Range<usize>) -> Option<Range<usize>> {
     let found = text.get(range.clone())?;
     let joins = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
-    let (before, after) = (text.get(..range.start)?.chars().next_back(), text.get(range.end..)?.chars().next());
+    let (before, after) =
+        (text.get(..range.start)?.chars().next_back(), text.get(range.end..)?.chars().next());
     let (address, prefix) = match found.split_once('/') {
         Some((address, prefix)) => (address, prefix.parse::<u8>().ok()),
         None => (found.trim_end_matches('.'), None),
@@ -123,21 +137,25 @@ fn ip_address(text: &str, range: Range<usize>) -> Option<Range<usize>> {
 fn phone(text: &str, range: Range<usize>) -> Option<Range<usize>> {
     let found = text.get(range.clone())?;
     let before = text.get(..range.start)?.chars().next_back();
-    if before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '/' | '_' | '+' | '#')) {
+    if before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '/' | '_' | '+' | '#'))
+    {
         return None;
     }
-    let number = found.find(['x', 'e', ',']).and_then(|at| found.get(..at)).unwrap_or(found).trim_end();
+    let number =
+        found.find(['x', 'e', ',']).and_then(|at| found.get(..at)).unwrap_or(found).trim_end();
     let digits: String = number.chars().filter(char::is_ascii_digit).collect();
     let separated = number.contains([' ', '-', '.', '(']);
     let digit = |at: usize| digits.as_bytes().get(at).copied().unwrap_or(b'0');
     let american = |digits_before: usize| {
-        digit(digits_before) > b'1' && digit(digits_before + 3) > b'1' && groups_end_in(number, &[3, 4])
+        digit(digits_before) > b'1'
+            && digit(digits_before + 3) > b'1'
+            && groups_end_in(number, &[3, 4])
     };
     let is_number = match digits.len() {
         8..=15 if number.starts_with('+') => digit(0) != b'0',
         10 if digit(0) != b'0' => separated && american(0),
         11 if digit(0) == b'1' => separated && american(1),
-        9..=12 => separated && digit(0) == b'0' && !is_date(number),
+        9..=12 => separated && digit(0) == b'0' && digit(1) != b'0' && !is_date(number),
         _ => false,
     };
     is_number.then_some(range)
@@ -145,8 +163,11 @@ fn phone(text: &str, range: Range<usize>) -> Option<Range<usize>> {
 
 /// Whether the last groups of digits have these lengths.
 fn groups_end_in(number: &str, lengths: &[usize]) -> bool {
-    let groups: Vec<usize> =
-        number.split(|c: char| !c.is_ascii_digit()).filter(|g| !g.is_empty()).map(str::len).collect();
+    let groups: Vec<usize> = number
+        .split(|c: char| !c.is_ascii_digit())
+        .filter(|g| !g.is_empty())
+        .map(str::len)
+        .collect();
     groups.ends_with(lengths)
 }
 

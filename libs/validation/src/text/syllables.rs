@@ -101,7 +101,10 @@ mod tests {
     fn common_words_have_the_dictionarys_syllables() {
         for (count, words) in [
             (1, "a the make makes moved planes walked looked phone cat's don't 2024 中文 hmm"),
-            (2, "table tables handled wanted boxes changes being doing didn't lion nation careful movement yellow"),
+            (
+                2,
+                "table tables handled wanted boxes changes being doing didn't lion nation careful movement yellow",
+            ),
             (3, "radio video beautiful organized animal completely"),
             (4, "conversation information experience criticism"),
         ] {

@@ -6,7 +6,7 @@
 Files (JSON lines, gzip): the first line has the metric and the parameters that were asked for; each other line has the index of a
 pair and the values, twelve digits of them. texts has what belongs to the pairs' texts alone: repetition (n 4 and 2) and compression
 ratio, textstat's words and sentences, 16 digits of the SHA-256 of datasketch's MinHash; compressed_sets the compression ratio of each
-set of sets.jsonl.gz; near, sets of texts with the rate of near duplicates at several thresholds. tokens_zh has, for each text of tokens.jsonl.gz, 16 digits of the SHA-256 of its tokens. And src/text/permutations.rs: datasketch's permutations.
+set of sets.jsonl.gz; intervals the corpus scores of some pairs with sacrebleu's confidence interval; near, sets of texts with the rate of near duplicates at several thresholds. tokens_zh has, for each text of tokens.jsonl.gz, 16 digits of the SHA-256 of its tokens. And src/text/permutations.rs: datasketch's permutations.
 """
 
 import gzip
@@ -19,6 +19,7 @@ from pathlib import Path
 import make_goldens
 from datasketch import MinHash, MinHashLSH
 from oracles import FAMILIES, PINS
+from sacrebleu.metrics import BLEU, CHRF, TER
 from sacrebleu.tokenizers.tokenizer_zh import TokenizerZh
 from textstat.backend.counts._count_sentences import count_sentences
 from textstat.backend.counts._count_words import count_words
@@ -123,6 +124,14 @@ def near_sets():
         yield {"texts": texts, "rates": {str(threshold): near_rate(texts, threshold) for threshold in (0.3, 0.5, 0.7, 0.8, 0.9, 0.95)}}
 
 
+def intervals(pairs):
+    chosen = [i for i, pair in enumerate(pairs) if 40 < len(pair["text"]) < 600 and pair["references"][0]][:400]
+    texts, references = [pairs[i]["text"] for i in chosen], [pairs[i]["references"][0] for i in chosen]
+    for metric, scorer in (("bleu", BLEU()), ("chrf", CHRF()), ("ter", TER())):
+        score = scorer.corpus_score(texts, [references], n_bootstrap=1000)
+        yield {"metric": metric, "pairs": chosen, "score": rounded(score.score), "ci": rounded(score._ci)}
+
+
 def write_permutations():
     factors, terms = (MinHash(num_perm=128).permutations[i].tolist() for i in (0, 1))
     rows = lambda numbers: "\n".join("    " + " ".join(f"{n:#010x}," for n in numbers[i:i + 8]) for i in range(0, len(numbers), 8))
@@ -159,6 +168,7 @@ def main():
         write("texts", texts(pairs))
         write("compressed_sets", compressed_sets())
         write("near", near_sets())
+        write("intervals", intervals(pairs))
         write_permutations()
 
 
