@@ -10,7 +10,7 @@ if [ ! -e "$venv/complete" ]; then
     "$venv/bin/pip" install --quiet --disable-pip-version-check \
         numpy==2.4.6 gguf==0.19.0 torch==2.15.0 transformers==5.24.0 accelerate==1.15.0 tokenizers==0.23.3 \
         safetensors==0.8.0 Jinja2==3.1.6 pyarrow==26.0.1 rfc8785==0.1.4 \
-        sacrebleu==2.6.0 nltk==3.10.4 rouge_score==0.1.2 regex==2026.11.19
+        sacrebleu==2.6.0 nltk==3.10.4 rouge_score==0.1.2 regex==2026.11.19 datasketch==2.0.0 textstat==0.7.13
     touch "$venv/complete"
 fi
 python=$venv/bin/python
@@ -19,4 +19,5 @@ python=$venv/bin/python
 "$python" libs/engine/tests/goldens/make_logits_goldens.py "$model"
 "$python" libs/dataset/tests/golden/make.py
 "$python" libs/validation/tests/goldens/make_goldens.py
+"$python" libs/validation/tests/goldens/make_scores.py
 git status --short -- '*goldens*' '*golden*'

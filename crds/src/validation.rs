@@ -77,7 +77,7 @@ pub struct Metric {
     validation = Rule::new("!has(self.metric) || has(self.min) || has(self.max)")
         .message("a filter with a metric needs min, max or both"),
     validation = rules::min_below_max(),
-    validation = Rule::new("!has(self.metric) || !(self.metric in ['distinct', 'duplicateRate', 'selfBleu', 'failedRate', 'acceptedRows', 'acceptanceRate'])")
+    validation = Rule::new(format!("!has(self.metric) || !(self.metric in {WITHOUT_ROW_VALUES})"))
         .message("this metric measures the whole dataset and has no value for one row: use it in a gate")
         .field_path(".metric"),
     validation = guarded(column_rule()),
@@ -124,7 +124,7 @@ pub struct Filter {
 #[x_kube(
     validation = Rule::new("has(self.min) || has(self.max)").message("a gate needs min, max or both"),
     validation = rules::min_below_max(),
-    validation = Rule::new("!has(self.stat) || self.metric in ['wordCount', 'charCount', 'tokenCount', 'truncated', 'regex', 'bleu', 'rouge1', 'rouge2', 'rougeL', 'selfBleu']")
+    validation = Rule::new(format!("!has(self.stat) || !(self.metric in {WITHOUT_ROW_VALUES})"))
         .message("stat belongs to metrics that have a value for each row; this one has only a value of the dataset")
         .field_path(".stat"),
     validation = column_rule(),
@@ -196,16 +196,39 @@ pub enum MetricName {
     Distinct,
     /// Rows that have an equal, earlier row, after folding case, white space and compatibility forms.
     DuplicateRate,
+    /// Rows that nearly equal an earlier row: by the Jaccard similarity of their word 5-grams.
+    NearDuplicateRate,
     /// BLEU as sacrebleu computes it, 0 to 100.
     Bleu,
+    /// Sentence BLEU as NLTK computes it, with one of its smoothings.
+    BleuNltk,
     /// ROUGE-1 F score, 0 to 1.
     Rouge1,
     /// ROUGE-2 F score, 0 to 1.
     Rouge2,
     /// ROUGE-L F score, 0 to 1.
     RougeL,
+    /// ROUGE-Lsum F score, 0 to 1: by lines.
+    #[serde(rename = "rougeLsum")]
+    RougeLSum,
+    /// Character n-gram F score (chrF, chrF++) as sacrebleu computes it, 0 to 100.
+    Chrf,
+    /// Translation edit rate as sacrebleu computes it: edits for 100 words of the reference.
+    Ter,
     /// BLEU of each text against the others, 0 to 1: how alike the rows are.
     SelfBleu,
+    /// Bytes of all texts over bytes of their gzip: how alike the rows are.
+    CompressionRatio,
+    /// N-grams that occurred before in the same text over all of its n-grams.
+    Repetition,
+    /// Personal data in the text: how many for a row, the share of rows with any for the dataset.
+    Pii,
+    /// Whether the text is in a language.
+    Language,
+    /// Flesch reading ease of English text: high is easy.
+    FleschReadingEase,
+    /// Flesch–Kincaid grade of English text.
+    FleschKincaidGrade,
     /// Failed rows over requested rows.
     FailedRate,
     /// The number of accepted rows.
@@ -239,11 +262,22 @@ impl MetricName {
             Self::Regex => "regex",
             Self::Distinct => "distinct",
             Self::DuplicateRate => "duplicateRate",
+            Self::NearDuplicateRate => "nearDuplicateRate",
             Self::Bleu => "bleu",
+            Self::BleuNltk => "bleuNltk",
             Self::Rouge1 => "rouge1",
             Self::Rouge2 => "rouge2",
             Self::RougeL => "rougeL",
+            Self::RougeLSum => "rougeLsum",
+            Self::Chrf => "chrf",
+            Self::Ter => "ter",
             Self::SelfBleu => "selfBleu",
+            Self::CompressionRatio => "compressionRatio",
+            Self::Repetition => "repetition",
+            Self::Pii => "pii",
+            Self::Language => "language",
+            Self::FleschReadingEase => "fleschReadingEase",
+            Self::FleschKincaidGrade => "fleschKincaidGrade",
             Self::FailedRate => "failedRate",
             Self::AcceptedRows => "acceptedRows",
             Self::AcceptanceRate => "acceptanceRate",
@@ -255,11 +289,12 @@ impl MetricName {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MetricParams {
-    /// Length of the n-grams: of `distinct` (default 1), and the greatest of `selfBleu` (default 4).
+    /// Length of the n-grams: of `distinct` (default 2) and `repetition` (default 4), and the greatest of `selfBleu` and `bleuNltk`
+    /// (default 4).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 4))]
     pub n: Option<i32>,
-    /// The tokenizer of `bleu`, as in sacrebleu. Default `13a`.
+    /// The tokenizer of `bleu` and `bleuNltk`, as in sacrebleu. Default `13a`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokenize: Option<BleuTokenizer>,
     /// The smoothing of `bleu`, as in sacrebleu. Default `exp`.
@@ -269,13 +304,71 @@ pub struct MetricParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1000.0))]
     pub smoothing_value: Option<f64>,
-    /// Whether words are stemmed (Porter) before `rouge1`, `rouge2` or `rougeL`. Default false.
+    /// Whether `bleu` and `chrf` ignore case. Default false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lowercase: Option<bool>,
+    /// The number of the smoothing function of `bleuNltk`. Default 0, which is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 7))]
+    pub method: Option<i32>,
+    /// The longest word n-gram of `chrf`: 0 is chrF, the default, and 2 is chrF++.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2))]
+    pub word_order: Option<i32>,
+    /// Whether `ter` separates punctuation from words. Default false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalized: Option<bool>,
+    /// Whether `ter` removes punctuation. Default false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_punctuation: Option<bool>,
+    /// Whether `normalized` and `noPunctuation` of `ter` also hold for Chinese and Japanese. Default false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asian_support: Option<bool>,
+    /// Whether case counts in `ter`. Default false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub case_sensitive: Option<bool>,
+    /// From which Jaccard similarity on two texts are near duplicates for `nearDuplicateRate`. Default 0.8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.2, max = 0.95))]
+    pub threshold: Option<f64>,
+    /// The kinds of personal data that `pii` counts. Default: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 8), extend("x-kubernetes-list-type" = "set"))]
+    pub entities: Option<Vec<PiiEntity>>,
+    /// The language that `language` asks for: an ISO 639-3 code, such as `eng`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^[a-z]{3}$"))]
+    pub is: Option<String>,
+    /// Whether words are stemmed (Porter) before `rouge1`, `rouge2`, `rougeL` or `rougeLsum`. Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stemmer: Option<bool>,
     /// The regular expression of `regex`: a match anywhere in the text counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub pattern: Option<String>,
+}
+
+/// A kind of personal data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = rules::described_by_its_field)]
+pub enum PiiEntity {
+    /// A bank account, with valid check digits.
+    Iban,
+    /// A payment card, with a valid check digit.
+    CreditCard,
+    /// A Bitcoin address, with a valid checksum.
+    Crypto,
+    /// A United States social security number.
+    Ssn,
+    /// An IPv4 or IPv6 address.
+    IpAddress,
+    /// An e-mail address.
+    Email,
+    /// A URL, or a host with a frequent top-level domain.
+    Url,
+    /// A telephone number.
+    Phone,
 }
 
 /// A tokenizer of sacrebleu.
@@ -288,6 +381,8 @@ pub enum BleuTokenizer {
     V13a,
     /// mteval-v14, for international text.
     Intl,
+    /// Chinese characters, and the rest as 13a.
+    Zh,
     /// Characters.
     Char,
     /// None: split at white space.
@@ -312,7 +407,10 @@ pub enum BleuSmoothing {
 /// The metrics that count rows, and so have no column.
 const WITHOUT_COLUMN: &str = "['failedRate', 'acceptedRows', 'acceptanceRate']";
 /// The metrics that compare a column with a reference.
-const WITH_REFERENCE: &str = "['bleu', 'rouge1', 'rouge2', 'rougeL']";
+const WITH_REFERENCE: &str =
+    "['bleu', 'bleuNltk', 'rouge1', 'rouge2', 'rougeL', 'rougeLsum', 'chrf', 'ter']";
+/// The metrics that have a value for the whole dataset only.
+const WITHOUT_ROW_VALUES: &str = "['distinct', 'selfBleu', 'compressionRatio', 'duplicateRate', 'nearDuplicateRate', 'failedRate', 'acceptedRows', 'acceptanceRate']";
 
 fn column_rule() -> Rule {
     Rule::new(format!("self.metric in {WITHOUT_COLUMN} ? !has(self.column) : has(self.column)"))
@@ -325,25 +423,35 @@ fn reference_rule() -> Rule {
         "self.metric in {WITH_REFERENCE} ? has(self.reference) : !has(self.reference)"
     ))
     .message(
-        "reference is required by bleu, rouge1, rouge2 and rougeL, and no other metric takes one",
+        "reference is required by bleu, bleuNltk, rouge1, rouge2, rougeL, rougeLsum, chrf and ter, and no other metric takes one",
     )
     .field_path(".reference")
 }
 
 fn pattern_rule() -> Rule {
-    Rule::new("self.metric != 'regex' || (has(self.params) && has(self.params.pattern))")
-        .message("the metric regex needs params.pattern")
+    Rule::new("(self.metric != 'regex' || (has(self.params) && has(self.params.pattern))) && (self.metric != 'language' || (has(self.params) && has(self.params.is)))")
+        .message("the metric regex needs params.pattern, and the metric language needs params.is")
         .field_path(".params")
 }
 
 /// A parameter of another metric is refused rather than ignored.
 fn params_rule() -> Rule {
     let allowed = [
-        ("n", "['distinct', 'selfBleu']"),
-        ("tokenize", "['bleu']"),
+        ("n", "['distinct', 'selfBleu', 'repetition', 'bleuNltk']"),
+        ("tokenize", "['bleu', 'bleuNltk']"),
         ("smoothing", "['bleu']"),
         ("smoothingValue", "['bleu']"),
-        ("stemmer", "['rouge1', 'rouge2', 'rougeL']"),
+        ("lowercase", "['bleu', 'chrf']"),
+        ("method", "['bleuNltk']"),
+        ("wordOrder", "['chrf']"),
+        ("normalized", "['ter']"),
+        ("noPunctuation", "['ter']"),
+        ("asianSupport", "['ter']"),
+        ("caseSensitive", "['ter']"),
+        ("threshold", "['nearDuplicateRate']"),
+        ("entities", "['pii']"),
+        ("is", "['language']"),
+        ("stemmer", "['rouge1', 'rouge2', 'rougeL', 'rougeLsum']"),
         ("pattern", "['regex']"),
     ];
     let each = allowed
@@ -352,7 +460,7 @@ fn params_rule() -> Rule {
         .collect::<Vec<_>>()
         .join(" && ");
     Rule::new(format!("!has(self.params) || ({each})"))
-        .message("a parameter does not belong to this metric: n is for distinct and selfBleu; tokenize, smoothing and smoothingValue for bleu; stemmer for rouge1, rouge2 and rougeL; pattern for regex")
+        .message("a parameter does not belong to this metric: n is for distinct, selfBleu, repetition and bleuNltk; tokenize for bleu and bleuNltk; smoothing and smoothingValue for bleu; lowercase for bleu and chrf; method for bleuNltk; wordOrder for chrf; normalized, noPunctuation, asianSupport and caseSensitive for ter; threshold for nearDuplicateRate; entities for pii; is for language; stemmer for rouge1, rouge2, rougeL and rougeLsum; pattern for regex")
         .field_path(".params")
 }
 

@@ -94,7 +94,7 @@ fn columns_that_contradict_themselves() {
 fn metrics_filters_and_gates() {
     spec(
         "validation: {metrics: [{metric: bleu, column: ticket}]}",
-        "job.yaml:10:26: spec.validation.metrics[0].reference: Invalid value: \"object\": reference is required by bleu, rouge1, rouge2 and rougeL, and no other metric takes one",
+        "job.yaml:10:26: spec.validation.metrics[0].reference: Invalid value: \"object\": reference is required by bleu, bleuNltk, rouge1, rouge2, rougeL, rougeLsum, chrf and ter, and no other metric takes one",
     );
     spec(
         "validation: {metrics: [{metric: wordCount}]}",
@@ -102,11 +102,11 @@ fn metrics_filters_and_gates() {
     );
     spec(
         "validation: {metrics: [{metric: wordCount, column: ticket, params: {stemmer: true}}]}",
-        "job.yaml:10:62: spec.validation.metrics[0].params: Invalid value: \"object\": a parameter does not belong to this metric: n is for distinct and selfBleu; tokenize, smoothing and smoothingValue for bleu; stemmer for rouge1, rouge2 and rougeL; pattern for regex",
+        "job.yaml:10:62: spec.validation.metrics[0].params: Invalid value: \"object\": a parameter does not belong to this metric: n is for distinct, selfBleu, repetition and bleuNltk; tokenize for bleu and bleuNltk; smoothing and smoothingValue for bleu; lowercase for bleu and chrf; method for bleuNltk; wordOrder for chrf; normalized, noPunctuation, asianSupport and caseSensitive for ter; threshold for nearDuplicateRate; entities for pii; is for language; stemmer for rouge1, rouge2, rougeL and rougeLsum; pattern for regex",
     );
     spec(
         "validation: {metrics: [{metric: regex, column: ticket}]}",
-        "job.yaml:10:26: spec.validation.metrics[0].params: Invalid value: \"object\": the metric regex needs params.pattern",
+        "job.yaml:10:26: spec.validation.metrics[0].params: Invalid value: \"object\": the metric regex needs params.pattern, and the metric language needs params.is",
     );
     spec(
         "validation: {filters: [{name: a, metric: distinct, column: ticket, min: 1}]}",

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bootstrap::{Bootstrap, Interval, Resamples};
 use crate::definition::{ErasedState, Value};
 use crate::metric::{RowError, Sample, TextMetric};
 use crate::values::Distribution;
@@ -27,6 +28,7 @@ pub struct Accumulator {
     rows: u64,
     references: ReferenceCount,
     state: Box<dyn ErasedState>,
+    resamples: Option<Resamples>,
 }
 
 /// An accumulator as data, for the way from a shard to the process that merges. Only [`TextMetric::restore`] reads it.
@@ -36,6 +38,8 @@ pub struct SavedAccumulator {
     rows: u64,
     references: ReferenceCount,
     state: serde_json::Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    resamples: Option<Resamples>,
 }
 
 /// How many references the rows have.
@@ -71,7 +75,11 @@ pub enum MergeError {
 impl Accumulator {
     pub(crate) fn new(metric: TextMetric) -> Self {
         let state = metric.definition.clone().start();
-        Self { metric, rows: 0, references: ReferenceCount::NoRows, state }
+        Self { metric, rows: 0, references: ReferenceCount::NoRows, state, resamples: None }
+    }
+
+    pub(crate) fn with_bootstrap(metric: TextMetric, bootstrap: Bootstrap) -> Self {
+        Self { resamples: Some(Resamples::new(bootstrap)), ..Self::new(metric) }
     }
 
     pub(crate) fn restore(
@@ -87,7 +95,8 @@ impl Accumulator {
         }
         match metric.definition.clone().load(&saved.state) {
             Some(state) => {
-                Ok(Self { metric, rows: saved.rows, references: saved.references, state })
+                let (rows, references) = (saved.rows, saved.references);
+                Ok(Self { metric, rows, references, state, resamples: saved.resamples.clone() })
             }
             None => Err(MergeError::Damaged { signature }),
         }
@@ -109,7 +118,14 @@ impl Accumulator {
     /// [`RowError`] if the sample lacks what the metric reads; the accumulator is then unchanged.
     pub fn add(&mut self, sample: &Sample<'_>) -> Result<(), RowError> {
         self.metric.require_references(sample)?;
+        let figures = match &self.resamples {
+            Some(_) => self.metric.definition.figures(sample)?,
+            None => Vec::new(),
+        };
         self.state.add(sample)?;
+        if let Some(resamples) = self.resamples.as_mut().filter(|_| !figures.is_empty()) {
+            resamples.add(sample.id, &figures);
+        }
         self.rows = self.rows.saturating_add(1);
         self.references = self.references.join(ReferenceCount::Each(sample.references.len()));
         Ok(())
@@ -122,9 +138,21 @@ impl Accumulator {
     pub fn merge(&mut self, other: Accumulator) -> Result<(), MergeError> {
         let (expected, found) =
             (full_signature(&self.metric, None), full_signature(&other.metric, None));
-        if found != expected || !self.state.merge(other.state) {
+        let resampled = match (&self.resamples, &other.resamples) {
+            (Some(resamples), Some(others)) => {
+                let mut merged = resamples.clone();
+                merged.merge(others).then_some(Some(merged))
+            }
+            (None, None) => Some(None),
+            _ => None,
+        };
+        let Some(resampled) = resampled.filter(|_| found == expected) else {
+            return Err(MergeError::OtherMetric { found, expected });
+        };
+        if !self.state.merge(other.state) {
             return Err(MergeError::OtherMetric { found, expected });
         }
+        self.resamples = resampled;
         self.rows = self.rows.saturating_add(other.rows);
         self.references = self.references.join(other.references);
         Ok(())
@@ -141,6 +169,12 @@ impl Accumulator {
         Some(DatasetScore { value, rows: self.rows, distribution, signature })
     }
 
+    /// The confidence interval of the value; `None` before the first row, without a [`Bootstrap`], and for metrics that are not computed
+    /// from sums over rows (`distinct`, `selfBleu`, `compressionRatio`, duplicates).
+    pub fn interval(&self) -> Option<Interval> {
+        self.resamples.as_ref()?.interval(|sums| self.metric.definition.score_of_figures(sums))
+    }
+
     /// This accumulator as data. Equal rows give equal data.
     pub fn save(&self) -> SavedAccumulator {
         SavedAccumulator {
@@ -148,6 +182,7 @@ impl Accumulator {
             rows: self.rows,
             references: self.references,
             state: self.state.save(),
+            resamples: self.resamples.clone(),
         }
     }
 }
@@ -159,6 +194,7 @@ impl Clone for Accumulator {
             rows: self.rows,
             references: self.references,
             state: self.state.copy(),
+            resamples: self.resamples.clone(),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::bootstrap::{from_fixed, to_fixed};
 use crate::metric::{RowError, Sample};
 use crate::values::{Distribution, RowValues};
 
@@ -22,6 +23,17 @@ pub(crate) trait Definition: Send + Sync + 'static {
 
     /// The dataset value of a state of at least one row; `None` if these rows have no such value.
     fn score(&self, state: &Self::State) -> Option<Value>;
+
+    /// The row's share of what the dataset value is computed from, as whole numbers that add up: the same number of them for each
+    /// row; none if the value is not computed from sums. For confidence intervals.
+    fn figures(&self, _: &Sample<'_>) -> Result<Vec<u64>, RowError> {
+        Ok(Vec::new())
+    }
+
+    /// The dataset value of sums of [`Definition::figures`].
+    fn score_of_figures(&self, _: &[u64]) -> Option<f64> {
+        None
+    }
 
     /// Parameters and version of the dataset value, `key:value` joined by `|`, without the metric's name.
     fn signature(&self) -> String;
@@ -75,6 +87,17 @@ impl<M: RowMetric> Definition for Mean<M> {
         Ok(())
     }
 
+    fn figures(&self, sample: &Sample<'_>) -> Result<Vec<u64>, RowError> {
+        Ok(vec![1, to_fixed(self.0.value(sample)?)])
+    }
+
+    fn score_of_figures(&self, sums: &[u64]) -> Option<f64> {
+        match sums {
+            [rows, sum] if *rows > 0 => Some(from_fixed(*sum) / *rows as f64),
+            _ => None,
+        }
+    }
+
     fn score(&self, state: &RowValues) -> Option<Value> {
         let distribution = state.distribution();
         Some(Value { value: distribution.mean, distribution: Some(distribution) })
@@ -90,6 +113,8 @@ pub(crate) trait ErasedDefinition: Send + Sync {
     fn row(&self, sample: &Sample<'_>) -> Result<Option<f64>, RowError>;
     fn row_signature(&self) -> String;
     fn signature(&self) -> String;
+    fn figures(&self, sample: &Sample<'_>) -> Result<Vec<u64>, RowError>;
+    fn score_of_figures(&self, sums: &[u64]) -> Option<f64>;
     fn start(self: Arc<Self>) -> Box<dyn ErasedState>;
     fn load(self: Arc<Self>, saved: &serde_json::Value) -> Option<Box<dyn ErasedState>>;
 }
@@ -121,6 +146,14 @@ impl<D: Definition> ErasedDefinition for D {
 
     fn signature(&self) -> String {
         Definition::signature(self)
+    }
+
+    fn figures(&self, sample: &Sample<'_>) -> Result<Vec<u64>, RowError> {
+        Definition::figures(self, sample)
+    }
+
+    fn score_of_figures(&self, sums: &[u64]) -> Option<f64> {
+        Definition::score_of_figures(self, sums)
     }
 
     fn start(self: Arc<Self>) -> Box<dyn ErasedState> {

@@ -1,8 +1,11 @@
 //! Comparison with the reference implementations: `tests/goldens/make_goldens.py` wrote what they answered.
 
+mod scores;
+
 use std::io::Read;
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::metric::{Metric, Sample, TextMetric};
 use crate::registry;
@@ -16,9 +19,15 @@ const SMOOTHINGS: [&str; 4] = ["exp", "floor", "add-k", "none"];
 
 macro_rules! golden {
     ($name:literal) => {
-        read(include_bytes!(concat!("../tests/goldens/", $name, ".jsonl.gz")))
+        $crate::goldens::read(include_bytes!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/goldens/",
+            $name,
+            ".jsonl.gz"
+        )))
     };
 }
+use golden;
 
 fn read(compressed: &[u8]) -> Vec<Value> {
     let mut lines = String::new();
@@ -35,6 +44,11 @@ fn metric(name: &str, params: Value) -> TextMetric {
 
 fn bleu(tokenizer: &str, smoothing: &str) -> TextMetric {
     metric("bleu", json!({"tokenize": tokenizer, "smoothing": smoothing}))
+}
+
+/// The first 16 digits of the SHA-256.
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn strings(list: &Value) -> Vec<&str> {
@@ -157,6 +171,16 @@ fn tokens_of_13a_and_intl_equal_sacrebleus() {
             let found: Vec<_> = found.iter().collect();
             assert_eq!(found, strings(&golden[name]), "{name} {text:?}");
         }
+    }
+}
+
+#[test]
+fn tokens_of_zh_equal_sacrebleus() {
+    for (golden, expect) in golden!("tokens").iter().zip(golden!("tokens_zh")) {
+        let text = golden["text"].as_str().unwrap();
+        let found = Tokenizer::named("zh").tokenize(text);
+        let found = found.iter().collect::<Vec<_>>().join(" ");
+        assert_eq!(hex(found.as_bytes()), expect.as_str().unwrap(), "{text:?} became {found:?}");
     }
 }
 

@@ -8,6 +8,7 @@
 //! Adding a metric is one file in `metrics/` and one line in [`registry`].
 
 mod accumulator;
+mod bootstrap;
 mod definition;
 mod expression;
 mod filter;
@@ -17,11 +18,13 @@ mod goldens;
 mod metric;
 mod metrics;
 mod params;
+pub mod pii;
 pub mod registry;
 mod text;
 mod values;
 
 pub use accumulator::{Accumulator, DatasetScore, MergeError, SavedAccumulator};
+pub use bootstrap::{Bootstrap, Interval};
 pub use expression::{EvaluationError, Expression, ExpressionError};
 pub use filter::Filter;
 pub use gate::{Gate, Range, Stat};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::accumulator::{Accumulator, MergeError, SavedAccumulator};
+use crate::bootstrap::Bootstrap;
 use crate::definition::ErasedDefinition;
 use crate::expression::EvaluationError;
 use crate::params::ParamInfo;
@@ -45,6 +46,10 @@ pub enum Scale {
     Unit,
     /// 0 and up: a number of things.
     Count,
+    /// 0 and up: one quantity over another.
+    Ratio,
+    /// Any finite number.
+    Real,
 }
 
 /// What a metric is: its name, what it reads and what it yields.
@@ -118,6 +123,11 @@ impl TextMetric {
     /// An empty accumulator for the dataset value.
     pub fn accumulator(&self) -> Accumulator {
         Accumulator::new(self.clone())
+    }
+
+    /// An empty accumulator for the dataset value and its confidence interval. All that are merged need the same `bootstrap`.
+    pub fn accumulator_with(&self, bootstrap: Bootstrap) -> Accumulator {
+        Accumulator::with_bootstrap(self.clone(), bootstrap)
     }
 
     /// The accumulator that another process saved.

@@ -27,6 +27,10 @@ pub enum ParamKind {
     Flag(bool),
     /// A text of at most so many bytes, which must be given.
     Text(usize),
+    /// A number from, to; the default, if there is one whatever the other parameters are.
+    Number(f64, f64, Option<f64>),
+    /// A list of some of these words; all of them if it is not given.
+    Subset(&'static [&'static str]),
 }
 
 impl fmt::Display for ParamKind {
@@ -36,6 +40,8 @@ impl fmt::Display for ParamKind {
             ParamKind::Integer(min, max, _) => write!(f, "a whole number from {min} to {max}"),
             ParamKind::Flag(_) => write!(f, "true or false"),
             ParamKind::Text(bytes) => write!(f, "a text of 1 to {bytes} bytes"),
+            ParamKind::Number(min, max, _) => write!(f, "a number from {min} to {max}"),
+            ParamKind::Subset(words) => write!(f, "a list of {}", words.join(", ")),
         }
     }
 }
@@ -72,6 +78,8 @@ enum Setting {
     Integer(i64),
     Flag(bool),
     Text(String),
+    Number(Option<f64>),
+    Subset(Vec<&'static str>),
 }
 
 impl Params {
@@ -122,6 +130,15 @@ impl Params {
     pub(crate) fn text(&self, name: &str) -> &str {
         if let Some(Setting::Text(text)) = self.0.get(name) { text } else { "" }
     }
+
+    pub(crate) fn subset(&self, name: &str) -> &[&'static str] {
+        if let Some(Setting::Subset(words)) = self.0.get(name) { words } else { &[] }
+    }
+
+    /// `None` if it was not given and has no default.
+    pub(crate) fn number(&self, name: &str) -> Option<f64> {
+        if let Some(Setting::Number(number)) = self.0.get(name) { *number } else { None }
+    }
 }
 
 fn setting(info: &ParamInfo, given: Option<&Value>) -> Result<Setting, ParamError> {
@@ -131,6 +148,16 @@ fn setting(info: &ParamInfo, given: Option<&Value>) -> Result<Setting, ParamErro
         (ParamKind::Integer(_, _, default), None) => Ok(Setting::Integer(default)),
         (ParamKind::Flag(default), None) => Ok(Setting::Flag(default)),
         (ParamKind::Text(_), None) => Err(wrong("nothing".to_owned())),
+        (ParamKind::Number(_, _, default), None) => Ok(Setting::Number(default)),
+        (ParamKind::Subset(words), None) => Ok(Setting::Subset(words.to_vec())),
+        (ParamKind::Subset(_), Some(Value::Array(given))) if given.is_empty() => {
+            Err(wrong("an empty list".to_owned()))
+        }
+        (ParamKind::Subset(words), Some(Value::Array(given))) => {
+            let known = |word: &Value| words.iter().find(|allowed| word == **allowed).copied();
+            let found = given.iter().map(|word| known(word).ok_or_else(|| wrong(describe(word))));
+            found.collect::<Result<_, _>>().map(Setting::Subset)
+        }
         (ParamKind::Choice(words, _), Some(Value::String(word))) => words
             .iter()
             .find(|allowed| *allowed == word)
@@ -140,6 +167,12 @@ fn setting(info: &ParamInfo, given: Option<&Value>) -> Result<Setting, ParamErro
             Some(n) if (min..=max).contains(&n) => Ok(Setting::Integer(n)),
             _ => Err(wrong(number.to_string())),
         },
+        (ParamKind::Number(min, max, _), Some(Value::Number(number))) => {
+            match number.as_f64().filter(|x| (min..=max).contains(x)) {
+                Some(x) => Ok(Setting::Number(Some(x))),
+                None => Err(wrong(number.to_string())),
+            }
+        }
         (ParamKind::Flag(_), Some(Value::Bool(flag))) => Ok(Setting::Flag(*flag)),
         (ParamKind::Text(max), Some(Value::String(text))) if (1..=max).contains(&text.len()) => {
             Ok(Setting::Text(text.clone()))

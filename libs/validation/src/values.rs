@@ -187,7 +187,8 @@ impl ExactSum {
     /// The sum, rounded; small terms first.
     fn value(&self) -> f64 {
         let power = |exponent: i16| i32::from(exponent) - 1023 - FRACTION_BITS as i32;
-        self.0.iter().map(|(exponent, sum)| libm::ldexp(*sum as f64, power(*exponent))).sum()
+        let terms = self.0.iter().map(|(exponent, sum)| libm::ldexp(*sum as f64, power(*exponent)));
+        terms.fold(0.0, |sum, term| sum + term) // the sum of no terms is 0, not −0
     }
 }
 
@@ -239,6 +240,7 @@ mod tests {
     #[test]
     fn negative_zero_is_zero() {
         assert_eq!(of(&[-0.0, 0.0]), of(&[0.0, 0.0]));
+        assert!(of(&[0.0]).distribution().mean.is_sign_positive());
     }
 
     #[test]

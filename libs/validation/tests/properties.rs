@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use textnlp_validation::{
-    Accumulator, Expression, Metric, Sample, TextMetric, duplicate_key, registry,
+    Accumulator, Bootstrap, Expression, Metric, Sample, TextMetric, duplicate_key, registry,
 };
 
 #[derive(Debug, Clone)]
@@ -19,12 +19,30 @@ fn metrics() -> Vec<TextMetric> {
         ("bleu", json!({"tokenize": "intl", "smoothing": "floor"})),
         ("bleu", json!({"tokenize": "char", "smoothing": "add-k"})),
         ("bleu", json!({"tokenize": "none", "smoothing": "none"})),
+        (
+            "bleu",
+            json!({"tokenize": "zh", "smoothing": "add-k", "smoothingValue": 0.3, "lowercase": true}),
+        ),
+        ("bleuNltk", json!({"method": 5, "n": 3})),
+        ("bleuNltk", json!({"method": 6})),
+        ("bleuNltk", json!({"method": 7, "tokenize": "char"})),
         ("rouge1", json!({"stemmer": true})),
         ("rougeL", json!({"stemmer": true})),
+        ("rougeLsum", json!({"stemmer": true})),
+        ("chrf", json!({"wordOrder": 2, "lowercase": true})),
+        (
+            "ter",
+            json!({"normalized": true, "noPunctuation": true, "asianSupport": true, "caseSensitive": true}),
+        ),
         ("distinct", json!({"n": 1})),
         ("selfBleu", json!({"n": 2})),
+        ("language", json!({"is": "eng"})),
+        ("repetition", json!({"n": 1})),
+        ("pii", json!({"entities": ["phone", "url"]})),
+        ("nearDuplicateRate", json!({"threshold": 0.3})),
     ];
-    let plain = registry::all().filter(|info| info.needs_text && info.name != "regex");
+    let plain = registry::all()
+        .filter(|info| info.needs_text && !["regex", "language"].contains(&info.name));
     variants.extend(plain.map(|info| (info.name, Value::Null)));
     variants
         .into_iter()
@@ -73,11 +91,12 @@ proptest! {
         shards in proptest::collection::vec(0_usize..5, 40),
         reverse in any::<bool>(),
     ) {
+        let bootstrap = Bootstrap { resamples: 20, ..Bootstrap::default() };
         for metric in metrics() {
-            let mut whole = metric.accumulator();
+            let mut whole = metric.accumulator_with(bootstrap);
             rows.iter().enumerate().for_each(|(at, row)| add(&mut whole, at, row));
 
-            let mut parts: Vec<_> = (0..5).map(|_| metric.accumulator()).collect();
+            let mut parts: Vec<_> = (0..5).map(|_| metric.accumulator_with(bootstrap)).collect();
             let mut order: Vec<usize> = (0..rows.len()).collect();
             if reverse {
                 order.reverse();
@@ -95,6 +114,7 @@ proptest! {
 
             prop_assert_eq!(left.save(), whole.save(), "{:?}", metric);
             prop_assert_eq!(left.score(), whole.score(), "{:?}", metric);
+            prop_assert_eq!(left.interval(), whole.interval(), "{:?}", metric);
             let bits = |accumulator: &Accumulator| accumulator.score().map(|score| score.value.to_bits());
             prop_assert_eq!(bits(&left), bits(&whole), "{:?}", metric);
         }
@@ -110,7 +130,8 @@ proptest! {
             let (low, high) = match metric.info().scale {
                 Scale::Percent => (0.0, 100.0),
                 Scale::Unit => (0.0, 1.0),
-                Scale::Count => (0.0, f64::MAX),
+                Scale::Count | Scale::Ratio => (0.0, f64::MAX),
+                Scale::Real => (f64::MIN, f64::MAX),
             };
             let row = metric.row(&sample).unwrap();
             prop_assert_eq!(row.is_some(), metric.info().row, "{:?}", metric);
@@ -123,6 +144,9 @@ proptest! {
             }
         }
         let _ = duplicate_key(&text);
+        let kinds = textnlp_validation::pii::Kind::ALL.map(|(_, kind)| kind);
+        let found = textnlp_validation::pii::find(&text, &kinds);
+        prop_assert!(found.windows(2).all(|two| two[0].range.end <= two[1].range.start), "{:?}", found);
     }
 
     #[test]

@@ -13,6 +13,9 @@ fn text_metric(name: &str, params: Value) -> TextMetric {
     }
 }
 
+/// These have a parameter without a default.
+const NEED_PARAMS: [&str; 2] = ["regex", "language"];
+
 fn range(min: Option<f64>, max: Option<f64>) -> Range {
     Range::new(min, max).unwrap()
 }
@@ -34,12 +37,23 @@ fn every_metric_is_built_with_defaults_and_described() {
         names,
         [
             "bleu",
+            "bleuNltk",
             "rouge1",
             "rouge2",
             "rougeL",
+            "rougeLsum",
+            "chrf",
+            "ter",
             "distinct",
             "selfBleu",
+            "compressionRatio",
+            "repetition",
             "duplicateRate",
+            "nearDuplicateRate",
+            "fleschReadingEase",
+            "fleschKincaidGrade",
+            "pii",
+            "language",
             "wordCount",
             "charCount",
             "tokenCount",
@@ -53,7 +67,11 @@ fn every_metric_is_built_with_defaults_and_described() {
     for info in registry::all() {
         assert_eq!(registry::info(info.name), Some(info));
         assert!(info.description.ends_with('.'), "{}", info.name);
-        let params = if info.name == "regex" { json!({"pattern": "x"}) } else { Value::Null };
+        let params = match info.name {
+            "regex" => json!({"pattern": "x"}),
+            "language" => json!({"is": "eng"}),
+            _ => Value::Null,
+        };
         let metric = registry::build(info.name, &params).unwrap();
         assert_eq!(metric.info(), info);
         assert!(metric.signature().starts_with(info.name), "{}", metric.signature());
@@ -64,12 +82,12 @@ fn every_metric_is_built_with_defaults_and_described() {
 #[test]
 fn wrong_parameters_are_refused_with_field_found_and_allowed() {
     for (name, params, expect) in [
-        ("BLEU", json!({}), "metric: found `BLEU`; allowed: bleu, rouge1, rouge2"),
+        ("BLEU", json!({}), "metric: found `BLEU`; allowed: bleu, bleuNltk, rouge1, rouge2"),
         ("bleu", json!([]), "params: found a list; allowed: an object of parameters"),
         (
             "bleu",
             json!({"tokenize": "13A"}),
-            "params.tokenize: found `13A`; allowed: one of 13a, intl, char, none",
+            "params.tokenize: found `13A`; allowed: one of 13a, intl, zh, char, none",
         ),
         (
             "bleu",
@@ -79,7 +97,37 @@ fn wrong_parameters_are_refused_with_field_found_and_allowed() {
         (
             "bleu",
             json!({"n": 4}),
-            "params.n: found an unknown parameter; allowed: tokenize, smoothing",
+            "params.n: found an unknown parameter; allowed: tokenize, smoothing, smoothingValue, lowercase",
+        ),
+        (
+            "bleu",
+            json!({"smoothingValue": 0.5}),
+            "params.smoothingValue: found 0.5; allowed: nothing: it belongs to the smoothings floor and add-k",
+        ),
+        (
+            "bleu",
+            json!({"smoothing": "floor", "smoothingValue": 1.5}),
+            "params.smoothingValue: found 1.5; allowed: a number from 0 to 1 with smoothing floor",
+        ),
+        (
+            "bleu",
+            json!({"smoothing": "add-k", "smoothingValue": -1}),
+            "params.smoothingValue: found -1; allowed: a number from 0 to 1000",
+        ),
+        (
+            "pii",
+            json!({"entities": ["email", "name"]}),
+            "params.entities: found `name`; allowed: a list of iban, creditCard, crypto, ssn, ipAddress, email, url, phone",
+        ),
+        (
+            "pii",
+            json!({"entities": []}),
+            "params.entities: found an empty list; allowed: a list of",
+        ),
+        (
+            "bleuNltk",
+            json!({"method": 6, "n": 2}),
+            "params.n: found 2; allowed: 3 or 4 with method 6",
         ),
         (
             "wordCount",
@@ -91,6 +139,8 @@ fn wrong_parameters_are_refused_with_field_found_and_allowed() {
             json!({"stemmer": "yes"}),
             "params.stemmer: found `yes`; allowed: true or false",
         ),
+        ("language", json!({}), "params.is: found nothing; allowed: a text of 1 to 3 bytes"),
+        ("language", json!({"is": "en"}), "params.is: found `en`; allowed: one of "),
         ("distinct", json!({"n": 0}), "params.n: found 0; allowed: a whole number from 1 to 4"),
         ("distinct", json!({"n": 5}), "params.n: found 5; allowed: a whole number from 1 to 4"),
         ("distinct", json!({"n": 1.5}), "params.n: found 1.5; allowed: a whole number from 1 to 4"),
@@ -135,6 +185,16 @@ fn signatures_say_what_was_measured() {
             json!({"smoothing": "add-k"}),
             "bleu|nrefs:1|case:mixed|eff:no|tok:13a|smooth:add-k[1.00]|version:2.6.0",
         ),
+        (
+            "bleu",
+            json!({"smoothing": "floor", "smoothingValue": 0.125, "tokenize": "zh", "lowercase": true}),
+            "bleu|nrefs:1|case:lc|eff:no|tok:zh|smooth:floor[0.125]|version:2.6.0",
+        ),
+        (
+            "bleuNltk",
+            json!({"method": 3, "n": 2}),
+            "bleuNltk|nrefs:1|n:2|case:mixed|tok:13a|smooth:method3|version:3.10.4",
+        ),
         ("rougeL", json!({"stemmer": true}), "rougeL|nrefs:1|case:lc|stemmer:yes|version:0.1.2"),
         (
             "selfBleu",
@@ -142,6 +202,27 @@ fn signatures_say_what_was_measured() {
             "selfBleu|n:4|case:mixed|tok:13a|smooth:method1|sample:1000|version:3.10.4",
         ),
         ("duplicateRate", json!({}), "duplicateRate|fold:nfkc+case+space|version:1"),
+        (
+            "nearDuplicateRate",
+            json!({"threshold": 0.75}),
+            "nearDuplicateRate|threshold:0.75|fold:nfkc+case+space|shingles:5 words|minhash:128|version:2.0.0",
+        ),
+        (
+            "chrf",
+            json!({"wordOrder": 2}),
+            "chrf|nrefs:1|case:mixed|eff:yes|nc:6|nw:2|space:no|version:2.6.0",
+        ),
+        (
+            "ter",
+            json!({"normalized": true}),
+            "ter|nrefs:1|case:lc|tok:tercom|norm:yes|punct:yes|asian:no|version:2.6.0",
+        ),
+        (
+            "compressionRatio",
+            json!({}),
+            "compressionRatio|gzip:6|join:newline|sample:1000|version:1",
+        ),
+        ("repetition", json!({"n": 2}), "repetition|n:2|case:lc|tok:13a|version:1"),
         ("regex", json!({"pattern": "a|b"}), "regex|pattern:a\\x7cb|version:1"),
         ("wordCount", json!({}), "wordCount|version:1"),
     ] {
@@ -162,7 +243,8 @@ fn rows_with_different_numbers_of_references_are_signed_var() {
 
 #[test]
 fn a_dataset_without_rows_has_no_score() {
-    for info in registry::all().filter(|info| info.needs_text && info.name != "regex") {
+    for info in registry::all().filter(|info| info.needs_text && !NEED_PARAMS.contains(&info.name))
+    {
         assert_eq!(score(info.name, Value::Null, &[]), None, "{}", info.name);
     }
     // Rows, but nothing to compare.
@@ -174,6 +256,69 @@ fn a_dataset_without_rows_has_no_score() {
 fn duplicates_are_rows_with_an_earlier_twin() {
     let texts = ["Hello  World", "hello world", "HELLO\nWORLD ", "other", "ｈｅｌｌｏ world"];
     assert_eq!(score("duplicateRate", Value::Null, &texts).unwrap().value, 3.0 / 5.0);
+}
+
+#[test]
+fn near_duplicates_are_rows_with_an_earlier_near_twin() {
+    let long = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen";
+    let texts = [
+        long,
+        "One  two three four five six seven eight nine ten eleven twelve thirteen FOURTEEN",
+        "one two three four five six seven eight nine ten eleven twelve thirteen",
+        "something else that has more words than five",
+        "two",
+        "two",
+        "",
+        " ",
+    ];
+    let rate = |threshold: f64| {
+        score("nearDuplicateRate", json!({"threshold": threshold}), &texts).unwrap().value
+    };
+    assert_eq!(rate(0.8), 4.0 / 8.0);
+    // The third has 9 of the first one's 10 shingles.
+    assert_eq!(rate(0.95), 3.0 / 8.0);
+}
+
+#[test]
+fn texts_in_a_language_make_a_share() {
+    let texts = [
+        "The flight was delayed by three hours and nobody at the desk could tell us why.",
+        "Der Flug hatte drei Stunden Verspätung, und niemand am Schalter konnte uns sagen, warum.",
+        "フライトが三時間も遅れたのに、誰も理由を教えてくれませんでした。",
+        "",
+    ];
+    for (code, share) in [("eng", 0.25), ("deu", 0.25), ("jpn", 0.25), ("fra", 0.0)] {
+        assert_eq!(score("language", json!({"is": code}), &texts).unwrap().value, share, "{code}");
+    }
+}
+
+#[test]
+fn personal_data_is_counted_for_a_row_and_makes_a_share_of_rows() {
+    let texts = ["a@example.com, b@example.com", "none", "10.0.0.1", "nothing"];
+    let all = score("pii", Value::Null, &texts).unwrap();
+    assert_eq!(all.value, 0.5);
+    assert_eq!(all.distribution.unwrap().max, 2.0);
+    let addresses = score("pii", json!({"entities": ["ipAddress"]}), &texts).unwrap();
+    assert_eq!(
+        (addresses.value, addresses.signature.as_str()),
+        (0.25, "pii|entities:ipAddress|version:1")
+    );
+}
+
+#[test]
+fn rows_are_compressed_in_the_order_of_their_ids() {
+    // len('\n'.join(texts)) / len(gzip.compress('\n'.join(texts).encode(), 6))
+    let texts: Vec<String> = (0..12).map(|i| format!("row number {i} of many rows")).collect();
+    let mut forwards = text_metric("compressionRatio", Value::Null).accumulator();
+    let mut backwards = forwards.clone();
+    let add = |dataset: &mut textnlp_validation::Accumulator, at: usize| {
+        let sample = Sample { id: &format!("{at}-0"), text: &texts[at], ..Sample::default() };
+        dataset.add(&sample).unwrap();
+    };
+    (0..12).for_each(|at| add(&mut forwards, at));
+    (0..12).rev().for_each(|at| add(&mut backwards, at));
+    assert_eq!(forwards.score(), backwards.score());
+    assert!((forwards.score().unwrap().value - 313.0 / 82.0).abs() < 1e-12);
 }
 
 #[test]
@@ -239,7 +384,8 @@ fn scores_of_other_metrics_and_damaged_ones_do_not_merge() {
 
 #[test]
 fn a_saved_score_that_claims_rows_it_lacks_yields_a_number_all_the_same() {
-    for info in registry::all().filter(|info| info.needs_text && info.name != "regex") {
+    for info in registry::all().filter(|info| info.needs_text && !NEED_PARAMS.contains(&info.name))
+    {
         let metric = text_metric(info.name, Value::Null);
         let mut saved = serde_json::to_value(metric.accumulator().save()).unwrap();
         saved["rows"] = json!(u64::MAX);
@@ -273,7 +419,7 @@ fn a_filter_may_be_an_expression() {
 
 #[test]
 fn filters_need_row_values() {
-    for name in ["distinct", "selfBleu", "duplicateRate", "failedRate"] {
+    for name in ["distinct", "selfBleu", "compressionRatio", "nearDuplicateRate", "failedRate"] {
         let metric = registry::build(name, &Value::Null).unwrap();
         let error = Filter::range(metric, range(Some(0.0), None)).unwrap_err().to_string();
         assert!(error.contains(name) && error.contains("use this one as a gate"), "{error}");

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::definition::{Definition, State, Value};
 use crate::metric::{Info, RowError, Sample, Scale};
-use crate::params::{ParamInfo, ParamKind, Params};
-use crate::text::ngrams::{MAX_ORDER, Vocabulary, clipped_matches, total};
+use crate::params::{ParamError, ParamInfo, ParamKind, Params};
+use crate::text::ngrams::{MAX_MATCH_ORDER, MAX_ORDER, Vocabulary, clipped_matches, total};
 use crate::text::tokenize::Tokenizer;
 use crate::values::RowValues;
 
@@ -19,7 +19,7 @@ pub(crate) const INFO: Info = Info {
     params: &[
         ParamInfo {
             name: "tokenize",
-            description: "sacrebleu's tokenizer: 13a (WMT's), intl (Unicode punctuation), char, none (white space).",
+            description: "sacrebleu's tokenizer: 13a (WMT's), intl (Unicode punctuation), zh (Chinese characters, the rest as 13a), char, none (white space).",
             kind: ParamKind::Choice(Tokenizer::NAMES, "13a"),
         },
         ParamInfo {
@@ -27,35 +27,51 @@ pub(crate) const INFO: Info = Info {
             description: "What stands for an n-gram precision of zero: exp (halves), floor (0.1 matches), add-k (1 more for n > 1), none.",
             kind: ParamKind::Choice(&["exp", "floor", "add-k", "none"], "exp"),
         },
+        ParamInfo {
+            name: "smoothingValue",
+            description: "The matches that floor counts for none (0.1, at most 1), or what add-k adds (1).",
+            kind: ParamKind::Number(0.0, 1_000.0, None),
+        },
+        ParamInfo {
+            name: "lowercase",
+            description: "Whether case is ignored.",
+            kind: ParamKind::Flag(false),
+        },
     ],
 };
 
 struct Bleu {
     tokenizer: Tokenizer,
     smoothing: Smoothing,
+    lowercase: bool,
 }
 
-/// Chen and Cherry, 2014; with sacrebleu's default values.
+/// Chen and Cherry, 2014.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Smoothing {
     Exp,
-    Floor,
-    AddK,
+    Floor(f64),
+    AddK(f64),
     None,
 }
 
-/// sacrebleu's default values of `floor` and `add-k`.
-const FLOOR: f64 = 0.1;
-const K: u64 = 1;
-
-pub(crate) fn new(params: &Params) -> impl Definition + use<> {
-    let smoothing = match params.choice("smoothing") {
-        "floor" => Smoothing::Floor,
-        "add-k" => Smoothing::AddK,
-        "none" => Smoothing::None,
+pub(crate) fn new(params: &Params) -> Result<impl Definition + use<>, ParamError> {
+    let value = params.number("smoothingValue");
+    let wrong =
+        |allowed| Err(ParamError::new("params.smoothingValue", value.unwrap_or_default(), allowed));
+    let smoothing = match (params.choice("smoothing"), value) {
+        // More than one match for none would take the score above 100.
+        ("floor", Some(floor)) if floor > 1.0 => {
+            return wrong("a number from 0 to 1 with smoothing floor");
+        }
+        ("floor", value) => Smoothing::Floor(value.unwrap_or(0.1)),
+        ("add-k", value) => Smoothing::AddK(value.unwrap_or(1.0)),
+        (_, Some(_)) => return wrong("nothing: it belongs to the smoothings floor and add-k"),
+        ("none", None) => Smoothing::None,
         _ => Smoothing::Exp,
     };
-    Bleu { tokenizer: Tokenizer::named(params.choice("tokenize")), smoothing }
+    let tokenizer = Tokenizer::named(params.choice("tokenize"));
+    Ok(Bleu { tokenizer, smoothing, lowercase: params.flag("lowercase") })
 }
 
 /// What BLEU is computed from: sums over rows.
@@ -103,6 +119,24 @@ impl Definition for Bleu {
         Ok(())
     }
 
+    fn figures(&self, sample: &Sample<'_>) -> Result<Vec<u64>, RowError> {
+        let row = self.statistics(sample);
+        let lengths = [row.length, row.reference_length];
+        Ok(lengths.into_iter().chain(row.correct).chain(row.total).collect())
+    }
+
+    fn score_of_figures(&self, sums: &[u64]) -> Option<f64> {
+        let ([length, reference_length], counts) = sums.split_first_chunk()?;
+        let (correct, total) = counts.split_first_chunk()?;
+        let sums = Statistics {
+            length: *length,
+            reference_length: *reference_length,
+            correct: *correct,
+            total: *total.first_chunk()?,
+        };
+        Some(sums.score(self.smoothing, false))
+    }
+
     fn score(&self, state: &BleuState) -> Option<Value> {
         let value = state.sums.score(self.smoothing, false);
         Some(Value { value, distribution: Some(state.rows.distribution()) })
@@ -122,18 +156,31 @@ impl Bleu {
     fn describe(&self, effective_order: &str) -> String {
         let smoothing = match self.smoothing {
             Smoothing::Exp => "exp".to_owned(),
-            Smoothing::Floor => format!("floor[{FLOOR:.2}]"),
-            Smoothing::AddK => format!("add-k[{K}.00]"),
+            Smoothing::Floor(value) => format!("floor[{}]", two_digits(value)),
+            Smoothing::AddK(value) => format!("add-k[{}]", two_digits(value)),
             Smoothing::None => "none".to_owned(),
         };
         let tokenizer = self.tokenizer.name();
-        format!("case:mixed|eff:{effective_order}|tok:{tokenizer}|smooth:{smoothing}|version:2.6.0")
+        let case = if self.lowercase { "lc" } else { "mixed" };
+        format!(
+            "case:{case}|eff:{effective_order}|tok:{tokenizer}|smooth:{smoothing}|version:2.6.0"
+        )
     }
 
     fn statistics(&self, sample: &Sample<'_>) -> Statistics {
-        let text = self.tokenizer.tokenize(sample.text);
+        if !self.lowercase {
+            return self.counts(sample.text, sample.references);
+        }
+        let lowered: Vec<String> =
+            sample.references.iter().map(|text| text.to_lowercase()).collect();
+        let references: Vec<&str> = lowered.iter().map(String::as_str).collect();
+        self.counts(&sample.text.to_lowercase(), &references)
+    }
+
+    fn counts(&self, text: &str, references: &[&str]) -> Statistics {
+        let text = self.tokenizer.tokenize(text);
         let references: Vec<_> =
-            sample.references.iter().map(|text| self.tokenizer.tokenize(text)).collect();
+            references.iter().map(|text| self.tokenizer.tokenize(text)).collect();
         let mut vocabulary = Vocabulary::default();
         let text = vocabulary.ids(text.iter());
         let references: Vec<_> =
@@ -142,10 +189,21 @@ impl Bleu {
         Statistics {
             length: text.len() as u64,
             reference_length: closest.unwrap_or_default() as u64,
-            correct: clipped_matches(&text, &references, MAX_ORDER),
+            correct: first_orders(clipped_matches(&text, &references, MAX_ORDER)),
             total: std::array::from_fn(|i| total(text.len(), i + 1)),
         }
     }
+}
+
+fn first_orders(matches: [u64; MAX_MATCH_ORDER]) -> [u64; MAX_ORDER] {
+    let [one, two, three, four, ..] = matches;
+    [one, two, three, four]
+}
+
+/// As sacrebleu writes it; more digits where they are needed to tell two values apart.
+fn two_digits(value: f64) -> String {
+    let short = format!("{value:.2}");
+    if short.parse() == Ok(value) { short } else { value.to_string() }
 }
 
 impl Statistics {
@@ -174,24 +232,27 @@ impl Statistics {
         let mut halvings = 1.0;
         let counts = self.correct.iter().zip(&self.total).enumerate();
         for ((n, (correct, total)), logarithm) in counts.zip(&mut logarithms) {
-            let more = if smoothing == Smoothing::AddK && n > 0 { K } else { 0 };
-            let (correct, total) = (correct.saturating_add(more), total.saturating_add(more));
-            if total == 0 {
+            let more = match smoothing {
+                Smoothing::AddK(k) if n > 0 => k,
+                _ => 0.0,
+            };
+            let (correct, total) = (*correct as f64 + more, *total as f64 + more);
+            if total == 0.0 {
                 break;
             }
             if effective_order {
                 orders = n + 1;
             }
             let matched = match smoothing {
-                _ if correct > 0 => correct as f64,
+                _ if correct > 0.0 => correct,
                 Smoothing::Exp => {
                     halvings *= 2.0;
                     1.0 / halvings
                 }
-                Smoothing::Floor => FLOOR,
-                Smoothing::AddK | Smoothing::None => 0.0,
+                Smoothing::Floor(value) => value,
+                Smoothing::AddK(_) | Smoothing::None => 0.0,
             };
-            *logarithm = libm::log(100.0 * matched / total as f64);
+            *logarithm = libm::log(100.0 * matched / total);
         }
         let mean = logarithms[..orders].iter().sum::<f64>() / orders as f64;
         // Rounding would take a perfect match a few ulps above 100.

@@ -3,17 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-
-use crate::definition::{Definition, State, Value};
+use crate::definition::{Definition, Value};
 use crate::metric::{Info, RowError, Sample, Scale};
 use crate::params::{ParamInfo, ParamKind, Params};
 use crate::text::ngrams::{FastMap, MAX_ORDER, Ngram, Vocabulary, ngrams, total};
+use crate::text::sampled::{SAMPLE, SampledTexts};
 use crate::text::tokenize::Tokenizer;
-
-/// At most so many rows are compared; which ones is decided by their ids, so that shards merge in any order.
-const SAMPLE: usize = 1_000;
 
 /// NLTK's `SmoothingFunction.method1`: so many matches stand for none.
 const EPSILON: f64 = 0.1;
@@ -40,33 +35,6 @@ pub(crate) fn new(params: &Params) -> impl Definition + use<> {
     SelfBleu { n: usize::try_from(params.integer("n")).unwrap_or(1).clamp(1, MAX_ORDER) }
 }
 
-/// The rows with the smallest hashes: hash of the id → tokens joined by spaces.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct SampledTexts(BTreeMap<String, String>);
-
-impl SampledTexts {
-    fn insert(&mut self, key: String, text: String) {
-        // Two rows of one id would be a mistake of the caller's; the result must not depend on their order even then.
-        let kept = self.0.entry(key).or_insert_with(|| text.clone());
-        if text < *kept {
-            *kept = text;
-        }
-        if self.0.len() > SAMPLE {
-            self.0.pop_last();
-        }
-    }
-}
-
-impl State for SampledTexts {
-    fn merge(&mut self, other: Self) {
-        other.0.into_iter().for_each(|(key, text)| self.insert(key, text));
-    }
-
-    fn is_sound(&self) -> bool {
-        self.0.len() <= SAMPLE
-    }
-}
-
 impl Definition for SelfBleu {
     type State = SampledTexts;
 
@@ -75,21 +43,16 @@ impl Definition for SelfBleu {
     }
 
     fn add(&self, state: &mut SampledTexts, sample: &Sample<'_>) -> Result<(), RowError> {
-        let key: String =
-            Sha256::digest(sample.id.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-        if state.0.len() < SAMPLE || state.0.last_key_value().is_some_and(|(last, _)| key <= *last)
-        {
-            let tokens = Tokenizer::Mteval13a.tokenize(sample.text);
-            state.insert(key, tokens.iter().collect::<Vec<_>>().join(" "));
-        }
+        state.add(sample, |text| {
+            Tokenizer::Mteval13a.tokenize(text).iter().collect::<Vec<_>>().join(" ")
+        });
         Ok(())
     }
 
     fn score(&self, state: &SampledTexts) -> Option<Value> {
         let mut vocabulary = Vocabulary::default();
         let texts: Vec<Vec<u32>> = state
-            .0
-            .values()
+            .texts()
             .map(|text| vocabulary.ids(text.split(' ').filter(|token| !token.is_empty())))
             .collect();
         (texts.len() >= 2).then(|| {

@@ -12,7 +12,8 @@ pub fn duplicate_key(text: &str) -> u128 {
     digest.iter().take(16).fold(0, |key, byte| key << 8 | u128::from(*byte))
 }
 
-fn fold(text: &str) -> String {
+/// The folded text.
+pub(crate) fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     let mut space = false;
     for c in text.nfkc().flat_map(fold_char).nfkc() {

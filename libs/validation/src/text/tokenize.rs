@@ -1,9 +1,9 @@
-//! sacrebleu's tokenizers `13a`, `intl`, `char` and `none` (version 2.6.0), each substitution of the original in one pass.
+//! sacrebleu's tokenizers `13a`, `intl`, `zh`, `char` and `none` (version 2.6.0), each substitution of the original in one pass.
 
 use std::borrow::Cow;
 
 use crate::text::unicode::{Category, category};
-use crate::text::whitespace::{is_space, trim_end};
+use crate::text::whitespace::{is_space, trim, trim_end};
 
 /// One of sacrebleu's tokenizers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub(crate) enum Tokenizer {
     Mteval13a,
     /// mteval-v14's international tokenization: separates Unicode punctuation and symbols.
     International,
+    /// Each Chinese character is a token, the rest as `13a` separates it.
+    Chinese,
     /// Each character is a token.
     Char,
     /// White space only.
@@ -20,11 +22,12 @@ pub(crate) enum Tokenizer {
 
 impl Tokenizer {
     /// sacrebleu's names.
-    pub(crate) const NAMES: &'static [&'static str] = &["13a", "intl", "char", "none"];
+    pub(crate) const NAMES: &'static [&'static str] = &["13a", "intl", "zh", "char", "none"];
 
     pub(crate) fn named(name: &str) -> Self {
         match name {
             "intl" => Self::International,
+            "zh" => Self::Chinese,
             "char" => Self::Char,
             "none" => Self::None,
             _ => Self::Mteval13a,
@@ -35,6 +38,7 @@ impl Tokenizer {
         match self {
             Self::Mteval13a => "13a",
             Self::International => "intl",
+            Self::Chinese => "zh",
             Self::Char => "char",
             Self::None => "none",
         }
@@ -46,6 +50,7 @@ impl Tokenizer {
         let spaced = match self {
             Self::Mteval13a => Cow::Owned(mteval_13a(text)),
             Self::International => Cow::Owned(international(text)),
+            Self::Chinese => Cow::Owned(chinese(text)),
             Self::Char | Self::None => Cow::Borrowed(text),
         };
         Tokens { spaced, characters: self == Self::Char }
@@ -75,12 +80,29 @@ impl Tokens<'_> {
 /// `13a`: the text with white space around its tokens.
 fn mteval_13a(text: &str) -> String {
     let text = unescape(text);
-    let mut line = String::with_capacity(text.len() + text.len() / 4 + 2);
+    let mut line = String::with_capacity(text.len() + 2);
     line.push(' ');
     line.push_str(&text);
     line.push(' ');
+    western(&line)
+}
+
+/// sacrebleu's `TokenizerRegexp`, which `13a` and `zh` share.
+fn western(line: &str) -> String {
     let mut spaced = Vec::with_capacity(line.len() + line.len() / 4);
     separate_punctuation(line.as_bytes(), &mut spaced);
+    split_at_digits(spaced)
+}
+
+/// The same with a change between: Tercom's tokenizer.
+pub(super) fn western_with(line: &str, change: impl Fn(String) -> String) -> String {
+    let mut spaced = Vec::with_capacity(line.len() + line.len() / 4);
+    separate_punctuation(line.as_bytes(), &mut spaced);
+    split_at_digits(change(String::from_utf8(spaced).unwrap_or_default()).into_bytes())
+}
+
+/// Points, commas and dashes are separated but for those inside of numbers.
+fn split_at_digits(mut spaced: Vec<u8>) -> String {
     let mut next = Vec::with_capacity(spaced.len() + spaced.len() / 4);
     split_after_non_digit(&spaced, &mut next);
     spaced.clear();
@@ -91,20 +113,54 @@ fn mteval_13a(text: &str) -> String {
     String::from_utf8(next).unwrap_or_default()
 }
 
+/// `zh`: the text with white space around its tokens. Mark-up stays, and so does a point behind the last digit.
+fn chinese(text: &str) -> String {
+    let mut line = String::with_capacity(text.len() * 2);
+    for c in trim(text).chars() {
+        if is_chinese(c) {
+            line.extend([' ', c, ' ']);
+        } else {
+            line.push(c);
+        }
+    }
+    western(&line)
+}
+
+/// The ranges of sacrebleu's `zh`, with what Python reads in two of them: `'\u20000'` is two characters, U+2000 and a
+/// zero. U+2600 to U+27BF lie within the first of these.
+fn is_chinese(c: char) -> bool {
+    matches!(c,
+        '\u{3400}'..='\u{4db5}' | '\u{4e00}'..='\u{9fbb}' | '\u{f900}'..='\u{fa2d}' | '\u{fa30}'..='\u{fa6a}'
+        | '\u{fa70}'..='\u{fad9}' | '\u{2001}'..='\u{2a6d}' | '\u{2f81}'..='\u{2fa1}' | '\u{ff00}'..='\u{ffef}'
+        | '\u{2e80}'..='\u{2eff}' | '\u{3000}'..='\u{303f}' | '\u{31c0}'..='\u{31ef}' | '\u{2f00}'..='\u{2fdf}'
+        | '\u{2ff0}'..='\u{2fff}' | '\u{3100}'..='\u{312f}' | '\u{31a0}'..='\u{31bf}' | '\u{fe10}'..='\u{fe1f}'
+        | '\u{fe30}'..='\u{fe4f}' | '\u{3200}'..='\u{33ff}')
+}
+
 /// Undoes mark-up and joins lines, in sacrebleu's order.
 fn unescape(text: &str) -> Cow<'_, str> {
-    const REPLACEMENTS: [(&str, &str); 3] = [("<skipped>", ""), ("-\n", ""), ("\n", " ")];
+    let text = replaced(text.into(), "<skipped>", "");
+    let text = replaced(text, "-\n", "");
+    let text = replaced(text, "\n", " ");
+    unescape_into(text)
+}
+
+/// `&quot;`, `&amp;`, `&lt;` and `&gt;`, one after the other as sacrebleu does.
+pub(super) fn unescape_entities(text: &str) -> Cow<'_, str> {
+    unescape_into(text.into())
+}
+
+fn unescape_into(text: Cow<'_, str>) -> Cow<'_, str> {
     const ENTITIES: [(&str, &str); 4] =
         [("&quot;", "\""), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">")];
-    let mut text = Cow::Borrowed(text);
-    let mut replace = |(from, to): (&str, &str)| {
-        if text.contains(from) {
-            text = Cow::Owned(text.replace(from, to));
-        }
-    };
-    REPLACEMENTS.into_iter().for_each(&mut replace);
-    ENTITIES.into_iter().for_each(&mut replace);
-    text
+    if !text.contains('&') {
+        return text;
+    }
+    ENTITIES.into_iter().fold(text, |text, (from, to)| replaced(text, from, to))
+}
+
+fn replaced<'t>(text: Cow<'t, str>, from: &str, to: &str) -> Cow<'t, str> {
+    if text.contains(from) { Cow::Owned(text.replace(from, to)) } else { text }
 }
 
 // The passes work on bytes: every byte of a character outside ASCII is neither digit nor punctuation here, and none is inserted
@@ -245,6 +301,12 @@ mod tests {
     fn tokenizer_intl_separates_unicode_punctuation_and_symbols() {
         check("intl", "„Ja“, 5€!", "„ Ja “ , 5 € !");
         check("intl", "1,000 in 1999.", "1,000 in 1999.");
+    }
+
+    #[test]
+    fn tokenizer_zh_separates_chinese_characters() {
+        check("zh", "我a爱，b.c 3.", "我 a 爱 ， b . c 3.");
+        check("zh", " .5 &amp; x<skipped>", ".5 & amp ; x < skipped >");
     }
 
     #[test]

@@ -10,6 +10,11 @@ pub(crate) fn split(text: &str) -> impl Iterator<Item = &str> {
     text.split(is_space).filter(|part| !part.is_empty())
 }
 
+/// Python's `text.strip()`.
+pub(crate) fn trim(text: &str) -> &str {
+    text.trim_matches(is_space)
+}
+
 /// Python's `text.rstrip()`.
 pub(crate) fn trim_end(text: &str) -> &str {
     text.trim_end_matches(is_space)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes the golden values that the tests of textnlp-validation compare with.
 
-    python3.11 -m venv venv && venv/bin/pip install sacrebleu==2.6.0 nltk==3.10.4 rouge_score==0.1.2 regex==2026.11.19
-    venv/bin/python libs/validation/tests/goldens/make_goldens.py
+    python3.11 -m venv venv && venv/bin/pip install sacrebleu==2.6.0 nltk==3.10.4 rouge_score==0.1.2 regex==2026.11.19 datasketch==2.0.0 textstat==0.7.13
+    venv/bin/python libs/validation/tests/goldens/make_goldens.py && venv/bin/python libs/validation/tests/goldens/make_scores.py
 
 Files (JSON lines, gzip), all from one seed:
     pairs      text, references → sentence BLEU of every tokenizer and smoothing, ROUGE with and without stemmer, word count
