@@ -188,7 +188,7 @@ mod tests {
         assert_eq!((engine.max_batch_tokens, engine.max_sequences), (Some(32), 4));
         assert_eq!((engine.queue, config(&given).capacity), (10, 10));
         assert!(!engine.speculation);
-        assert!(settings(&args(&[]), Precision::AsStored).options.engine.speculation);
+        assert!(settings(&args(&[]), Formats::default()).options.engine.speculation);
     }
 
     #[test]

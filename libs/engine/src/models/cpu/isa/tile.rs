@@ -20,10 +20,10 @@ pub(super) fn prefetch<G>(group: &G) {
 
 /// The rows, of as many groups as the panel has: so the compiler sees that none of them ends sooner.
 #[inline(always)]
-pub(super) fn of_length<'a, const R: usize>(
-    x: [&'a [Activation]; R],
+pub(super) fn of_length<const R: usize>(
+    x: [&[Activation]; R],
     length: usize,
-) -> [&'a [Activation]; R] {
+) -> [&[Activation]; R] {
     let mut rows = x;
     for row in &mut rows {
         *row = &row[..length];
