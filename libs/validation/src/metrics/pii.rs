@@ -9,8 +9,15 @@ use crate::pii::{Kind, find};
 use crate::values::RowValues;
 
 /// The names of [`Kind::ALL`].
-const NAMES: &[&str] =
-    &["iban", "creditCard", "crypto", "ssn", "ipAddress", "email", "url", "phone"];
+const NAMES: &[&str] = &{
+    let mut names = [""; Kind::ALL.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = Kind::ALL[at].0;
+        at += 1;
+    }
+    names
+};
 
 pub(crate) const INFO: Info = Info {
     name: "pii",
