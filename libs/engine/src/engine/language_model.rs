@@ -198,7 +198,8 @@ impl OpenModel {
         let Some(cache) = &self.cache else {
             return Ok(CpuModel::load(&self.files, cpu)?);
         };
-        let packed = cache.packed(&self.info.digest, &self.info.numerics, self.precision);
+        let numerics = cpu::numerics(&self.files, precision, KvPrecision::default());
+        let packed = cache.packed(&self.info.digest, &numerics, precision);
         cpu.packed = Some(packed.clone());
         let model = CpuModel::load(&self.files, cpu)?;
         cache.tidy(&packed);
