@@ -12,3 +12,4 @@ pub mod sampling;
 pub mod scheduler;
 pub mod tokenizer;
 pub mod weights;
+mod whole_file;

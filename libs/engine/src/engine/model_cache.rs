@@ -10,8 +10,10 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest, Sha256};
 
 use crate::models::Precision;
-use crate::models::cpu::{LAYOUT, PackedFile, UNFINISHED};
+use crate::models::cpu::{LAYOUT, PackedFile};
+use crate::weights::digest::hex;
 use crate::weights::{ModelFiles, WeightsError};
+use crate::whole_file::UNFINISHED;
 
 /// Packed weights that are kept; the least recently used go first.
 const MOST_PACKED: usize = 8;
@@ -55,13 +57,13 @@ impl ModelCache {
         files.digest_remembered(&self.digests_folder())
     }
 
-    /// Where the packed weights of a model lie, or will.
+    /// Where the packed weights of a model lie, or will; `numerics` is the name of their arithmetic alone, since keys and
+    /// values are not packed.
     pub(super) fn packed(&self, digest: &str, numerics: &str, precision: Precision) -> PackedFile {
         let precision = precision.as_str();
         let text = format!("packed {LAYOUT}\n{digest}\n{numerics}\n{precision}\n");
         let key: [u8; 32] = Sha256::digest(text).into();
-        let name: String = key[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-        PackedFile::new(self.packed_folder().join(name + ".packed"), key)
+        PackedFile::new(self.packed_folder().join(hex(&key[..16]) + ".packed"), key)
     }
 
     /// Removes what has not been used for longest, beyond what is kept.

@@ -44,7 +44,8 @@ pub(super) fn of_parts(parts: &[(String, String)]) -> String {
     format!("sha256:{}", sha256(lines.concat().as_bytes()))
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
         text

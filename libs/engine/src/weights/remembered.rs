@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::WeightsError;
 use super::digest;
 use super::source::{ReadAt, read_small};
+use crate::whole_file;
 
 const MAX_RECORD_BYTES: u64 = 64 << 10;
 
@@ -79,7 +80,9 @@ pub(super) fn sha256_of(source: &dyn ReadAt, folder: &Path) -> Result<String, We
     let sha256 = digest::sha256_of(source)?;
     if file.is_settled() && source.identity().as_ref() == Some(&file) {
         let record = Record { file, sha256: sha256.clone() };
-        if let Err(error) = write(&path, folder, &record) {
+        let json = serde_json::to_vec(&record).map_err(io::Error::from);
+        let kept = json.and_then(|json| whole_file::write(&path, |file| file.write_all(&json)));
+        if let Err(error) = kept {
             tracing::warn!("the digest is not kept in {}: {error}", path.display());
         }
     }
@@ -92,15 +95,4 @@ fn remembered(path: &Path, file: &FileIdentity) -> Option<String> {
     let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     let valid = record.sha256.len() == 64 && record.sha256.bytes().all(digit);
     (valid && record.file == *file).then_some(record.sha256)
-}
-
-/// As a whole or not at all.
-fn write(path: &Path, folder: &Path, record: &Record) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    let mut builder = tempfile::Builder::new();
-    let builder = builder.prefix(".new-").permissions(fs::Permissions::from_mode(0o644));
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(&serde_json::to_vec(record)?)?;
-    file.persist(path)?;
-    Ok(())
 }

@@ -46,7 +46,6 @@ pub use pack::numerics;
 pub(crate) use packed::LAYOUT;
 pub use packed::PackedHead;
 pub use packed_file::PackedFile;
-pub(crate) use packed_file::UNFINISHED;
 
 /// What weights are computed in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::SystemTime;
@@ -14,9 +14,7 @@ use super::packed::{PIECE_BYTES, PackedHead, Section, checksum, piece_checksum};
 use super::weights::Weights;
 use crate::model::ModelError;
 use crate::models::Tensors;
-
-/// How the temporary files begin that become files of packed weights.
-pub(crate) const UNFINISHED: &str = ".new-";
+use crate::whole_file;
 
 /// Where the packed weights of one model in one precision are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,8 +115,6 @@ impl PackedFile {
 
     /// Writes the file as a whole or not at all.
     fn write(&self, weights: &mut Weights) -> io::Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new(""));
-        fs::create_dir_all(folder)?;
         let sections = weights.sections_mut();
         let described =
             |(kind, bytes): &(_, &mut [u8])| Section { kind: *kind, bytes: bytes.len() };
@@ -128,16 +124,10 @@ impl PackedFile {
             checksum: checksum(&pieces.map(piece_checksum).collect::<Vec<_>>()),
             sections: sections.iter().map(described).collect(),
         };
-        let mut builder = tempfile::Builder::new();
-        let builder = builder.prefix(UNFINISHED).permissions(fs::Permissions::from_mode(0o644));
-        let mut file = builder.tempfile_in(folder)?;
-        file.write_all(&head.to_bytes())?;
-        for (_, bytes) in &sections {
-            file.write_all(bytes)?;
-        }
-        // Not synchronised: what a crash leaves of it has another checksum.
-        file.persist(&self.path)?;
-        Ok(())
+        whole_file::write(&self.path, |file| {
+            file.write_all(&head.to_bytes())?;
+            sections.iter().try_for_each(|(_, bytes)| file.write_all(bytes))
+        })
     }
 }
 

@@ -5,8 +5,9 @@ use std::arch::x86_64::*;
 
 use super::super::groups::{Activation, Int4Group, Int8Group, Scale, WideInt8Group};
 use super::super::lines::LANES;
-use super::avx2::widened;
-use super::avx2::{high_nibbles as high, load_pair as load, low_nibbles as low, store as stored};
+use super::avx2::{
+    high_nibbles as high, load_pair as load, low_nibbles as low, store as stored, widened,
+};
 use super::tile::{nth, of_length, prefetch, quad_bits};
 use super::vnni::vnni_tiles;
 
