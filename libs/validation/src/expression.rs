@@ -13,15 +13,18 @@ mod value;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use cel::common::ast::IdedExpr;
 use regex::Regex;
 use serde_json::{Map, Value as Json};
 
+use self::value::Value;
+use crate::metric::Sample;
 use crate::params::quote;
 
-/// A compiled CEL expression over the variable `row`, a map of the row's fields; it yields true or false. Cheap to clone.
+/// A compiled CEL expression: a condition on the variable `row`, a map of the row's fields, or a measure of a text. Cheap to clone.
 ///
 /// It has CEL's operators, macros (`has`, `all`, `exists`, `exists_one`, `map`, `filter`) and the functions `size`, `contains`, `startsWith`,
 /// `endsWith`, `matches`, `lowerAscii`, `upperAscii`, `trim`, `string`, `int`, `uint`, `double`. Whole numbers of a row are int, others double.
@@ -57,15 +60,24 @@ pub struct EvaluationError {
 }
 
 impl Expression {
-    /// Compiles `source`: at most 4,096 bytes, 500 tokens and 24 open brackets. The row's fields are not known yet, but all
+    /// Compiles a condition: at most 4,096 bytes, 500 tokens and 24 open brackets. The row's fields are not known yet, but all
     /// that does not depend on a row is checked.
     ///
     /// # Errors
     /// [`ExpressionError`] with the position.
     pub fn compile(source: &str) -> Result<Self, ExpressionError> {
+        Self::compile_over(source, &["row"])
+    }
+
+    /// The same of an expression over the variables that [`Expression::measure`] sets.
+    pub(crate) fn compile_measure(source: &str) -> Result<Self, ExpressionError> {
+        Self::compile_over(source, &["text", "references", "tokens", "finishReason"])
+    }
+
+    fn compile_over(source: &str, variables: &[&str]) -> Result<Self, ExpressionError> {
         scan::bound(source)?;
         let parsed = parse(source)?;
-        let patterns = check::check(source, &parsed)?;
+        let patterns = check::check(source, &parsed, variables)?;
         Ok(Self { source: source.into(), parsed: Arc::new(parsed), patterns: Arc::new(patterns) })
     }
 
@@ -79,8 +91,52 @@ impl Expression {
     /// # Errors
     /// [`EvaluationError`] if a field is missing, types do not fit, the budget is spent, or the result is neither true nor false.
     pub fn evaluate(&self, row: &Map<String, Json>) -> Result<bool, EvaluationError> {
-        evaluate::evaluate(&self.parsed, &self.patterns, row)
-            .map_err(|message| EvaluationError { expression: self.source.to_string(), message })
+        let value = evaluate::evaluate(&self.parsed, &self.patterns, [("row", Value::Fields(row))]);
+        match value.map_err(|message| self.error(message))? {
+            Value::Bool(answer) => Ok(answer),
+            other => Err(self.error(format!("the result is of type {}, not bool", other.kind()))),
+        }
+    }
+
+    /// The number that the expression is for a text; true is 1 and false 0. Bounded as [`Expression::evaluate`].
+    ///
+    /// # Errors
+    /// [`EvaluationError`] as there, or if the result is no finite number.
+    pub(crate) fn measure(&self, sample: &Sample<'_>) -> Result<f64, EvaluationError> {
+        let references: Rc<[Value<'_>]> =
+            sample.references.iter().map(|text| Value::text(text)).collect();
+        let tokens =
+            sample.tokens.map(|tokens| Value::Int(i64::try_from(tokens).unwrap_or(i64::MAX)));
+        let variables = [
+            ("text", Value::text(sample.text)),
+            ("references", Value::List(references)),
+            ("tokens", tokens.unwrap_or(Value::Null)),
+            ("finishReason", sample.finish_reason.map_or(Value::Null, Value::text)),
+        ];
+        let value = evaluate::evaluate(&self.parsed, &self.patterns, variables)
+            .map_err(|message| self.error(message))?;
+        let number = match value {
+            Value::Bool(flag) => f64::from(u8::from(flag)),
+            Value::Int(int) => int as f64,
+            Value::UInt(uint) => uint as f64,
+            Value::Double(double) if double.is_finite() => double,
+            Value::Double(double) => {
+                return Err(
+                    self.error(format!("the result is {double}, which is no finite number"))
+                );
+            }
+            other => {
+                let kind = other.kind();
+                return Err(
+                    self.error(format!("the result is of type {kind}, not a number or bool"))
+                );
+            }
+        };
+        Ok(number)
+    }
+
+    fn error(&self, message: String) -> EvaluationError {
+        EvaluationError { expression: self.source.to_string(), message }
     }
 }
 

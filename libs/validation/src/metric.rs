@@ -215,6 +215,14 @@ pub enum RowError {
         /// The metric's name.
         metric: &'static str,
     },
+    /// The text has a shape that would keep the metric busy for too long.
+    #[error(
+        "{metric} takes too many steps on this text: it is nested too deeply for a schema that refers to itself more than once"
+    )]
+    TooManySteps {
+        /// The metric's name.
+        metric: &'static str,
+    },
     /// A filter's expression failed on this row.
     #[error(transparent)]
     Expression(#[from] EvaluationError),

@@ -31,6 +31,8 @@ pub enum ParamKind {
     Number(f64, f64, Option<f64>),
     /// A list of some of these words; all of them if it is not given.
     Subset(&'static [&'static str]),
+    /// An object of at most so many bytes as JSON, which must be given.
+    Object(usize),
 }
 
 impl fmt::Display for ParamKind {
@@ -42,6 +44,7 @@ impl fmt::Display for ParamKind {
             ParamKind::Text(bytes) => write!(f, "a text of 1 to {bytes} bytes"),
             ParamKind::Number(min, max, _) => write!(f, "a number from {min} to {max}"),
             ParamKind::Subset(words) => write!(f, "a list of {}", words.join(", ")),
+            ParamKind::Object(bytes) => write!(f, "an object of at most {bytes} bytes as JSON"),
         }
     }
 }
@@ -80,6 +83,7 @@ enum Setting {
     Text(String),
     Number(Option<f64>),
     Subset(Vec<&'static str>),
+    Object(Value),
 }
 
 impl Params {
@@ -135,6 +139,10 @@ impl Params {
         if let Some(Setting::Subset(words)) = self.0.get(name) { words } else { &[] }
     }
 
+    pub(crate) fn object(&self, name: &str) -> &Value {
+        if let Some(Setting::Object(object)) = self.0.get(name) { object } else { &Value::Null }
+    }
+
     /// `None` if it was not given and has no default.
     pub(crate) fn number(&self, name: &str) -> Option<f64> {
         if let Some(Setting::Number(number)) = self.0.get(name) { *number } else { None }
@@ -147,7 +155,7 @@ fn setting(info: &ParamInfo, given: Option<&Value>) -> Result<Setting, ParamErro
         (ParamKind::Choice(_, default), None) => Ok(Setting::Choice(default)),
         (ParamKind::Integer(_, _, default), None) => Ok(Setting::Integer(default)),
         (ParamKind::Flag(default), None) => Ok(Setting::Flag(default)),
-        (ParamKind::Text(_), None) => Err(wrong("nothing".to_owned())),
+        (ParamKind::Text(_) | ParamKind::Object(_), None) => Err(wrong("nothing".to_owned())),
         (ParamKind::Number(_, _, default), None) => Ok(Setting::Number(default)),
         (ParamKind::Subset(words), None) => Ok(Setting::Subset(words.to_vec())),
         (ParamKind::Subset(_), Some(Value::Array(given))) if given.is_empty() => {
@@ -179,6 +187,12 @@ fn setting(info: &ParamInfo, given: Option<&Value>) -> Result<Setting, ParamErro
         }
         (ParamKind::Text(_), Some(Value::String(text))) => {
             Err(wrong(format!("{} bytes", text.len())))
+        }
+        (ParamKind::Object(max), Some(object @ Value::Object(_))) => {
+            match object.to_string().len() {
+                bytes if bytes <= max => Ok(Setting::Object(object.clone())),
+                bytes => Err(wrong(format!("{bytes} bytes"))),
+            }
         }
         (_, Some(other)) => Err(wrong(describe(other))),
     }

@@ -44,6 +44,8 @@ const ENTRIES: &[Entry] = &[
     text(&token_count::INFO, |_| done(token_count::new())),
     text(&truncated::INFO, |_| done(truncated::new())),
     text(&regex::INFO, |params| done(regex::new(params)?)),
+    text(&json_schema::INFO, |params| done(json_schema::new(params)?)),
+    text(&expression::INFO, |params| done(expression::new(params)?)),
     count(&counts::FAILED_RATE, counts::failed_rate),
     count(&counts::ACCEPTED_ROWS, counts::accepted_rows),
     count(&counts::ACCEPTANCE_RATE, counts::acceptance_rate),

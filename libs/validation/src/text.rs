@@ -11,6 +11,7 @@ mod permutations;
 pub(crate) mod porter;
 pub(crate) mod readability;
 pub(crate) mod sampled;
+pub(crate) mod schema_graph;
 pub(crate) mod subsequence;
 mod syllables;
 pub(crate) mod tercom;

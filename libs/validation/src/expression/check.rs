@@ -9,11 +9,17 @@ use super::ExpressionError;
 use super::functions::{FUNCTIONS, pattern};
 
 /// Checks the expression; yields the compiled patterns of `matches` that are literals.
-pub(super) fn check(
-    source: &str,
-    expression: &IdedExpr,
+pub(super) fn check<'e>(
+    source: &'e str,
+    expression: &'e IdedExpr,
+    variables: &[&'e str],
 ) -> Result<HashMap<String, Regex>, ExpressionError> {
-    let mut check = Check { source, variables: vec!["row"], patterns: HashMap::new() };
+    let mut check = Check {
+        source,
+        globals: variables.len(),
+        variables: variables.to_vec(),
+        patterns: HashMap::new(),
+    };
     check.visit(expression)?;
     Ok(check.patterns)
 }
@@ -22,6 +28,8 @@ struct Check<'e> {
     source: &'e str,
     /// In scope, innermost last.
     variables: Vec<&'e str>,
+    /// How many of them are given from outside.
+    globals: usize,
     patterns: HashMap<String, Regex>,
 }
 
@@ -33,10 +41,13 @@ impl<'e> Check<'e> {
             }
             Expr::Literal(_) => Ok(()),
             Expr::Ident(name) if self.variables.contains(&name.as_str()) => Ok(()),
-            Expr::Ident(name) => self.refuse(
-                name,
-                format!("unknown name `{name}`; the row's fields are written row.{name}"),
-            ),
+            Expr::Ident(name) => {
+                let hint = match self.variables.get(..self.globals) {
+                    Some(["row"]) => format!("the row's fields are written row.{name}"),
+                    known => format!("there are {}", known.unwrap_or_default().join(", ")),
+                };
+                self.refuse(name, format!("unknown name `{name}`; {hint}"))
+            }
             Expr::Select(select) => self.visit(&select.operand),
             Expr::Call(call) => self.visit_call(call),
             Expr::List(list) => list.elements.iter().try_for_each(|element| self.visit(element)),

@@ -7,7 +7,6 @@ use cel::common::ast::{
     CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators,
 };
 use regex::Regex;
-use serde_json::{Map, Value as Json};
 
 use super::functions::{PATTERN_COST, arithmetic, call, pattern};
 use super::value::Value;
@@ -16,17 +15,14 @@ use crate::params::quote;
 /// Steps and bytes for one row: well below a second, and megabytes.
 const BUDGET: u64 = 5_000_000;
 
-/// The expression's answer for `row`; the error is a message.
-pub(super) fn evaluate(
-    expression: &IdedExpr,
-    patterns: &HashMap<String, Regex>,
-    row: &Map<String, Json>,
-) -> Result<bool, String> {
-    let scope = vec![("row", Ok(Value::Fields(row)))];
-    match (Evaluation { patterns, scope, budget: BUDGET }).value(expression)? {
-        Value::Bool(answer) => Ok(answer),
-        other => Err(format!("the result is of type {}, not bool", other.kind())),
-    }
+/// The expression's value where `variables` have these values; the error is a message.
+pub(super) fn evaluate<'e>(
+    expression: &'e IdedExpr,
+    patterns: &'e HashMap<String, Regex>,
+    variables: impl IntoIterator<Item = (&'e str, Value<'e>)>,
+) -> Result<Value<'e>, String> {
+    let scope = variables.into_iter().map(|(name, value)| (name, Ok(value))).collect();
+    Evaluation { patterns, scope, budget: BUDGET }.value(expression)
 }
 
 struct Evaluation<'e> {

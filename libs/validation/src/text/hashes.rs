@@ -5,8 +5,17 @@ use std::collections::HashSet;
 use foldhash::fast::RandomState;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha256};
 
 use crate::definition::State;
+
+/// The first 64 bits of the SHA-256 of a text: its name in a signature.
+pub(crate) fn text_hash(text: &str) -> u64 {
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .take(8)
+        .fold(0, |hash, byte| hash << 8 | u64::from(*byte))
+}
 
 /// Items by hash. The memory grows with the number of different items: about 20 bytes each.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -1,0 +1,359 @@
+//! The subschemas of a JSON Schema and which of them a validator visits for an instance: what tells schemas that never end, or take
+//! exponential time, from those that do not.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+/// Subschemas that a schema may have.
+const MAX_NODES: usize = 10_000;
+
+/// Visits of subschemas that a schema without recursion may cause for one instance, not counting the instance's own size.
+const MAX_VISITS: f64 = 1e5;
+
+/// Which parts of an instance a subschema is applied to.
+#[derive(Debug, Clone, PartialEq)]
+enum Edge {
+    /// The instance itself.
+    Same,
+    /// One property.
+    Property(String),
+    /// Every property, or every one whose name a pattern matches.
+    Properties,
+    /// The element at a place.
+    Element(usize),
+    /// Every element.
+    Elements,
+}
+
+/// A schema as a graph.
+#[derive(Debug, Clone)]
+pub(crate) struct SchemaGraph {
+    /// Of each subschema, the root first: what it applies to what.
+    nodes: Vec<Vec<(Edge, usize)>>,
+    recursive: bool,
+}
+
+/// What was found, and what is allowed.
+pub(crate) type Refused = (String, &'static str);
+
+impl SchemaGraph {
+    /// Reads a schema.
+    ///
+    /// # Errors
+    /// What is refused: a reference out of the schema or to nothing, one that leads to itself without a step into the instance, and
+    /// a schema that visits more than 100,000 subschemas for one instance.
+    pub(crate) fn new(schema: &Value) -> Result<Self, Refused> {
+        let mut reader = Reader { root: schema, nodes: Vec::new(), known: HashMap::new() };
+        reader.node(schema)?;
+        let mut graph = Self { nodes: reader.nodes, recursive: false };
+        if graph.has_cycle(|edge| *edge == Edge::Same) {
+            return Err((
+                "a reference that leads back to itself at the same place of the text".to_owned(),
+                "references that end, or go on at a property or an element",
+            ));
+        }
+        graph.recursive = graph.has_cycle(|_| true);
+        if !graph.recursive {
+            let visits = graph.visits();
+            if visits > MAX_VISITS {
+                return Err((
+                    format!("a schema that visits {visits:.0} subschemas for one text"),
+                    "at most 100,000",
+                ));
+            }
+        }
+        Ok(graph)
+    }
+
+    /// Whether the schema refers to itself, so that a text's depth multiplies the work.
+    pub(crate) fn is_recursive(&self) -> bool {
+        self.recursive
+    }
+
+    /// At most how many times a validator visits a subschema for `instance`.
+    pub(crate) fn cost(&self, instance: &Value) -> f64 {
+        let mut known = HashMap::new();
+        self.cost_of(0, instance, &mut known)
+    }
+
+    /// serde_json reads at most 128 levels, and cycles without a step into the instance are refused: the depth is bounded.
+    fn cost_of(
+        &self,
+        node: usize,
+        instance: &Value,
+        known: &mut HashMap<(usize, *const Value), f64>,
+    ) -> f64 {
+        let key = (node, std::ptr::from_ref(instance));
+        if let Some(cost) = known.get(&key) {
+            return *cost;
+        }
+        let mut cost = 1.0;
+        for (edge, to) in self.nodes.get(node).into_iter().flatten() {
+            let mut visit = |part: &Value| cost += self.cost_of(*to, part, known);
+            match (edge, instance) {
+                (Edge::Same, _) => visit(instance),
+                (Edge::Property(name), Value::Object(fields)) => {
+                    fields.get(name).into_iter().for_each(visit)
+                }
+                (Edge::Properties, Value::Object(fields)) => fields.values().for_each(visit),
+                (Edge::Element(at), Value::Array(elements)) => {
+                    elements.get(*at).into_iter().for_each(visit)
+                }
+                (Edge::Elements, Value::Array(elements)) => elements.iter().for_each(visit),
+                _ => {}
+            }
+        }
+        known.insert(key, cost);
+        cost
+    }
+
+    /// Whether edges of this kind form a cycle.
+    fn has_cycle(&self, counts: impl Fn(&Edge) -> bool) -> bool {
+        // Kahn's: what is left when nodes without incoming edges are taken away, one after the other, is on a cycle or behind one.
+        let mut incoming = vec![0_usize; self.nodes.len()];
+        let targets = |node: usize| {
+            let edges = self.nodes.get(node).into_iter().flatten();
+            edges.filter(|(edge, _)| counts(edge)).map(|(_, to)| *to).collect::<Vec<_>>()
+        };
+        for node in 0..self.nodes.len() {
+            targets(node).into_iter().for_each(|to| incoming[to] += 1);
+        }
+        let mut free: Vec<usize> = (0..self.nodes.len()).filter(|n| incoming[*n] == 0).collect();
+        let mut taken = 0;
+        while let Some(node) = free.pop() {
+            taken += 1;
+            for to in targets(node) {
+                incoming[to] -= 1;
+                if incoming[to] == 0 {
+                    free.push(to);
+                }
+            }
+        }
+        taken < self.nodes.len()
+    }
+
+    /// Paths from the root of a graph without cycles.
+    fn visits(&self) -> f64 {
+        // Nodes are numbered as they are first met, but references may lead to earlier ones: walk in topological order.
+        let mut incoming = vec![0_usize; self.nodes.len()];
+        self.nodes.iter().flatten().for_each(|(_, to)| incoming[*to] += 1);
+        let mut paths = vec![0.0; self.nodes.len()];
+        paths[0] = 1.0;
+        let mut free: Vec<usize> = (0..self.nodes.len()).filter(|n| incoming[*n] == 0).collect();
+        while let Some(node) = free.pop() {
+            let of_node: f64 = paths[node];
+            for (_, to) in &self.nodes[node] {
+                paths[*to] += of_node;
+                incoming[*to] -= 1;
+                if incoming[*to] == 0 {
+                    free.push(*to);
+                }
+            }
+        }
+        paths.iter().sum()
+    }
+}
+
+struct Reader<'s> {
+    root: &'s Value,
+    nodes: Vec<Vec<(Edge, usize)>>,
+    known: HashMap<*const Value, usize>,
+}
+
+impl<'s> Reader<'s> {
+    /// The number of a subschema; its parts are read when it is first met. serde_json reads at most 128 levels, but a schema may also
+    /// come from YAML, so depth is bounded by what has been read so far.
+    fn node(&mut self, schema: &'s Value) -> Result<usize, Refused> {
+        let mut open = vec![schema];
+        let root = self.number(schema, &mut Vec::new())?;
+        while let Some(schema) = open.pop() {
+            let number = self.number(schema, &mut Vec::new())?;
+            if let Value::Object(keywords) = schema {
+                let mut found = Vec::new();
+                for (keyword, value) in keywords {
+                    self.edges(keyword, value, keywords, &mut found)?;
+                }
+                for (edge, to) in found {
+                    let to = self.number(to, &mut open)?;
+                    self.nodes[number].push((edge, to));
+                }
+            }
+        }
+        Ok(root)
+    }
+
+    /// The number of a subschema, which is put among the open ones when it is new.
+    fn number(&mut self, schema: &'s Value, open: &mut Vec<&'s Value>) -> Result<usize, Refused> {
+        let next = self.nodes.len();
+        let number = *self.known.entry(std::ptr::from_ref(schema)).or_insert(next);
+        if number == next {
+            if next == MAX_NODES {
+                let found = format!("more than {MAX_NODES} subschemas");
+                return Err((found, "at most 10,000"));
+            }
+            self.nodes.push(Vec::new());
+            open.push(schema);
+        }
+        Ok(number)
+    }
+
+    /// What a keyword applies.
+    fn edges(
+        &self,
+        keyword: &str,
+        value: &'s Value,
+        keywords: &Map<String, Value>,
+        found: &mut Vec<(Edge, &'s Value)>,
+    ) -> Result<(), Refused> {
+        let is_root = self.root.as_object().is_some_and(|root| std::ptr::eq(root, keywords));
+        match (keyword, value) {
+            ("$ref", Value::String(to)) => found.push((Edge::Same, self.resolve(to)?)),
+            ("$dynamicRef" | "$recursiveRef", _) => {
+                return Err((format!("the keyword {keyword}"), "$ref"));
+            }
+            ("$id", Value::String(id)) if !is_root => {
+                return Err((format!("$id {id:?} below the root"), "no $id but the root's"));
+            }
+            ("allOf" | "anyOf" | "oneOf", Value::Array(all)) => {
+                found.extend(all.iter().map(|schema| (Edge::Same, schema)));
+            }
+            ("not" | "if" | "then" | "else", _) => found.push((Edge::Same, value)),
+            ("dependentSchemas" | "dependencies", Value::Object(all)) => {
+                found.extend(all.values().filter(|s| !s.is_array()).map(|s| (Edge::Same, s)));
+            }
+            ("properties", Value::Object(all)) => found
+                .extend(all.iter().map(|(name, schema)| (Edge::Property(name.clone()), schema))),
+            ("patternProperties", Value::Object(all)) => {
+                found.extend(all.values().map(|schema| (Edge::Properties, schema)));
+            }
+            ("additionalProperties" | "unevaluatedProperties" | "propertyNames", _) => {
+                found.push((Edge::Properties, value));
+            }
+            ("prefixItems" | "items", Value::Array(all)) => {
+                found.extend(all.iter().enumerate().map(|(at, s)| (Edge::Element(at), s)));
+            }
+            ("items" | "additionalItems" | "unevaluatedItems" | "contains", _) => {
+                found.push((Edge::Elements, value));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What `#`, `#/a/pointer` or `#anchor` means.
+    fn resolve(&self, reference: &str) -> Result<&'s Value, Refused> {
+        let allowed = "references within the schema: #, #/$defs/NAME or #ANCHOR";
+        let lost =
+            || (format!("the reference {reference:?}, which leads to nothing here"), allowed);
+        let Some(fragment) = reference.strip_prefix('#') else {
+            return Err((format!("the reference {reference:?}"), allowed));
+        };
+        if fragment.is_empty() || fragment.starts_with('/') {
+            let decoded = percent_decoded(fragment).ok_or_else(lost)?;
+            return self.root.pointer(&decoded).ok_or_else(lost);
+        }
+        anchored(self.root, fragment).ok_or_else(lost)
+    }
+}
+
+/// The first subschema with this `$anchor`.
+fn anchored<'s>(schema: &'s Value, name: &str) -> Option<&'s Value> {
+    let mut open = vec![schema];
+    while let Some(value) = open.pop() {
+        match value {
+            Value::Object(fields) => {
+                if fields.get("$anchor").is_some_and(|anchor| anchor == name) {
+                    return Some(value);
+                }
+                open.extend(fields.values());
+            }
+            Value::Array(elements) => open.extend(elements),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// A URI fragment as text.
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        let hex = |digit: Option<u8>| char::from(digit?).to_digit(16);
+        bytes.push(match byte {
+            b'%' => (hex(rest.next())? * 16 + hex(rest.next())?) as u8,
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn refused(schema: Value) -> String {
+        SchemaGraph::new(&schema).map(|_| ()).unwrap_err().0
+    }
+
+    #[test]
+    fn references_within_the_schema_are_followed_and_others_refused() {
+        let fine = json!({
+            "$id": "https://example.com/s",
+            "$defs": {"a/b": {"type": "string"}, "c": {"$anchor": "here", "type": "null"}},
+            "anyOf": [{"$ref": "#/$defs/a~1b"}, {"$ref": "#here"}, {"$ref": "#/$defs/a%7E1b"}],
+        });
+        assert!(!SchemaGraph::new(&fine).unwrap().is_recursive());
+        for schema in [
+            json!({"$ref": "https://example.com/other"}),
+            json!({"$ref": "#/nothing"}),
+            json!({"$ref": "#nowhere"}),
+            json!({"$ref": "#/%zz"}),
+            json!({"properties": {"a": {"$ref": "file:///etc/passwd"}}}),
+        ] {
+            assert!(refused(schema.clone()).contains("reference"), "{schema}");
+        }
+        assert!(refused(json!({"$dynamicRef": "#x"})).contains("$dynamicRef"));
+        assert!(refused(json!({"items": {"$id": "https://example.com/t"}})).contains("$id"));
+    }
+
+    #[test]
+    fn a_reference_that_leads_to_itself_without_a_step_is_refused() {
+        for schema in [
+            json!({"$ref": "#"}),
+            json!({"allOf": [{"$ref": "#"}]}),
+            json!({"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"not": {"$ref": "#/$defs/a"}}}, "$ref": "#/$defs/a"}),
+        ] {
+            assert!(refused(schema.clone()).contains("back to itself"), "{schema}");
+        }
+        // One that no part of the schema applies is dead, and harmless.
+        let unused = json!({"$defs": {"a": {"$ref": "#/$defs/a"}}, "type": "string"});
+        assert!(SchemaGraph::new(&unused).is_ok());
+    }
+
+    #[test]
+    fn schemas_whose_visits_multiply_are_refused_and_deep_texts_of_recursive_ones_are_costly() {
+        let mut defs = serde_json::Map::new();
+        for i in 0..30 {
+            let next = json!({"$ref": format!("#/$defs/d{}", i + 1)});
+            defs.insert(format!("d{i}"), json!({"allOf": [next, next]}));
+        }
+        defs.insert("d30".into(), json!({"type": "string"}));
+        assert!(refused(json!({"$defs": defs, "$ref": "#/$defs/d0"})).contains("visits"));
+
+        let twice = json!({"anyOf": [
+            {"properties": {"x": {"$ref": "#"}}, "required": ["y"]},
+            {"properties": {"x": {"$ref": "#"}}, "required": ["z"]},
+        ]});
+        let graph = SchemaGraph::new(&twice).unwrap();
+        let deep = (0..100).fold(json!({}), |inner, _| json!({"x": inner}));
+        assert!(graph.is_recursive() && graph.cost(&deep) > 1e20);
+
+        let tree = json!({"properties": {"left": {"$ref": "#"}, "right": {"$ref": "#"}}});
+        let graph = SchemaGraph::new(&tree).unwrap();
+        let full = (0..10).fold(json!({}), |half, _| json!({"left": half, "right": half}));
+        assert!(graph.cost(&full) < 10_000.0, "{}", graph.cost(&full));
+    }
+}
