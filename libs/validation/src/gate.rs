@@ -119,6 +119,11 @@ impl Gate {
         Ok(Self { range, stat })
     }
 
+    /// A gate on the mean of values that no metric of ours computes.
+    pub fn on_given(range: Range) -> Self {
+        Self { range, stat: None }
+    }
+
     /// The range that must be kept.
     pub fn range(&self) -> Range {
         self.range

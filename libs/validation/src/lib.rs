@@ -9,12 +9,15 @@
 
 mod accumulator;
 mod bootstrap;
+mod deduplicate;
 mod definition;
 mod expression;
 mod filter;
 mod gate;
+mod given;
 #[cfg(test)]
 mod goldens;
+mod histogram;
 mod metric;
 mod metrics;
 mod params;
@@ -25,9 +28,12 @@ mod values;
 
 pub use accumulator::{Accumulator, DatasetScore, MergeError, SavedAccumulator};
 pub use bootstrap::{Bootstrap, Interval};
+pub use deduplicate::{Deduplicator, Likeness};
 pub use expression::{EvaluationError, Expression, ExpressionError};
 pub use filter::Filter;
 pub use gate::{Gate, Range, Stat};
+pub use given::GivenValues;
+pub use histogram::Histogram;
 pub use metric::{CountMetric, Counts, Info, Metric, RowError, Sample, Scale, TextMetric};
 pub use params::{ParamError, ParamInfo, ParamKind};
 pub use text::folding::duplicate_key;

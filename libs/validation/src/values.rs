@@ -6,6 +6,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::definition::State;
+use crate::histogram::Histogram;
 
 /// How many different values are kept apart. Beyond, values that agree in their leading bits are counted as one.
 const MAX_DISTINCT: usize = 65_536;
@@ -16,7 +17,7 @@ const FRACTION_BITS: u32 = f64::MANTISSA_DIGITS - 1;
 /// Figures of a metric's row values. Quantiles interpolate linearly between the two nearest rows (the default of numpy and pandas).
 /// They are exact up to 65,536 different values; beyond, and for the quantiles only, values are cut to as many leading bits as keeps
 /// them within that number (1 M values spread over 0–1: relative error below 0.03 %).
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Distribution {
     /// The mean, from the exact sum.
     pub mean: f64,
@@ -30,6 +31,9 @@ pub struct Distribution {
     pub p95: f64,
     /// The largest value.
     pub max: f64,
+    /// The values in bins.
+    #[serde(default)]
+    pub histogram: Histogram,
 }
 
 /// A multiset of finite values of any number: the state behind every mean.
@@ -84,6 +88,10 @@ impl RowValues {
             p50: quantile(0.5),
             p95: quantile(0.95),
             max: high,
+            histogram: Histogram::new(
+                (low, high),
+                self.counts.iter().map(|(key, count)| (value_of(*key).max(low), *count)),
+            ),
         }
     }
 

@@ -35,6 +35,13 @@ pub(crate) fn new(params: &Params) -> impl Definition + use<> {
     NearDuplicateRate { threshold: params.number("threshold").unwrap_or(0.8) }
 }
 
+/// The shingles by which texts are compared.
+pub(crate) fn text_shingles(text: &str) -> Shingles {
+    let folded = fold(text);
+    let words: Vec<&str> = folded.split(' ').collect();
+    shingles(&words, SIZE)
+}
+
 /// Every row's id and shingles: 8 bytes for each word of the dataset.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ShingledRows(Vec<ShingledRow>);
@@ -103,9 +110,8 @@ impl Definition for NearDuplicateRate {
     }
 
     fn add(&self, state: &mut ShingledRows, sample: &Sample<'_>) -> Result<(), RowError> {
-        let folded = fold(sample.text);
-        let words: Vec<&str> = folded.split(' ').collect();
-        state.0.push(ShingledRow { id: sample.id.to_owned(), shingles: shingles(&words, SIZE) });
+        let shingles = text_shingles(sample.text);
+        state.0.push(ShingledRow { id: sample.id.to_owned(), shingles });
         Ok(())
     }
 

@@ -63,44 +63,116 @@ fn mix(hash: u32) -> u32 {
     hash ^ hash >> 16
 }
 
-/// For each text whether an earlier one is near: it shares a band of the signature, and at least `threshold` of the shingles.
-pub(crate) fn near_earlier(texts: &[&Shingles], threshold: f64) -> Vec<bool> {
-    let (bands, size) = bands(threshold);
-    let mut buckets: Vec<FastMap<u64, Vec<usize>>> = vec![FastMap::default(); bands];
-    // The first text with exactly these shingles; the others need no place in the buckets.
-    let mut first: FastMap<&[u64], usize> = FastMap::default();
-    let mut near = Vec::with_capacity(texts.len());
-    let mut compared_with = vec![usize::MAX; texts.len()];
-    for (at, shingles) in texts.iter().enumerate() {
-        if *first.entry(shingles.as_slice()).or_insert(at) != at {
-            near.push(true);
-            continue;
-        }
-        let signature = signature(shingles);
-        let mut found = false;
-        for (band, buckets) in signature.chunks_exact(size).zip(&mut buckets) {
-            let bucket = buckets.entry(band_key(band)).or_default();
-            found = found
-                || bucket.iter().any(|other| {
-                    // A pair that meets in two bands is compared once.
-                    let new = compared_with
-                        .get_mut(*other)
-                        .is_some_and(|compared| std::mem::replace(compared, at) != at);
-                    new && texts.get(*other).is_some_and(|o| jaccard(o, shingles) >= threshold)
-                });
-            bucket.push(at);
-        }
-        near.push(found);
-    }
-    near
+/// Texts, and those among them that a new one may be near to: those that share a band of its signature. `S` holds the shingles.
+pub(crate) struct NearIndex<S> {
+    threshold: f64,
+    /// How many values a band has.
+    size: usize,
+    texts: Vec<S>,
+    /// Of each band: its hash → the last text that has it, and for each text the one before it that has the same.
+    bands: Vec<(FastMap<u32, u32>, Vec<u32>)>,
+    /// Hash of all shingles → the last text that has it, and the ones before.
+    whole: (FastMap<u32, u32>, Vec<u32>),
+    /// For each text the last one that was compared with it, from 1.
+    compared: Vec<u32>,
+    looked_up: u32,
 }
 
-/// 64 bits of a band: two bands that meet by chance cost a comparison, and change nothing.
-fn band_key(band: &[u32]) -> u64 {
-    band.iter().fold(0x9e37_79b9_7f4a_7c15, |key, value| {
-        let product = (key ^ u64::from(*value)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+/// The end of a chain.
+const NONE: u32 = u32::MAX;
+
+impl<S: AsRef<[u64]>> NearIndex<S> {
+    /// An empty index. Texts are near if they have at least `threshold` of their shingles in common.
+    pub(crate) fn new(threshold: f64) -> Self {
+        let (bands, size) = bands(threshold);
+        Self {
+            threshold,
+            size,
+            texts: Vec::new(),
+            bands: vec![Default::default(); bands],
+            whole: Default::default(),
+            compared: Vec::new(),
+            looked_up: 0,
+        }
+    }
+
+    /// Whether a text that was taken is near; and takes this one if `keep` says so of the answer. A text whose shingles are all those
+    /// of another needs no place of its own. At most 2³² − 2 texts.
+    pub(crate) fn look_up(&mut self, shingles: S, keep: impl FnOnce(bool) -> bool) -> bool {
+        let new = shingles.as_ref();
+        let all = whole_key(new);
+        if self.chain(&self.whole, all).any(|at| self.shingles(at) == new) {
+            return true;
+        }
+        self.looked_up = self.looked_up.wrapping_add(1);
+        let signature = signature(new);
+        let keys: Vec<u32> = signature.chunks_exact(self.size).map(band_key).collect();
+        let near = self.find(new, &keys);
+        if keep(near) && self.texts.len() < NONE as usize {
+            let at = self.texts.len() as u32;
+            for ((last, before), key) in self.bands.iter_mut().zip(keys) {
+                before.push(last.insert(key, at).unwrap_or(NONE));
+            }
+            self.whole.1.push(self.whole.0.insert(all, at).unwrap_or(NONE));
+            self.texts.push(shingles);
+            self.compared.push(0);
+        }
+        near
+    }
+
+    fn find(&mut self, new: &[u64], keys: &[u32]) -> bool {
+        for (band, key) in keys.iter().enumerate() {
+            let Some((last, _)) = self.bands.get(band) else { break };
+            let mut at = last.get(key).copied().unwrap_or(NONE);
+            while at != NONE {
+                // A pair that meets in two bands is compared once.
+                let first_meeting = (self.compared.get_mut(at as usize))
+                    .is_some_and(|by| std::mem::replace(by, self.looked_up) != self.looked_up);
+                if first_meeting && jaccard(self.shingles(at), new) >= self.threshold {
+                    return true;
+                }
+                at = self.bands.get(band).map_or(NONE, |(_, before)| earlier(before, at));
+            }
+        }
+        false
+    }
+
+    fn chain(&self, texts: &(FastMap<u32, u32>, Vec<u32>), key: u32) -> impl Iterator<Item = u32> {
+        let first = texts.0.get(&key).copied().filter(|at| *at != NONE);
+        std::iter::successors(first, |at| Some(earlier(&texts.1, *at)).filter(|at| *at != NONE))
+    }
+
+    fn shingles(&self, at: u32) -> &[u64] {
+        self.texts.get(at as usize).map(AsRef::as_ref).unwrap_or_default()
+    }
+}
+
+fn earlier(before: &[u32], at: u32) -> u32 {
+    before.get(at as usize).copied().unwrap_or(NONE)
+}
+
+/// For each text whether an earlier one is near: it shares a band of the signature, and at least `threshold` of the shingles.
+pub(crate) fn near_earlier(texts: &[&Shingles], threshold: f64) -> Vec<bool> {
+    let mut index = NearIndex::new(threshold);
+    texts.iter().map(|shingles| index.look_up(shingles.as_slice(), |_| true)).collect()
+}
+
+/// 32 bits of a band: two bands that meet by chance cost a comparison, and change nothing.
+fn band_key(band: &[u32]) -> u32 {
+    fold_key(band.iter().map(|value| u64::from(*value)))
+}
+
+/// The same of all shingles.
+fn whole_key(shingles: &[u64]) -> u32 {
+    fold_key(shingles.iter().copied())
+}
+
+fn fold_key(values: impl Iterator<Item = u64>) -> u32 {
+    let key = values.fold(0x9e37_79b9_7f4a_7c15, |key: u64, value| {
+        let product = (key ^ value).wrapping_mul(0xd6e8_feb8_6659_fd93);
         product ^ product >> 32
-    })
+    });
+    (key ^ key >> 32) as u32
 }
 
 /// How many bands of how many values: datasketch's `_optimal_param`, which makes the chance that a pair is wrongly a candidate, and
