@@ -185,12 +185,26 @@ pub struct Score {
     /// The value; absent where the dataset has none, such as the BLEU of no rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
+    /// Between which values it lies, where `spec.validation.confidence` asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ci: Option<ConfidenceInterval>,
     /// The gate on this score.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<GateResult>,
     /// What the value means exactly: metric, version, tokenizer, parameters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<String>,
+}
+
+/// A confidence interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ConfidenceInterval {
+    /// Its lower end.
+    pub low: f64,
+    /// Its upper end.
+    pub high: f64,
+    /// The part of the resamples' scores within it.
+    pub level: f64,
 }
 
 /// A gate and what became of it.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::rules;
 use crate::source::{ClaimPath, ObjectStore};
+use crate::validation::PiiEntity;
 
 /// What the dataset looks like and where it goes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -20,6 +21,12 @@ pub struct Output {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
     pub fields: Option<Vec<String>>,
+    /// Whether text that a spreadsheet would take for a formula gets a `'` before it, in CSV. Default false: text is written as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escape_formulas: Option<bool>,
+    /// Replaces personal data by the name of its kind, as in `Call <phone>.`, before anything is filtered, measured or written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask_pii: Option<MaskPii>,
     /// Where the dataset goes. Default: in a cluster, a claim that the operator makes; in a local
     /// run, a directory of the job's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -28,12 +35,33 @@ pub struct Output {
 
 impl Default for Output {
     fn default() -> Self {
-        Self { formats: default_formats(), fields: None, destination: None }
+        Self {
+            formats: default_formats(),
+            fields: None,
+            escape_formulas: None,
+            mask_pii: None,
+            destination: None,
+        }
     }
 }
 
 fn default_formats() -> Vec<OutputFormat> {
     vec![OutputFormat::JSONL]
+}
+
+/// Which personal data is replaced, and where. The prompts that are kept with a row are masked too; the chunks, from which a dataset is
+/// finalized again, are not.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MaskPii {
+    /// The fields of a row. Default: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
+    pub fields: Option<Vec<String>>,
+    /// The kinds of personal data. Default: all that the metric `pii` knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 8), extend("x-kubernetes-list-type" = "set"))]
+    pub entities: Option<Vec<PiiEntity>>,
 }
 
 /// A format of the finished dataset.

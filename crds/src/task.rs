@@ -310,6 +310,7 @@ mod tests {
     fn a_message_that_is_too_long_loses_its_least_important_parts() {
         let score = |gate| Score {
             metric: MetricName::WordCount,
+            ci: None,
             column: Some("ticket".into()),
             value: Some(1.5),
             gate,

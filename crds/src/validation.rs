@@ -1,15 +1,30 @@
 //! What a dataset is measured with and must pass: metrics, filters and gates. No I/O.
 
-use kube::{KubeSchema, core::Rule};
+use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::rules;
 
+mod entry_rules;
+mod names;
+mod params;
+
+use self::entry_rules::{
+    WITHOUT_ROW_VALUES, column_rule, guarded, params_rule, pattern_rule, reference_rule,
+};
+pub use self::names::MetricName;
+pub use self::params::{BleuSmoothing, BleuTokenizer, MetricParams, PiiEntity};
+
 /// Scores, row filters and dataset gates. They may be changed after the run: only scoring and
 /// finalizing run again.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.deduplicate) || !has(self.filters) || self.filters.all(f, f.name != 'duplicate')")
+        .message("the name duplicate belongs to deduplicate: give the filter another one")
+        .field_path(".filters"),
+)]
 pub struct Validation {
     /// The metrics that the report shows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -23,14 +38,86 @@ pub struct Validation {
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
     pub filters: Vec<Filter>,
+    /// Removes rows that are like an earlier one. They are rejected, and counted under the name `duplicate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deduplicate: Option<Deduplicate>,
     /// The dataset must pass every gate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub gates: Vec<Gate>,
+    /// Confidence intervals of the scores, by the bootstrap. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<Confidence>,
     /// What a failed gate does: `Fail` fails the job; `Warn` lets it succeed with the condition
     /// `Validated=False`.
     #[serde(default)]
     pub on_gate_failure: OnGateFailure,
+}
+
+/// The name under which rows are counted that [`Deduplicate`] removes.
+pub const DUPLICATE: &str = "duplicate";
+
+/// Which rows are duplicates. Of those that are alike the first in row order stays; a row is compared with those that stay.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.threshold) || self.method == 'Near'")
+        .message("threshold belongs to the method Near")
+        .field_path(".threshold"),
+)]
+pub struct Deduplicate {
+    /// The column, or field of the source, that is compared.
+    #[schemars(length(min = 1, max = 253))]
+    pub column: String,
+    /// `Exact`: texts that are equal after folding case, white space and compatibility forms; `Near`: texts whose word 5-grams
+    /// are alike.
+    #[serde(default)]
+    pub method: DuplicateMethod,
+    /// From which Jaccard similarity on two texts are alike, for `Near`. Default 0.8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.2, max = 0.95))]
+    pub threshold: Option<f64>,
+}
+
+/// How texts are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = rules::described_by_its_field)]
+pub enum DuplicateMethod {
+    /// Equal after folding.
+    #[default]
+    Exact,
+    /// Alike.
+    Near,
+}
+
+/// How confidence intervals are estimated. Scores of sums and means over rows have one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Confidence {
+    /// The part of the resamples' scores that lies within the interval.
+    #[serde(default = "default_level")]
+    #[schemars(range(min = 0.5, max = 0.999))]
+    pub level: f64,
+    /// How many times the dataset is drawn anew.
+    #[serde(default = "default_resamples")]
+    #[schemars(range(min = 100, max = 10_000))]
+    pub resamples: i32,
+    /// Chooses the draws.
+    #[serde(default = "default_seed")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub seed: i64,
+}
+
+fn default_level() -> f64 {
+    0.95
+}
+
+fn default_resamples() -> i32 {
+    1_000
+}
+
+fn default_seed() -> i64 {
+    12_345
 }
 
 /// What a failed gate does.
@@ -177,66 +264,6 @@ pub enum Stat {
     Max,
 }
 
-/// The name of a metric.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(transform = rules::described_by_its_field)]
-pub enum MetricName {
-    /// Words, split at white space.
-    WordCount,
-    /// Unicode scalar values.
-    CharCount,
-    /// Tokens of the generating model.
-    TokenCount,
-    /// Whether the completion was cut at `maxTokens` or at the end of the context.
-    Truncated,
-    /// Whether a regular expression matches.
-    Regex,
-    /// Distinct n-grams over all n-grams of the dataset.
-    Distinct,
-    /// Rows that have an equal, earlier row, after folding case, white space and compatibility forms.
-    DuplicateRate,
-    /// Rows that nearly equal an earlier row: by the Jaccard similarity of their word 5-grams.
-    NearDuplicateRate,
-    /// BLEU as sacrebleu computes it, 0 to 100.
-    Bleu,
-    /// Sentence BLEU as NLTK computes it, with one of its smoothings.
-    BleuNltk,
-    /// ROUGE-1 F score, 0 to 1.
-    Rouge1,
-    /// ROUGE-2 F score, 0 to 1.
-    Rouge2,
-    /// ROUGE-L F score, 0 to 1.
-    RougeL,
-    /// ROUGE-Lsum F score, 0 to 1: by lines.
-    #[serde(rename = "rougeLsum")]
-    RougeLSum,
-    /// Character n-gram F score (chrF, chrF++) as sacrebleu computes it, 0 to 100.
-    Chrf,
-    /// Translation edit rate as sacrebleu computes it: edits for 100 words of the reference.
-    Ter,
-    /// BLEU of each text against the others, 0 to 1: how alike the rows are.
-    SelfBleu,
-    /// Bytes of all texts over bytes of their gzip: how alike the rows are.
-    CompressionRatio,
-    /// N-grams that occurred before in the same text over all of its n-grams.
-    Repetition,
-    /// Personal data in the text: how many for a row, the share of rows with any for the dataset.
-    Pii,
-    /// Whether the text is in a language.
-    Language,
-    /// Flesch reading ease of English text: high is easy.
-    FleschReadingEase,
-    /// Flesch–Kincaid grade of English text.
-    FleschKincaidGrade,
-    /// Failed rows over requested rows.
-    FailedRate,
-    /// The number of accepted rows.
-    AcceptedRows,
-    /// Accepted rows over requested rows.
-    AcceptanceRate,
-}
-
 impl Stat {
     /// The name as manifests and reports write it.
     pub fn as_str(self) -> &'static str {
@@ -249,223 +276,4 @@ impl Stat {
             Self::Max => "max",
         }
     }
-}
-
-impl MetricName {
-    /// The name as manifests and reports write it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::WordCount => "wordCount",
-            Self::CharCount => "charCount",
-            Self::TokenCount => "tokenCount",
-            Self::Truncated => "truncated",
-            Self::Regex => "regex",
-            Self::Distinct => "distinct",
-            Self::DuplicateRate => "duplicateRate",
-            Self::NearDuplicateRate => "nearDuplicateRate",
-            Self::Bleu => "bleu",
-            Self::BleuNltk => "bleuNltk",
-            Self::Rouge1 => "rouge1",
-            Self::Rouge2 => "rouge2",
-            Self::RougeL => "rougeL",
-            Self::RougeLSum => "rougeLsum",
-            Self::Chrf => "chrf",
-            Self::Ter => "ter",
-            Self::SelfBleu => "selfBleu",
-            Self::CompressionRatio => "compressionRatio",
-            Self::Repetition => "repetition",
-            Self::Pii => "pii",
-            Self::Language => "language",
-            Self::FleschReadingEase => "fleschReadingEase",
-            Self::FleschKincaidGrade => "fleschKincaidGrade",
-            Self::FailedRate => "failedRate",
-            Self::AcceptedRows => "acceptedRows",
-            Self::AcceptanceRate => "acceptanceRate",
-        }
-    }
-}
-
-/// Parameters of metrics; each belongs to some of them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct MetricParams {
-    /// Length of the n-grams: of `distinct` (default 2) and `repetition` (default 4), and the greatest of `selfBleu` and `bleuNltk`
-    /// (default 4).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 4))]
-    pub n: Option<i32>,
-    /// The tokenizer of `bleu` and `bleuNltk`, as in sacrebleu. Default `13a`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tokenize: Option<BleuTokenizer>,
-    /// The smoothing of `bleu`, as in sacrebleu. Default `exp`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub smoothing: Option<BleuSmoothing>,
-    /// The value of the smoothing `floor` (default 0.1) or `add-k` (default 1) of `bleu`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0.0, max = 1000.0))]
-    pub smoothing_value: Option<f64>,
-    /// Whether `bleu` and `chrf` ignore case. Default false.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lowercase: Option<bool>,
-    /// The number of the smoothing function of `bleuNltk`. Default 0, which is none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 7))]
-    pub method: Option<i32>,
-    /// The longest word n-gram of `chrf`: 0 is chrF, the default, and 2 is chrF++.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 2))]
-    pub word_order: Option<i32>,
-    /// Whether `ter` separates punctuation from words. Default false.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub normalized: Option<bool>,
-    /// Whether `ter` removes punctuation. Default false.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub no_punctuation: Option<bool>,
-    /// Whether `normalized` and `noPunctuation` of `ter` also hold for Chinese and Japanese. Default false.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub asian_support: Option<bool>,
-    /// Whether case counts in `ter`. Default false.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub case_sensitive: Option<bool>,
-    /// From which Jaccard similarity on two texts are near duplicates for `nearDuplicateRate`. Default 0.8.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0.2, max = 0.95))]
-    pub threshold: Option<f64>,
-    /// The kinds of personal data that `pii` counts. Default: all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 8), extend("x-kubernetes-list-type" = "set"))]
-    pub entities: Option<Vec<PiiEntity>>,
-    /// The language that `language` asks for: an ISO 639-3 code, such as `eng`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = "^[a-z]{3}$"))]
-    pub is: Option<String>,
-    /// Whether words are stemmed (Porter) before `rouge1`, `rouge2`, `rougeL` or `rougeLsum`. Default false.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stemmer: Option<bool>,
-    /// The regular expression of `regex`: a match anywhere in the text counts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1024))]
-    pub pattern: Option<String>,
-}
-
-/// A kind of personal data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(transform = rules::described_by_its_field)]
-pub enum PiiEntity {
-    /// A bank account, with valid check digits.
-    Iban,
-    /// A payment card, with a valid check digit.
-    CreditCard,
-    /// A Bitcoin address, with a valid checksum.
-    Crypto,
-    /// A United States social security number.
-    Ssn,
-    /// An IPv4 or IPv6 address.
-    IpAddress,
-    /// An e-mail address.
-    Email,
-    /// A URL, or a host with a frequent top-level domain.
-    Url,
-    /// A telephone number.
-    Phone,
-}
-
-/// A tokenizer of sacrebleu.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(transform = rules::described_by_its_field)]
-pub enum BleuTokenizer {
-    /// mteval-v13a, the default of WMT.
-    #[serde(rename = "13a")]
-    V13a,
-    /// mteval-v14, for international text.
-    Intl,
-    /// Chinese characters, and the rest as 13a.
-    Zh,
-    /// Characters.
-    Char,
-    /// None: split at white space.
-    None,
-}
-
-/// A smoothing of sacrebleu.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-#[schemars(transform = rules::described_by_its_field)]
-pub enum BleuSmoothing {
-    /// Exponential decay, the default.
-    Exp,
-    /// A floor for orders without a match.
-    Floor,
-    /// A constant added to counts.
-    AddK,
-    /// None.
-    None,
-}
-
-/// The metrics that count rows, and so have no column.
-const WITHOUT_COLUMN: &str = "['failedRate', 'acceptedRows', 'acceptanceRate']";
-/// The metrics that compare a column with a reference.
-const WITH_REFERENCE: &str =
-    "['bleu', 'bleuNltk', 'rouge1', 'rouge2', 'rougeL', 'rougeLsum', 'chrf', 'ter']";
-/// The metrics that have a value for the whole dataset only.
-const WITHOUT_ROW_VALUES: &str = "['distinct', 'selfBleu', 'compressionRatio', 'duplicateRate', 'nearDuplicateRate', 'failedRate', 'acceptedRows', 'acceptanceRate']";
-
-fn column_rule() -> Rule {
-    Rule::new(format!("self.metric in {WITHOUT_COLUMN} ? !has(self.column) : has(self.column)"))
-        .message("column is required, except by failedRate, acceptedRows and acceptanceRate, which count rows and take none")
-        .field_path(".column")
-}
-
-fn reference_rule() -> Rule {
-    Rule::new(format!(
-        "self.metric in {WITH_REFERENCE} ? has(self.reference) : !has(self.reference)"
-    ))
-    .message(
-        "reference is required by bleu, bleuNltk, rouge1, rouge2, rougeL, rougeLsum, chrf and ter, and no other metric takes one",
-    )
-    .field_path(".reference")
-}
-
-fn pattern_rule() -> Rule {
-    Rule::new("(self.metric != 'regex' || (has(self.params) && has(self.params.pattern))) && (self.metric != 'language' || (has(self.params) && has(self.params.is)))")
-        .message("the metric regex needs params.pattern, and the metric language needs params.is")
-        .field_path(".params")
-}
-
-/// A parameter of another metric is refused rather than ignored.
-fn params_rule() -> Rule {
-    let allowed = [
-        ("n", "['distinct', 'selfBleu', 'repetition', 'bleuNltk']"),
-        ("tokenize", "['bleu', 'bleuNltk']"),
-        ("smoothing", "['bleu']"),
-        ("smoothingValue", "['bleu']"),
-        ("lowercase", "['bleu', 'chrf']"),
-        ("method", "['bleuNltk']"),
-        ("wordOrder", "['chrf']"),
-        ("normalized", "['ter']"),
-        ("noPunctuation", "['ter']"),
-        ("asianSupport", "['ter']"),
-        ("caseSensitive", "['ter']"),
-        ("threshold", "['nearDuplicateRate']"),
-        ("entities", "['pii']"),
-        ("is", "['language']"),
-        ("stemmer", "['rouge1', 'rouge2', 'rougeL', 'rougeLsum']"),
-        ("pattern", "['regex']"),
-    ];
-    let each = allowed
-        .iter()
-        .map(|(param, metrics)| format!("(!has(self.params.{param}) || self.metric in {metrics})"))
-        .collect::<Vec<_>>()
-        .join(" && ");
-    Rule::new(format!("!has(self.params) || ({each})"))
-        .message("a parameter does not belong to this metric: n is for distinct, selfBleu, repetition and bleuNltk; tokenize for bleu and bleuNltk; smoothing and smoothingValue for bleu; lowercase for bleu and chrf; method for bleuNltk; wordOrder for chrf; normalized, noPunctuation, asianSupport and caseSensitive for ter; threshold for nearDuplicateRate; entities for pii; is for language; stemmer for rouge1, rouge2, rougeL and rougeLsum; pattern for regex")
-        .field_path(".params")
-}
-
-/// The rule for types in which `metric` may be absent.
-fn guarded(mut rule: Rule) -> Rule {
-    rule.rule = format!("!has(self.metric) || ({})", rule.rule);
-    rule
 }

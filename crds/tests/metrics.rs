@@ -99,6 +99,7 @@ fn every_parameter_has_the_type_and_the_range_that_its_metrics_allow() {
                 }
                 ParamKind::Flag(_) => has("type", json!("boolean")),
                 ParamKind::Text(_) => has("type", json!("string")),
+                ParamKind::Object(_) => has("type", json!("object")),
             }
             described.insert(param.name.to_owned());
         }
