@@ -1,4 +1,4 @@
-//! Shows untrusted text on a terminal and in Markdown without letting it act: control characters,
+//! Shows untrusted text on a terminal, in Markdown and in HTML without letting it act: control characters,
 //! ANSI escapes and bidirectional overrides become visible escapes.
 
 /// Text for a terminal: every character that could move the cursor, change colours or reorder text
@@ -27,6 +27,23 @@ pub fn markdown(text: &str) -> String {
                 escaped.extend(['\\', c])
             }
             c if is_unsafe(c) => push_escape(&mut escaped, c),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// Text for HTML, in an element or an attribute in double quotes; line feeds and tabs stay.
+pub fn html(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            c if c != '\n' && c != '\t' && is_unsafe(c) => push_escape(&mut escaped, c),
             c => escaped.push(c),
         }
     }
@@ -73,6 +90,14 @@ mod tests {
             "a \\| b<br>c<br>&lt;i&gt; &amp; \\*d\\* \\`e\\`"
         );
         assert_eq!(markdown("\u{1b}]8;;http://x\u{7}"), "\\u{1b}\\]8;;http://x\\u{7}");
+    }
+
+    #[test]
+    fn html_is_text_only() {
+        assert_eq!(
+            html("<a href=\"x\" b='c'>&\u{1b}\u{202e}\n"),
+            "&lt;a href=&quot;x&quot; b=&#39;c&#39;&gt;&amp;\\u{1b}\\u{202e}\n"
+        );
     }
 
     #[test]

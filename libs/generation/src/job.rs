@@ -197,12 +197,20 @@ impl Job {
     }
 
     fn check_output_fields(&self, in_rows: &BTreeSet<&str>) -> Result<(), Error> {
-        for (index, field) in self.spec.output.fields.iter().flatten().enumerate() {
-            if !in_rows.contains(field.as_str()) && !["id", "_textnlp"].contains(&field.as_str()) {
-                return Err(Error::spec(
-                    format!("spec.output.fields[{index}]"),
-                    format!("no row has a field {field:?}; there are {}", list(in_rows)),
-                ));
+        let output = &self.spec.output;
+        let masked = output.mask_pii.as_ref().and_then(|mask| mask.fields.as_ref());
+        let none: &[&str] = &[];
+        for (path, fields, others) in [
+            ("spec.output.fields", output.fields.as_ref(), ["id", "_textnlp"].as_slice()),
+            ("spec.output.maskPii.fields", masked, none),
+        ] {
+            for (index, field) in fields.into_iter().flatten().enumerate() {
+                if !in_rows.contains(field.as_str()) && !others.contains(&field.as_str()) {
+                    return Err(Error::spec(
+                        format!("{path}[{index}]"),
+                        format!("no row has a field {field:?}; there are {}", list(in_rows)),
+                    ));
+                }
             }
         }
         Ok(())

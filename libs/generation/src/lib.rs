@@ -10,6 +10,7 @@
 pub mod completer;
 pub mod engine;
 pub mod error;
+pub mod evaluation;
 pub mod finalize;
 pub mod graph;
 pub mod http;

@@ -2,7 +2,9 @@
 //!
 //! It only reads chunks, so it can be run again, after a crash or when `validation` has changed, without a token.
 
+mod judge;
 mod losses;
+mod mask;
 mod output;
 
 use std::collections::BTreeMap;
@@ -20,6 +22,7 @@ use textnlp_dataset::plan::RowRange;
 use textnlp_dataset::store::Store;
 use textnlp_dataset::{Outcome, Record, Row, card};
 
+use self::judge::Judge;
 pub use self::losses::LOST_STAGE;
 use self::losses::WithLosses;
 use self::output::{Sink, Table};
@@ -42,12 +45,19 @@ pub(crate) const REPORT: &str = "report.json";
 
 /// Hash of everything that decides what finalizing makes of finished rows.
 pub fn validation_hash(job: &Job) -> String {
-    let decides = json!({
+    let mut decides = json!({
         "version": 1,
         "validation": job.spec.validation,
         "fields": job.spec.output.fields,
         "formats": job.spec.output.formats,
     });
+    // Only where they are set: what was finished before they were there stays finished.
+    if let Some(mask) = &job.spec.output.mask_pii {
+        decides["maskPii"] = json!(mask);
+    }
+    if job.spec.output.escape_formulas == Some(true) {
+        decides["escapeFormulas"] = json!(true);
+    }
     format!("sha256:{}", sha256(&canonical(&decides)))
 }
 
@@ -115,8 +125,10 @@ pub fn finalize(
     // From here on the files change one by one: without a manifest, nobody takes them for a finished dataset.
     store.delete(manifest::PATH)?;
     let mut pass = Pass::new(job, prepared, store)?;
+    let mut judge = Judge::new(job);
     for row in WithLosses::new(job, prepared, store)? {
-        pass.row(row?)?;
+        let (row, judgement) = judge.row(row?);
+        pass.row(row, judgement)?;
     }
     let mut result = pass.finish()?;
     if job.spec.output.formats.contains(&OutputFormat::Parquet) {
@@ -152,7 +164,6 @@ struct Passed {
 
 /// The one pass over all rows, in row order and in bounded memory.
 struct Pass<'a> {
-    job: &'a Job,
     scorer: Scorer<'a>,
     digest: DatasetDigest,
     schema: Schema,
@@ -175,11 +186,10 @@ impl<'a> Pass<'a> {
             // Parquet needs the types of all rows before the first: it is written from a second pass.
             if format != Format::Parquet {
                 let sink = Sink::create(store, &file_name(format))?;
-                tables.push(Table::new(format, &names, sink)?);
+                tables.push(Table::new(format, &names, options(job), sink)?);
             }
         }
         Ok(Self {
-            job,
             scorer: job.scoring.scorer(),
             digest: DatasetDigest::new(),
             schema: names,
@@ -189,7 +199,7 @@ impl<'a> Pass<'a> {
             counts: RowCounts { requested: prepared.rows(), ..RowCounts::default() },
             rejections: job
                 .scoring
-                .filters()
+                .rejecters()
                 .map(|f| Rejection { filter: f.to_owned(), rows: 0 })
                 .collect(),
             failures: Vec::new(),
@@ -198,13 +208,13 @@ impl<'a> Pass<'a> {
         })
     }
 
-    fn row(&mut self, row: Row) -> Result<(), Error> {
+    fn row(&mut self, row: Row, judgement: Judgement) -> Result<(), Error> {
         for tokens in row.meta.tokens.values() {
             self.usage.prompt_tokens += tokens.prompt;
             self.usage.completion_tokens += tokens.completion;
             self.usage.requests += 1;
         }
-        match self.job.scoring.judge(&row) {
+        match judgement {
             Judgement::Accepted { scores } => self.accept(&row, scores),
             Judgement::Rejected { filter, scores } => {
                 self.counts.rejected += 1;
@@ -292,15 +302,20 @@ fn write_parquet(
     store: &dyn Store,
     schema: &Schema,
 ) -> Result<FileSummary, Error> {
-    let mut table =
-        Table::new(Format::Parquet, schema, Sink::create(store, &file_name(Format::Parquet))?)?;
+    let sink = Sink::create(store, &file_name(Format::Parquet))?;
+    let mut table = Table::new(Format::Parquet, schema, options(job), sink)?;
+    let mut judge = Judge::new(job);
     for row in stored(prepared, store)? {
-        let row = row?;
-        if let Judgement::Accepted { scores } = job.scoring.judge(&row) {
+        let (row, judgement) = judge.row(row?);
+        if let Judgement::Accepted { scores } = judgement {
             table.write(&format::flatten(&row, &Verdict { scores, rejected_by: None }))?;
         }
     }
     table.finish()
+}
+
+fn options(job: &Job) -> format::Options {
+    format::Options { escape_formulas: job.spec.output.escape_formulas == Some(true) }
 }
 
 fn table_format(format: OutputFormat) -> Format {
@@ -407,6 +422,7 @@ fn conclude(
     text.push(b'\n');
     store.put(REPORT, &text)?;
     store.put("report.md", report.to_markdown(&job.name).as_bytes())?;
+    store.put("report.html", report.to_html(&job.name).as_bytes())?;
     let scores: Vec<card::Score> = report
         .scores
         .iter()

@@ -18,14 +18,14 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(format: Format, schema: &Schema, sink: Sink) -> Result<Self, Error> {
+    pub(super) fn new(
+        format: Format,
+        schema: &Schema,
+        options: format::Options,
+        sink: Sink,
+    ) -> Result<Self, Error> {
         let sink = Arc::new(Mutex::new(sink));
-        let writer = format::writer(
-            format,
-            schema,
-            format::Options::default(),
-            Box::new(Shared(sink.clone())),
-        )?;
+        let writer = format::writer(format, schema, options, Box::new(Shared(sink.clone())))?;
         Ok(Self { writer, sink })
     }
 

@@ -1,10 +1,11 @@
-//! `report.json` and `report.md`: what became of a job's rows, and how good they are. Pure.
+//! `report.json`, `report.md` and `report.html`: what became of a job's rows, and how good they are. Pure.
 
-use std::fmt::Write;
+mod html;
+mod markdown;
+mod plot;
 
 use serde::{Deserialize, Serialize};
 use textnlp_dataset::Record;
-use textnlp_dataset::display::markdown as escape_markdown;
 use textnlp_dataset::manifest::RowCounts;
 
 /// The result of a job, as `run --json` prints it.
@@ -15,7 +16,8 @@ pub struct Report {
     pub records: u64,
     /// How many rows ended how; they balance.
     pub rows: RowCounts,
-    /// Rows that each filter rejected, in the manifest's order.
+    /// Rows that each filter rejected, in the manifest's order; the removal of duplicates counts as the last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rejections: Vec<Rejection>,
     /// Rows that failed, by the step at which they did.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -25,17 +27,21 @@ pub struct Report {
     /// Spread of the metrics that have a value for each row.
     pub distributions: Vec<NamedDistribution>,
     /// The first accepted rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<Record>,
     /// Whether the dataset passed all gates and has rows.
     pub passed: bool,
-    /// Dataset digest.
+    /// Dataset digest; none of a file that is validated.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub digest: String,
     /// The model of the generated columns; more than one where columns differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelReport>,
-    /// Where the dataset is.
+    /// Where the dataset is, if one was written.
+    #[serde(default, skip_serializing_if = "OutputReport::is_none")]
     pub output: OutputReport,
-    /// What was asked of models, over all runs of this output.
+    /// What was asked of models, over all runs of this output, if anything was.
+    #[serde(default, skip_serializing_if = "Usage::is_none")]
     pub usage: Usage,
     /// Seconds that the last run took.
     pub seconds: f64,
@@ -72,11 +78,25 @@ pub struct Score {
     /// The value; absent when there was nothing to measure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
+    /// Between which values it lies, where that was asked for and the metric can say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ci: Option<ConfidenceInterval>,
     /// The gate on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<GateReport>,
     /// Metric, version, tokenizer and parameters, as sacrebleu writes them.
     pub signature: String,
+}
+
+/// A confidence interval, by the bootstrap.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ConfidenceInterval {
+    /// Its lower end.
+    pub low: f64,
+    /// Its upper end.
+    pub high: f64,
+    /// The part of the resamples' scores within it.
+    pub level: f64,
 }
 
 /// A bound that the dataset must keep.
@@ -144,102 +164,35 @@ pub struct Usage {
     pub requests: u64,
 }
 
+impl OutputReport {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Usage {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl Report {
     /// Whether a gate failed.
     pub fn gate_failed(&self) -> bool {
         self.scores.iter().any(|s| s.gate.as_ref().is_some_and(|g| !g.passed))
     }
-
-    /// The report for people.
-    pub fn to_markdown(&self, name: &str) -> String {
-        let mut text = String::new();
-        let _ = self.write_markdown(name, &mut text);
-        text
-    }
-
-    fn write_markdown(&self, name: &str, out: &mut String) -> std::fmt::Result {
-        let rows = &self.rows;
-        writeln!(out, "# {}\n", escape_markdown(name))?;
-        writeln!(out, "{}\n", if self.passed { "**Passed.**" } else { "**Not passed.**" })?;
-        writeln!(out, "| rows | |\n|---|---:|")?;
-        writeln!(out, "| requested | {} |", rows.requested)?;
-        writeln!(out, "| accepted | {} |", rows.accepted)?;
-        for rejection in &self.rejections {
-            writeln!(
-                out,
-                "| rejected by {} | {} |",
-                escape_markdown(&rejection.filter),
-                rejection.rows
-            )?;
-        }
-        for failures in &self.failures {
-            let first = escape_markdown(&failures.first);
-            writeln!(out, "| failed at {} (first: {first}) | {} |", failures.stage, failures.rows)?;
-        }
-        writeln!(out, "\nDataset digest `{}`.", self.digest)?;
-        if let Some(model) = &self.model {
-            let (name, numerics) = (escape_markdown(&model.name), &model.numerics);
-            writeln!(out, "Model {name}, numerics `{numerics}`, digest `{}`.", model.digest)?;
-        }
-        if !self.scores.is_empty() {
-            writeln!(
-                out,
-                "\n## Scores\n\n| metric | column | value | gate | |\n|---|---|---:|---|---|"
-            )?;
-        }
-        for score in &self.scores {
-            let column = escape_markdown(score.column.as_deref().unwrap_or(""));
-            let (gate, passed) = score.gate_cells();
-            writeln!(
-                out,
-                "| {} | {column} | {} | {gate} | {passed} |",
-                score.metric,
-                score.value_cell()
-            )?;
-        }
-        self.write_details(out)
-    }
-
-    fn write_details(&self, out: &mut String) -> std::fmt::Result {
-        if !self.distributions.is_empty() {
-            writeln!(
-                out,
-                "\n## Distributions\n\n| metric | column | mean | min | p05 | p50 | p95 | max |"
-            )?;
-            writeln!(out, "|---|---|---:|---:|---:|---:|---:|---:|")?;
-        }
-        for NamedDistribution { metric, column, distribution: d } in &self.distributions {
-            let column = escape_markdown(column.as_deref().unwrap_or(""));
-            write!(out, "| {metric} | {column} |")?;
-            for value in [d.mean, d.min, d.p05, d.p50, d.p95, d.max] {
-                write!(out, " {} |", number(value))?;
-            }
-            writeln!(out)?;
-        }
-        if !self.samples.is_empty() {
-            writeln!(out, "\n## Samples")?;
-        }
-        for sample in &self.samples {
-            writeln!(out)?;
-            for (field, value) in sample {
-                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                writeln!(out, "- **{}**: {}", escape_markdown(field), escape_markdown(&text))?;
-            }
-        }
-        if !self.scores.is_empty() {
-            writeln!(out, "\n## Signatures\n")?;
-        }
-        for score in &self.scores {
-            writeln!(out, "- `{}`", score.signature)?;
-        }
-        Ok(())
-    }
 }
 
 impl Score {
-    /// The value for a table.
+    /// The value for a table, with its confidence interval where there is one.
     pub fn value_cell(&self) -> String {
-        self.value.map_or_else(|| "–".to_owned(), number)
+        match (self.value, self.ci) {
+            (None, _) => "–".to_owned(),
+            (Some(value), None) => number(value),
+            (Some(value), Some(ci)) => {
+                format!("{} ({} … {})", number(value), number(ci.low), number(ci.high))
+            }
+        }
     }
 
     /// The gate's bounds, and whether it passed, for a table.

@@ -1,0 +1,353 @@
+//! Scores texts that are there already, of a file or a request: on all cores, in bounded memory, and with the same result whatever the
+//! number of threads.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread;
+
+use serde_json::{Map, Value, json};
+use textnlp_dataset::manifest::RowCounts;
+use textnlp_dataset::source::SourceError;
+use textnlp_dataset::{Record, SourceRecord};
+use textnlp_validation::{Gate, GivenValues, Range};
+
+use crate::error::Error;
+use crate::report::{Failures, GateReport, NamedDistribution, Score};
+use crate::scoring::{Scored, Scorer, Scoring};
+
+/// Records that one thread takes at once, unless their texts are long.
+const BATCH: usize = 256;
+
+/// Bytes of text from which on a batch is full.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// Batches in flight for each thread.
+const AHEAD: usize = 4;
+
+/// Rows that the report shows.
+const SAMPLES: usize = 3;
+
+/// Bytes of a shown field.
+const SHOWN: usize = 4_000;
+
+/// A record to be scored.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The record.
+    pub record: SourceRecord,
+    /// The values that other programs gave it, one for each [`Given`]; or why there are none.
+    pub given: Result<Vec<f64>, String>,
+}
+
+/// A metric whose row values come from elsewhere.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Given {
+    /// Its name.
+    pub name: String,
+    /// What its mean must be.
+    pub gate: Option<Range>,
+}
+
+/// What is measured and how.
+pub struct Evaluation<'a> {
+    /// The metrics.
+    pub scoring: &'a Scoring,
+    /// Those of other programs.
+    pub given: &'a [Given],
+    /// The column that the report names beside them.
+    pub column: &'a str,
+    /// Threads that score.
+    pub threads: usize,
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluated {
+    /// How many records there were, were scored, and could not be.
+    pub rows: RowCounts,
+    /// Why some could not be.
+    pub failures: Vec<Failures>,
+    /// The dataset's scores.
+    pub scores: Vec<Score>,
+    /// The distributions of row values.
+    pub distributions: Vec<NamedDistribution>,
+    /// The first rows.
+    pub samples: Vec<Record>,
+}
+
+/// One thread's share of the dataset.
+struct Share<'a> {
+    scorer: Scorer<'a>,
+    given: Vec<GivenValues>,
+    scored: u64,
+    failed: u64,
+    /// Index and message of the first row that failed.
+    first: Option<(u64, String)>,
+    /// The first rows, by index.
+    samples: BTreeMap<u64, Record>,
+}
+
+type Batch = (u64, Vec<Entry>);
+
+impl Evaluation<'_> {
+    /// Scores all entries. Each one's scores are written to `rows` as a line of JSON, in their order: `{"id", "scores": {metric:
+    /// value}}`, or `{"id", "error"}` where it could not be scored.
+    ///
+    /// # Errors
+    /// What stopped reading, or writing.
+    pub fn run(
+        &self,
+        entries: impl Iterator<Item = Result<Entry, SourceError>>,
+        rows: Option<&mut (dyn Write + Send)>,
+    ) -> Result<Evaluated, Error> {
+        let threads = self.threads.max(1);
+        let lines = rows.is_some();
+        let (work, batches) = sync_channel::<Batch>(threads);
+        let (permits, permitted) = sync_channel::<()>(threads * AHEAD);
+        let (done, finished) = channel::<(u64, Vec<u8>)>();
+        let batches = Mutex::new(batches);
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads)
+                .map(|_| {
+                    let (batches, done) = (&batches, done.clone());
+                    scope.spawn(move || self.work(batches, &done, lines))
+                })
+                .collect();
+            drop(done);
+            (0..threads * AHEAD).for_each(|_| _ = permits.try_send(()));
+            let writer = scope.spawn(move || write_in_order(&finished, &permits, rows));
+            let read = feed(entries, &work, &permitted);
+            drop(work);
+            let shares: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
+            let written = writer.join();
+            read?;
+            match written {
+                Ok(written) => written?,
+                Err(_) => return Err(Error::Internal("writing the rows ended early".to_owned())),
+            }
+            let mut whole = self.share();
+            for share in shares {
+                let share = share.ok().flatten();
+                let share = share.ok_or_else(|| Error::Internal("a metric panicked".to_owned()))?;
+                whole.merge(share)?;
+            }
+            Ok(self.conclude(whole))
+        })
+    }
+
+    fn share(&self) -> Share<'_> {
+        Share {
+            scorer: self.scoring.scorer(),
+            given: vec![GivenValues::default(); self.given.len()],
+            scored: 0,
+            failed: 0,
+            first: None,
+            samples: BTreeMap::new(),
+        }
+    }
+
+    /// Scores batches until there are no more; `None` if a metric panicked, which no text should bring about.
+    fn work(
+        &self,
+        batches: &Mutex<Receiver<Batch>>,
+        done: &Sender<(u64, Vec<u8>)>,
+        lines: bool,
+    ) -> Option<Share<'_>> {
+        let mut share = Some(self.share());
+        loop {
+            let next = batches.lock().map(|batches| batches.recv());
+            let Ok(Ok((number, entries))) = next else { return share };
+            let mut out = Vec::new();
+            if let Some(mut of_thread) = share.take() {
+                let scored = catch_unwind(AssertUnwindSafe(|| {
+                    for entry in &entries {
+                        let line = self.entry(entry, &mut of_thread);
+                        if lines {
+                            out.extend_from_slice(line.to_string().as_bytes());
+                            out.push(b'\n');
+                        }
+                    }
+                    of_thread
+                }));
+                share = scored.ok();
+            }
+            // Batches go on being taken after a panic, so that nobody waits for this thread.
+            let _ = done.send((number, out));
+        }
+    }
+
+    fn entry(&self, entry: &Entry, share: &mut Share<'_>) -> Value {
+        let (record, id) = (&entry.record, entry.record.id());
+        let scored = match &record.record {
+            Ok(_) => self.score(entry, share),
+            Err(error) => Err(error.message.clone()),
+        };
+        match scored {
+            Ok(scores) => {
+                share.scored += 1;
+                if share.samples.len() < SAMPLES
+                    || share.samples.last_key_value().is_some_and(|(last, _)| record.index < *last)
+                {
+                    share.samples.insert(record.index, shown(record.fields()));
+                    share.trim_samples();
+                }
+                json!({"id": id, "scores": scores})
+            }
+            Err(message) => {
+                share.failed += 1;
+                if share.first.as_ref().is_none_or(|(first, _)| record.index < *first) {
+                    share.first = Some((record.index, format!("row {id}: {message}")));
+                }
+                json!({"id": id, "error": message})
+            }
+        }
+    }
+
+    fn score(&self, entry: &Entry, share: &mut Share<'_>) -> Result<Map<String, Value>, String> {
+        let given = entry.given.as_ref().map_err(Clone::clone)?;
+        let mut scores = self.scoring.row_scores(&entry.record)?;
+        share.scorer.add(&entry.record).map_err(|error| error.to_string())?;
+        for ((metric, value), sum) in self.given.iter().zip(given).zip(&mut share.given) {
+            sum.add(*value);
+            scores.insert(metric.name.clone(), json!(value));
+        }
+        Ok(scores)
+    }
+
+    fn conclude(&self, whole: Share<'_>) -> Evaluated {
+        let rows = RowCounts {
+            requested: whole.scored + whole.failed,
+            accepted: whole.scored,
+            rejected: 0,
+            failed: whole.failed,
+        };
+        let (mut scores, mut distributions) = whole.scorer.finish(&rows);
+        for (metric, values) in self.given.iter().zip(&whole.given) {
+            let signature = format!("{}|given", metric.name);
+            let found = values.score(&signature);
+            let column = Some(self.column.to_owned());
+            scores.push(Score {
+                metric: metric.name.clone(),
+                column: column.clone(),
+                value: found.as_ref().map(|found| found.value),
+                ci: None,
+                gate: metric.gate.map(|range| GateReport {
+                    stat: None,
+                    min: range.min(),
+                    max: range.max(),
+                    passed: found.as_ref().is_some_and(|f| Gate::on_given(range).passes(f)),
+                }),
+                signature,
+            });
+            if let Some(distribution) = found.and_then(|found| found.distribution) {
+                let metric = metric.name.clone();
+                distributions.push(NamedDistribution { metric, column, distribution });
+            }
+        }
+        let failures = whole.first.map(|(_, first)| Failures {
+            stage: "metric".to_owned(),
+            rows: whole.failed,
+            first,
+        });
+        Evaluated {
+            rows,
+            failures: failures.into_iter().collect(),
+            scores,
+            distributions,
+            samples: whole.samples.into_values().collect(),
+        }
+    }
+}
+
+impl Share<'_> {
+    fn merge(&mut self, other: Share<'_>) -> Result<(), Error> {
+        self.scorer.merge(other.scorer).map_err(|error| Error::Internal(error.to_string()))?;
+        for (values, more) in self.given.iter_mut().zip(other.given) {
+            values.merge(more);
+        }
+        self.scored += other.scored;
+        self.failed += other.failed;
+        let firsts = self.first.take().into_iter().chain(other.first);
+        self.first = firsts.min_by_key(|(index, _)| *index);
+        self.samples.extend(other.samples);
+        self.trim_samples();
+        Ok(())
+    }
+
+    fn trim_samples(&mut self) {
+        while self.samples.len() > SAMPLES {
+            self.samples.pop_last();
+        }
+    }
+}
+
+/// Reads, and hands out full batches as fast as they are done with.
+fn feed(
+    entries: impl Iterator<Item = Result<Entry, SourceError>>,
+    work: &SyncSender<Batch>,
+    permitted: &Receiver<()>,
+) -> Result<(), Error> {
+    let (mut number, mut batch, mut bytes) = (0, Vec::new(), 0);
+    // If nobody takes batches or gives permits any more, whoever stopped says why.
+    let mut send = |batch: Vec<Entry>| {
+        let sent = permitted.recv().is_ok() && work.send((number, batch)).is_ok();
+        number += 1;
+        sent
+    };
+    for entry in entries {
+        let entry = entry.map_err(Error::Source)?;
+        let texts = entry.record.fields().values().filter_map(Value::as_str);
+        bytes += texts.map(str::len).sum::<usize>();
+        batch.push(entry);
+        if batch.len() == BATCH || bytes >= BATCH_BYTES {
+            bytes = 0;
+            if !send(std::mem::take(&mut batch)) {
+                return Ok(());
+            }
+        }
+    }
+    if !batch.is_empty() {
+        send(batch);
+    }
+    Ok(())
+}
+
+/// Writes the lines of batches in the order of the batches, and permits another batch for each.
+fn write_in_order(
+    finished: &Receiver<(u64, Vec<u8>)>,
+    permits: &SyncSender<()>,
+    mut rows: Option<&mut (dyn Write + Send)>,
+) -> Result<(), Error> {
+    let failed = |error| Error::Format(textnlp_dataset::format::FormatError::Io(error));
+    let (mut next, mut early) = (0, BTreeMap::new());
+    for (number, lines) in finished {
+        early.insert(number, lines);
+        while let Some(lines) = early.remove(&next) {
+            if let Some(rows) = &mut rows {
+                rows.write_all(&lines).map_err(failed)?;
+            }
+            next += 1;
+            let _ = permits.try_send(());
+        }
+    }
+    match rows {
+        Some(rows) => rows.flush().map_err(failed),
+        None => Ok(()),
+    }
+}
+
+/// A record as a report shows it.
+fn shown(fields: &Record) -> Record {
+    let cut = |value: &Value| match value.as_str() {
+        Some(text) if text.len() > SHOWN => {
+            let end = (0..=SHOWN).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            Value::from(format!("{}…", text.get(..end).unwrap_or_default()))
+        }
+        _ => value.clone(),
+    };
+    let fields = fields.iter().filter(|(name, _)| *name != "_textnlp");
+    fields.map(|(name, value)| (name.clone(), cut(value))).collect()
+}
