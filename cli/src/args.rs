@@ -185,8 +185,15 @@ pub(crate) struct ValidateArgs {
     /// JSONL, CSV or Parquet file, also .gz and .zst
     pub(crate) file: String,
     /// Metrics by name, such as bleu,rougeL,distinct
-    #[arg(long, value_delimiter = ',', required = true, value_name = "NAMES")]
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     pub(crate) metrics: Vec<String>,
+    /// A metric of your own, as in politeness='python3 politeness.py': the program reads each row as a JSON line
+    /// {"id", "text", "references"} and answers with a line {"value": NUMBER} or {"error": "why"}
+    #[arg(long, value_name = "NAME=COMMAND")]
+    pub(crate) metric_command: Vec<String>,
+    /// Seconds after which such a program is ended if it neither reads nor answers
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) command_timeout: u64,
     /// Field with the texts [default: the only text field that is left]
     #[arg(long, value_name = "FIELD")]
     pub(crate) column: Option<String>,
@@ -199,12 +206,29 @@ pub(crate) struct ValidateArgs {
     /// Parameter of a metric, as in rougeL.stemmer=true; the value is YAML
     #[arg(long, value_name = "METRIC.NAME=VALUE")]
     pub(crate) param: Vec<String>,
+    /// Give confidence intervals of this level, by the bootstrap
+    #[arg(long, value_name = "LEVEL", num_args = 0..=1, default_missing_value = "0.95", value_parser = level)]
+    pub(crate) confidence: Option<f64>,
     /// Write each row's scores to this file
     #[arg(long, value_name = "OUT.jsonl")]
     pub(crate) rows: Option<PathBuf>,
+    /// Write a report: .html with plots, .md or .json; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Vec<PathBuf>,
+    /// Threads that score [default: one for each processor]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
     /// Print one JSON document on stdout
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn level(text: &str) -> Result<f64, String> {
+    let allowed = 0.5..=0.999;
+    match text.parse() {
+        Ok(level) if allowed.contains(&level) => Ok(level),
+        _ => Err("a level is a number from 0.5 to 0.999, such as 0.95".to_owned()),
+    }
 }
 
 #[derive(Debug, Args)]

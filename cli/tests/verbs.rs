@@ -48,7 +48,8 @@ fn validate_scores_a_file_and_a_gate_decides_the_exit_code() {
         (&["--metrics", "rougeL", "--gate", "bleu=min:1"], "bleu"),
         (&["--metrics", "rougeL", "--gate", "rougeL=1"], "min:X"),
         (&["--metrics", "rougeL", "--param", "rougeL.stemer=true"], "stemmer"),
-        (&["--metrics", "failedRate"], "failedRate"),
+        (&["--metrics", "wordCount", "--report", "x.pdf"], ".html"),
+        (&[], "--metrics"),
     ] {
         let output = run(more);
         assert_eq!(output.status.code(), Some(2), "{more:?}");
@@ -59,6 +60,187 @@ fn validate_scores_a_file_and_a_gate_decides_the_exit_code() {
         .output()
         .unwrap();
     assert!(stderr(&output).contains("--column: text, gold"), "{}", stderr(&output));
+}
+
+#[test]
+fn validate_gives_the_same_whatever_the_threads_and_the_format_of_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let rows: String = (0..2_000)
+        .map(|i| {
+            let text = format!("the {} cat number {} sat on {} mats", i % 7, i, i % 13);
+            format!("{}\n", serde_json::json!({"id": format!("{i}-0"), "text": text, "gold": "the cat sat on a mat"}))
+        })
+        .collect();
+    write(at, "rows.jsonl", rows);
+    for to in ["csv", "parquet"] {
+        let out = format!("rows.{to}");
+        let done = textnlp(at)
+            .args(["format", "rows.jsonl", "--to", to, "--output", &out])
+            .output()
+            .unwrap();
+        assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
+    }
+    let run = |file: &str, threads: &str| {
+        let metrics = "bleu,chrf,rougeL,wordCount,distinct,selfBleu,duplicateRate,nearDuplicateRate,compressionRatio";
+        let output = textnlp(at)
+            .args([
+                "validate",
+                file,
+                "--column",
+                "text",
+                "--reference",
+                "gold",
+                "--metrics",
+                metrics,
+            ])
+            .args(["--threads", threads, "--confidence", "--rows", "scores.jsonl", "--json"])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let mut report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        report.as_object_mut().unwrap().remove("seconds");
+        (report, std::fs::read_to_string(at.join("scores.jsonl")).unwrap())
+    };
+    let one = run("rows.jsonl", "1");
+    assert_eq!(one.0["rows"]["accepted"], 2_000);
+    assert!(one.0["scores"][0]["ci"]["low"].as_f64() < one.0["scores"][0]["value"].as_f64());
+    assert_eq!(one.1.lines().count(), 2_000);
+    for (file, threads) in
+        [("rows.jsonl", "2"), ("rows.jsonl", "7"), ("rows.csv", "3"), ("rows.parquet", "2")]
+    {
+        assert_eq!(run(file, threads), one, "{file} with {threads} threads");
+    }
+}
+
+#[test]
+fn rows_that_cannot_be_scored_fail_alone_and_a_gate_can_count_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let rows = [
+        r#"{"text": "one two", "gold": ["one two", "two"]}"#,
+        r#"{"text": null, "gold": "a"}"#,
+        r#"{"text": "three"}"#,
+        r#"{"text": "four", "gold": []}"#,
+        r#"{"text": "five", "gold": "five"}"#,
+    ];
+    write(at, "rows.jsonl", rows.join("\n"));
+    let run = |more: &[&str]| {
+        let arguments = ["validate", "rows.jsonl", "--column", "text", "--reference", "gold"];
+        textnlp(at).args(arguments).args(more).output().unwrap()
+    };
+    let output = run(&["--metrics", "rouge1,failedRate", "--rows", "scores.jsonl", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["rows"]["accepted"], &report["rows"]["failed"]), (&2.into(), &3.into()));
+    assert_eq!(report["scores"][0]["value"], 1.0);
+    assert_eq!(report["scores"][1]["value"], 0.6);
+    assert!(report["failures"][0]["first"].as_str().unwrap().contains("row 1"), "{report}");
+    let lines = std::fs::read_to_string(at.join("scores.jsonl")).unwrap();
+    let errors: Vec<bool> = lines
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["error"].is_string())
+        .collect();
+    assert_eq!(errors, [false, true, true, true, false]);
+    let gated = run(&["--metrics", "rouge1,failedRate", "--gate", "failedRate=max:0.5"]);
+    assert_eq!(gated.status.code(), Some(3));
+    // A field that no record has is a mistake of the call; a file that no text can be taken from fails.
+    let output = textnlp(at)
+        .args(["validate", "rows.jsonl", "--column", "txt", "--metrics", "wordCount"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("text, gold"), "{}", stderr(&output));
+    write(at, "empty.jsonl", r#"{"text": null}"#);
+    let output = textnlp(at)
+        .args(["validate", "empty.jsonl", "--column", "text", "--metrics", "wordCount"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+}
+
+#[test]
+fn a_program_of_ones_own_is_a_metric() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    write(at, "rows.jsonl", ROWS);
+    // Answers late: all of them after the last row.
+    let program = "import json, sys\nrows = [json.loads(line) for line in sys.stdin]\nfor row in rows:\n    \
+        n = len(row['text'])\n    print(json.dumps({'error': 'too long'} if n > 21 else {'value': n / 2}))\n";
+    write(at, "half.py", program);
+    let run = |more: &[&str]| {
+        let arguments = ["validate", "rows.jsonl", "--column", "text", "--json"];
+        textnlp(at).args(arguments).args(more).output().unwrap()
+    };
+    let output = run(&[
+        "--metric-command",
+        "half=python3 half.py",
+        "--metrics",
+        "charCount",
+        "--rows",
+        "scores.jsonl",
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&report["scores"][1]["metric"], &report["scores"][1]["value"]),
+        (&"half".into(), &10.0.into())
+    );
+    assert_eq!(report["rows"]["failed"], 1);
+    let lines = std::fs::read_to_string(at.join("scores.jsonl")).unwrap();
+    assert!(lines.starts_with(r#"{"id":"0-0","error":"too long"}"#), "{lines}");
+    let gated = run(&["--metric-command", "half=python3 half.py", "--gate", "half=min:11"]);
+    assert_eq!(gated.status.code(), Some(3), "{}", stderr(&gated));
+    for (command, part) in [
+        ("half=exit 3", "exit status: 3"),
+        ("half=cat > /dev/null", "0 answers to 3 rows"),
+        ("half=cat", "expected {\"value\": NUMBER}"),
+        ("half=yes '{\"value\": 1}' | head -4", "4 answers to 3 rows"),
+        ("half=no-such-program-here", "exit status: 127"),
+    ] {
+        let output = run(&["--metric-command", command]);
+        assert_eq!(output.status.code(), Some(1), "{command}: {}", stderr(&output));
+        assert!(stderr(&output).contains(part), "{command}: {}", stderr(&output));
+    }
+    for (command, part) in
+        [("half", "no `=`"), ("bleu=cat", "a metric of this name"), ("=cat", "1 to 63")]
+    {
+        let output = run(&["--metric-command", command]);
+        assert_eq!(output.status.code(), Some(2), "{command}");
+        assert!(stderr(&output).contains(part), "{command}: {}", stderr(&output));
+    }
+    // One that neither reads nor answers is ended, and what its shell started too.
+    let stuck = run(&["--metric-command", "half=sleep 600; true", "--command-timeout", "1"]);
+    assert_eq!(stuck.status.code(), Some(1));
+    assert!(stderr(&stuck).contains("was ended"), "{}", stderr(&stuck));
+}
+
+#[test]
+fn validate_writes_reports_for_people_and_programs() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    write(at, "rows.jsonl", ROWS);
+    let run = |reports: &[&str]| {
+        let mut command = textnlp(at);
+        command.args([
+            "validate",
+            "rows.jsonl",
+            "--column",
+            "text",
+            "--metrics",
+            "wordCount,distinct",
+        ]);
+        reports.iter().for_each(|report| _ = command.args(["--report", report]));
+        command.output().unwrap()
+    };
+    let output = run(&["r.html", "r.md", "r.json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let read = |name: &str| std::fs::read_to_string(at.join(name)).unwrap();
+    assert!(read("r.html").contains("a dog barked, loudly") && read("r.html").contains("<svg"));
+    assert!(read("r.md").contains("| wordCount | text | 4.667 |"), "{}", read("r.md"));
+    let json: Value = serde_json::from_str(&read("r.json")).unwrap();
+    assert_eq!(json["distributions"][0]["histogram"]["counts"], serde_json::json!([2, 0, 1]));
+    assert_eq!(run(&["r.pdf"]).status.code(), Some(2));
 }
 
 #[test]
