@@ -21,9 +21,14 @@ pub(super) fn histogram(distribution: &Distribution) -> String {
     let (from, to) = (histogram.edge(0), histogram.edge(bins));
     let bottom = HEIGHT - AXIS;
     let mut svg = open(WIDTH, HEIGHT, "Histogram of the row values");
+    // A bin alone would fill the plot.
+    let width = WIDTH / bins.max(8) as f64;
+    let indent = (WIDTH - width * bins as f64) / 2.0;
+    // A bin for each whole number: the number stands in the middle of its bar.
+    let shift = if histogram.step == 1.0 { 0.5 } else { 0.0 };
     let place = |value: f64| {
-        let share = if to > from { (value - from) / (to - from) } else { 0.5 };
-        share.clamp(0.0, 1.0) * WIDTH
+        let share = if to > from { (value + shift - from) / (to - from) } else { 0.5 };
+        indent + share.clamp(0.0, 1.0) * (WIDTH - 2.0 * indent)
     };
     let (low, high) = (place(*p05), place(*p95));
     let wide = (high - low).max(1.0);
@@ -33,7 +38,6 @@ pub(super) fn histogram(distribution: &Distribution) -> String {
         number(*p05),
         number(*p95)
     );
-    let width = WIDTH / bins as f64;
     for (index, count) in histogram.counts.iter().enumerate() {
         if *count == 0 {
             continue;
@@ -41,11 +45,12 @@ pub(super) fn histogram(distribution: &Distribution) -> String {
         // A row that is alone must be seen.
         let height = (*count as f64 / most * (bottom - 4.0)).max(1.0);
         let (start, end) = (number(histogram.edge(index)), number(histogram.edge(index + 1)));
-        let label = if histogram.step == 0.0 { start } else { format!("{start} to {end}") };
+        let alone = histogram.step == 0.0 || histogram.step == 1.0;
+        let label = if alone { start } else { format!("{start} to {end}") };
         let _ = write!(
             svg,
             r#"<rect class="bar" x="{:.1}" y="{:.1}" width="{:.1}" height="{height:.1}"><title>{label}: {count} rows</title></rect>"#,
-            index as f64 * width + 0.5,
+            indent + index as f64 * width + 0.5,
             bottom - height,
             (width - 1.0).max(0.5),
         );
@@ -58,19 +63,18 @@ pub(super) fn histogram(distribution: &Distribution) -> String {
     );
     let _ = write!(svg, r#"<line class="axis" x1="0" x2="{WIDTH}" y1="{bottom}" y2="{bottom}"/>"#);
     let below = HEIGHT - 3.0;
+    let (first, last) = (number(from), number(if shift > 0.0 { to - 1.0 } else { to }));
     if histogram.step == 0.0 {
         let _ = write!(
             svg,
-            r#"<text x="{}" y="{below}" text-anchor="middle">{}</text>"#,
-            WIDTH / 2.0,
-            number(from)
+            r#"<text x="{}" y="{below}" text-anchor="middle">{first}</text>"#,
+            WIDTH / 2.0
         );
     } else {
         let _ = write!(
             svg,
-            r#"<text x="0" y="{below}">{}</text><text x="{WIDTH}" y="{below}" text-anchor="end">{}</text>"#,
-            number(from),
-            number(to)
+            r#"<text x="{indent:.1}" y="{below}">{first}</text><text x="{:.1}" y="{below}" text-anchor="end">{last}</text>"#,
+            WIDTH - indent
         );
     }
     svg.push_str("</svg>");
