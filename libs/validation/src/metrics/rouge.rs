@@ -5,7 +5,7 @@ use crate::metric::{Info, RowError, Sample, Scale};
 use crate::params::{ParamInfo, ParamKind, Params};
 use crate::text::ngrams::{FastMap, Vocabulary, clipped_matches, total};
 use crate::text::porter::stem;
-use crate::text::subsequence::Sequence;
+use crate::text::subsequence::{Sequence, common_length};
 
 const PARAMS: &[ParamInfo] = &[ParamInfo {
     name: "stemmer",
@@ -37,13 +37,18 @@ pub(crate) const ROUGE_2: Info = info(
 
 pub(crate) const ROUGE_L: Info = info(
     "rougeL",
-    "F measure of the longest common subsequence of words, as rouge_score 0.1.2; the best of several references; the dataset's value is the mean. ASCII letters and digits only.",
+    "F measure of the longest common subsequence of words, as rouge_score 0.1.2; the best of several references; the dataset's value is the mean. ASCII letters and digits only; the first 65,536 words of a text.",
 );
 
 pub(crate) const ROUGE_L_SUM: Info = info(
     "rougeLsum",
-    "F measure of the words of each reference line that are in the longest common subsequence with any line of the text, as rouge_score 0.1.2; lines end at newlines; the best of several references; the dataset's value is the mean. ASCII letters and digits only.",
+    "F measure of the words of each reference line that are in the longest common subsequence with any line of the text, as rouge_score 0.1.2; lines end at newlines; the best of several references; the dataset's value is the mean. ASCII letters and digits only; the first 65,536 words and 4,096 lines of a text.",
 );
+
+/// Words that are looked at where subsequences are compared, and lines of them: time grows with their square. rouge_score's tables of
+/// that size would take 30 GiB.
+const MAX_WORDS: usize = 65_536;
+const MAX_LINES: usize = 4_096;
 
 struct Rouge {
     kind: Kind,
@@ -74,9 +79,9 @@ pub(crate) fn of_lines(params: &Params) -> impl Definition + use<> {
 
 impl RowMetric for Rouge {
     fn value(&self, sample: &Sample<'_>) -> Result<f64, RowError> {
-        let prediction = words(sample.text, self.stemmer);
+        let prediction = Words::new(sample.text, self.stemmer);
         let targets: Vec<_> =
-            sample.references.iter().map(|text| words(text, self.stemmer)).collect();
+            sample.references.iter().map(|text| Words::new(text, self.stemmer)).collect();
         let mut vocabulary = Vocabulary::default();
         let prediction = self.lines(&prediction, &mut vocabulary);
         let scores = targets.iter().map(|target| {
@@ -93,16 +98,14 @@ impl RowMetric for Rouge {
 
 impl Rouge {
     /// The ids of the words of each line; all lines are one but for `rougeLsum`.
-    fn lines<'t>(&self, words: &'t str, vocabulary: &mut Vocabulary<'t>) -> Vec<Vec<u32>> {
+    fn lines<'t>(&self, words: &'t Words, vocabulary: &mut Vocabulary<'t>) -> Vec<Vec<u32>> {
         match self.kind {
-            Kind::Lines => words
-                .split('\n')
-                .map(|line| vocabulary.ids(line.split_terminator(' ')))
-                .filter(|line| !line.is_empty())
-                .collect(),
-            _ => {
-                vec![vocabulary.ids(words.split_terminator(['\n', ' ']).filter(|w| !w.is_empty()))]
+            Kind::Lines => {
+                let lines = words.lines(MAX_WORDS).map(|line| vocabulary.ids(line));
+                lines.filter(|line| !line.is_empty()).take(MAX_LINES).collect()
             }
+            Kind::Subsequence => vec![vocabulary.ids(words.between(0, MAX_WORDS))],
+            Kind::Ngrams(_) => vec![vocabulary.ids(words.between(0, usize::MAX))],
         }
     }
 
@@ -116,7 +119,7 @@ impl Rouge {
                 (matches[n - 1], total(of_prediction, n), total(of_target, n))
             }
             (Kind::Subsequence, [prediction]) => {
-                let common = target.iter().map(|line| Sequence::new(line).common(prediction)).sum();
+                let common = target.iter().map(|line| common_length(line, prediction)).sum();
                 (common, of_prediction as u64, of_target as u64)
             }
             _ => (union_matches(&target, prediction), of_prediction as u64, of_target as u64),
@@ -136,11 +139,20 @@ fn union_matches(target: &[Vec<u32>], prediction: &[Vec<u32>]) -> u64 {
     let mut lines: Vec<&Vec<u32>> = prediction.iter().collect();
     lines.sort_unstable();
     lines.dedup();
+    // Only lines with a word of the target's line have a subsequence with it.
+    let mut with: FastMap<u32, Vec<usize>> = FastMap::default();
+    for (at, line) in lines.iter().enumerate() {
+        different(line).for_each(|id| with.entry(id).or_default().push(at));
+    }
     let mut matches = 0;
     for line in target {
+        let mut others: Vec<usize> =
+            different(line).filter_map(|id| with.get(&id)).flatten().copied().collect();
+        others.sort_unstable();
+        others.dedup();
         let sequence = Sequence::new(line);
         let mut common = vec![false; line.len()];
-        for other in &lines {
+        for other in others.into_iter().filter_map(|at| lines.get(at)) {
             sequence.places(other, |place| {
                 common.iter_mut().skip(place).take(1).for_each(|c| *c = true)
             });
@@ -156,57 +168,117 @@ fn union_matches(target: &[Vec<u32>], prediction: &[Vec<u32>]) -> u64 {
     matches
 }
 
-/// rouge_score's tokens: Python's `text.lower()`, then runs of `[a-z0-9]`, then stems of those longer than 3; a space behind each,
-/// newlines kept.
-fn words(text: &str, stemmer: bool) -> String {
-    let mut words = String::with_capacity(text.len() + 1);
-    let mut start = 0;
-    for c in text.chars().chain([' ']) {
-        match c {
-            'a'..='z' | '0'..='9' => words.push(c),
-            'A'..='Z' => words.push(c.to_ascii_lowercase()),
-            // The two characters outside ASCII whose lower case begins with an ASCII letter; of İ a combining dot is left,
-            // which separates.
-            '\u{212a}' => words.push('k'),
-            _ => {
-                if c == '\u{130}' {
-                    words.push('i');
-                }
-                if words.len() > start {
-                    end_word(&mut words, start, stemmer);
-                }
-                if c == '\n' {
-                    words.push(c);
-                }
-                start = words.len();
-            }
-        }
-    }
-    words
+fn different(line: &[u32]) -> impl Iterator<Item = u32> {
+    let mut ids = line.to_vec();
+    ids.sort_unstable();
+    ids.dedup();
+    ids.into_iter()
 }
 
-fn end_word(words: &mut String, start: usize, stemmer: bool) {
-    if stemmer && words.len() - start > 3 {
-        let stem = stem(words.get(start..).unwrap_or_default());
-        words.truncate(start);
-        words.push_str(&stem);
+/// rouge_score's tokens: of Python's `text.lower()` the runs of `[a-z0-9]`, and the stems of those longer than 3.
+struct Words {
+    /// One behind the other.
+    letters: String,
+    /// Where each ends.
+    ends: Vec<usize>,
+    /// How many there are before each newline, and in all.
+    lines: Vec<usize>,
+}
+
+impl Words {
+    fn new(text: &str, stemmer: bool) -> Self {
+        let mut words = Self {
+            letters: String::with_capacity(text.len()),
+            ends: Vec::with_capacity(text.len() / 4 + 1),
+            lines: Vec::new(),
+        };
+        let lowered = text.to_ascii_lowercase();
+        let mut rest = lowered.as_str();
+        loop {
+            let letters = rest.bytes().take_while(u8::is_ascii_alphanumeric).count();
+            let (run, after) = rest.split_at(letters);
+            words.letters.push_str(run);
+            let mut chars = after.chars();
+            let Some(c) = chars.next() else { break };
+            rest = chars.as_str();
+            match c {
+                // The two characters outside ASCII whose lower case begins with an ASCII letter; of İ a combining dot is left,
+                // which separates.
+                '\u{212a}' => words.letters.push('k'),
+                _ => {
+                    if c == '\u{130}' {
+                        words.letters.push('i');
+                    }
+                    words.end(stemmer);
+                    if c == '\n' {
+                        words.lines.push(words.ends.len());
+                    }
+                }
+            }
+        }
+        words.end(stemmer);
+        words.lines.push(words.ends.len());
+        words
     }
-    words.push(' ');
+
+    fn end(&mut self, stemmer: bool) {
+        let start = self.ends.last().copied().unwrap_or(0);
+        let length = self.letters.len() - start;
+        if stemmer && length > 3 {
+            let stem = stem(self.letters.get(start..).unwrap_or_default());
+            self.letters.truncate(start);
+            self.letters.push_str(&stem);
+        }
+        if length > 0 {
+            self.ends.push(self.letters.len());
+        }
+    }
+
+    /// The words from `first` to `end`, or as many as there are.
+    fn between(&self, first: usize, end: usize) -> impl Iterator<Item = &str> {
+        let mut start = first.checked_sub(1).and_then(|at| self.ends.get(at)).copied().unwrap_or(0);
+        let ends = self.ends.get(first..end.min(self.ends.len())).unwrap_or_default();
+        ends.iter()
+            .filter_map(move |end| self.letters.get(std::mem::replace(&mut start, *end)..*end))
+    }
+
+    /// The words of each line, of the first `most`.
+    fn lines(&self, most: usize) -> impl Iterator<Item = impl Iterator<Item = &str>> {
+        let mut first = 0;
+        self.lines.iter().map(move |end| {
+            let end = (*end).min(most);
+            self.between(std::mem::replace(&mut first, end), end)
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn check(text: &str, stemmer: bool, expect: &[&[&str]]) {
+        let words = Words::new(text, stemmer);
+        let lines: Vec<Vec<&str>> = words.lines(usize::MAX).map(Iterator::collect).collect();
+        assert_eq!(lines, expect, "{text:?}");
+        assert_eq!(words.between(0, usize::MAX).collect::<Vec<_>>(), expect.concat(), "{text:?}");
+    }
+
     #[test]
     fn only_ascii_letters_and_digits_make_words() {
-        let check = |text: &str, expect: &str| assert_eq!(words(text, false), expect, "{text:?}");
-        check("", "");
-        check("Don't STOP—2nd", "don t stop 2nd ");
-        check("naïve Straße", "na ve stra e ");
-        check("\u{212a}elvin xİI", "kelvin xi i ");
-        check("a.\n\nb\r\n", "a \n\nb \n");
-        assert_eq!(words("plays played news", true), "play play news ");
+        check("", false, &[&[]]);
+        check("Don't STOP—2nd", false, &[&["don", "t", "stop", "2nd"]]);
+        check("naïve Straße", false, &[&["na", "ve", "stra", "e"]]);
+        check("\u{212a}elvin xİI", false, &[&["kelvin", "xi", "i"]]);
+        check("a.\n\nb\r\n", false, &[&["a"], &[], &["b"], &[]]);
+        check("plays played news", true, &[&["play", "play", "news"]]);
+    }
+
+    #[test]
+    fn the_first_words_are_those_of_the_first_lines() {
+        let words = Words::new("a b\nc d\ne", false);
+        let lines: Vec<Vec<&str>> = words.lines(3).map(Iterator::collect).collect();
+        assert_eq!(lines, [vec!["a", "b"], vec!["c"], vec![]]);
+        assert_eq!(words.between(1, 4).collect::<Vec<_>>(), ["b", "c", "d"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Tokens as numbers and n-grams as numbers: counting needs no allocation per n-gram, and no hash of a text stands for it.
 
 use std::collections::HashMap;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::RandomState;
 
@@ -17,19 +17,65 @@ pub(crate) type Ngram = u128;
 /// A map whose hash is seeded per process, so that crafted texts cannot make it slow. Never let its order reach a result.
 pub(crate) type FastMap<K, V> = HashMap<K, V, RandomState>;
 
-/// Gives equal tokens equal ids, 1, 2, 3 … in the order in which they first occur.
-#[derive(Default)]
-pub(crate) struct Vocabulary<'t>(FastMap<&'t str, u32>);
+/// Gives equal tokens equal ids, 1, 2, 3 … in the order in which they first occur: a table with open addressing that is at most half
+/// full.
+pub(crate) struct Vocabulary<'t> {
+    tokens: Vec<&'t str>,
+    /// Hash and id of a token; the id 0 stands for none.
+    slots: Vec<(u32, u32)>,
+    state: RandomState,
+}
+
+impl Default for Vocabulary<'_> {
+    fn default() -> Self {
+        const SLOTS: usize = 256;
+        let slots = vec![(0, 0); SLOTS];
+        Self { tokens: Vec::with_capacity(SLOTS / 4), slots, state: RandomState::default() }
+    }
+}
 
 impl<'t> Vocabulary<'t> {
     pub(crate) fn ids(&mut self, tokens: impl Iterator<Item = &'t str>) -> Vec<u32> {
-        tokens.map(|token| self.id(token)).collect()
+        let mut ids = Vec::with_capacity(64);
+        ids.extend(tokens.map(|token| self.id(token)));
+        ids
     }
 
     fn id(&mut self, token: &'t str) -> u32 {
-        // 2³² different tokens do not fit into memory.
-        let next = u32::try_from(self.0.len() + 1).unwrap_or(u32::MAX);
-        *self.0.entry(token).or_insert(next)
+        let mut hasher = self.state.build_hasher();
+        hasher.write(token.as_bytes());
+        let hash = hasher.finish() as u32;
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        while let Some((other, id)) = self.slots.get_mut(at) {
+            if *id == 0 {
+                self.tokens.push(token);
+                // 2³² different tokens do not fit into memory.
+                let new = u32::try_from(self.tokens.len()).unwrap_or(u32::MAX);
+                (*other, *id) = (hash, new);
+                if self.tokens.len() * 2 > self.slots.len() {
+                    self.grow();
+                }
+                return new;
+            }
+            if *other == hash && self.tokens.get(*id as usize - 1) == Some(&token) {
+                return *id;
+            }
+            at = (at + 1) & mask;
+        }
+        0
+    }
+
+    fn grow(&mut self) {
+        let mask = self.slots.len() * 2 - 1;
+        let old = std::mem::replace(&mut self.slots, vec![(0, 0); mask + 1]);
+        for (hash, id) in old.into_iter().filter(|(_, id)| *id != 0) {
+            let mut at = hash as usize & mask;
+            while self.slots.get(at).is_some_and(|(_, id)| *id != 0) {
+                at = (at + 1) & mask;
+            }
+            self.slots[at] = (hash, id);
+        }
     }
 }
 
@@ -61,8 +107,9 @@ pub(crate) fn clipped_matches(
         .iter()
         .map(|reference| reference.iter().map(|id| if *id <= known { *id } else { 0 }).collect())
         .collect();
-    let mut numbers = Numbers::with_room_for(text.len());
+    let mut numbers = Numbers::default();
     let mut different = known as usize;
+    let (mut best, mut left) = (Vec::new(), Vec::new());
     for (order, matched) in (1..=orders).zip(&mut matches) {
         if order > 1 {
             numbers.clear();
@@ -72,8 +119,8 @@ pub(crate) fn clipped_matches(
             }
             different = numbers.len();
         }
-        let best = highest_counts(&reference_grams, different);
-        let mut left = best.clone();
+        highest_counts(&reference_grams, different, &mut best);
+        left.clone_from(&best);
         for gram in &mut grams {
             let at = *gram as usize;
             // Place 0 is no n-gram's.
@@ -102,8 +149,7 @@ fn lengthen(grams: &mut Vec<u32>, ids: &[u32], order: usize, mut number: impl Fn
 }
 
 /// How often each n-gram occurs in the reference that has it most often.
-fn highest_counts(references: &[Vec<u32>], different: usize) -> Vec<u32> {
-    let mut best = vec![0_u32; different + 1];
+fn highest_counts(references: &[Vec<u32>], different: usize, best: &mut Vec<u32>) {
     let count = |grams: &[u32], counts: &mut [u32]| {
         for gram in grams.iter().filter(|gram| **gram != 0) {
             if let Some(count) = counts.get_mut(*gram as usize) {
@@ -111,16 +157,17 @@ fn highest_counts(references: &[Vec<u32>], different: usize) -> Vec<u32> {
             }
         }
     };
+    best.clear();
+    best.resize(different + 1, 0);
     let mut references = references.iter();
     if let Some(first) = references.next() {
-        count(first, &mut best);
+        count(first, best);
     }
     for reference in references {
         let mut counts = vec![0; different + 1];
         count(reference, &mut counts);
         best.iter_mut().zip(counts).for_each(|(best, count)| *best = count.max(*best));
     }
-    best
 }
 
 /// Numbers 1, 2, 3 … for keys other than 0: a table with open addressing that is at most half full.
@@ -130,12 +177,14 @@ struct Numbers {
     seed: u64,
 }
 
-impl Numbers {
-    fn with_room_for(keys: usize) -> Self {
+impl Default for Numbers {
+    fn default() -> Self {
         let seed = RandomState::default().hash_one(0) | 1;
-        Self { slots: vec![(0, 0); (keys * 2).next_power_of_two().max(2)], numbered: 0, seed }
+        Self { slots: vec![(0, 0); 128], numbered: 0, seed }
     }
+}
 
+impl Numbers {
     fn clear(&mut self) {
         self.slots.fill((0, 0));
         self.numbered = 0;
@@ -152,7 +201,7 @@ impl Numbers {
         loop {
             let slot = at as usize & (self.slots.len() - 1);
             match self.slots.get(slot) {
-                Some((taken, _)) if *taken != key && *taken != 0 => at += 1,
+                Some((taken, _)) if *taken != key && *taken != 0 => at = at.wrapping_add(1),
                 _ => return slot,
             }
         }
@@ -171,9 +220,23 @@ impl Numbers {
             Some(empty) => {
                 self.numbered += 1;
                 *empty = (key, self.numbered);
-                self.numbered
+                let number = self.numbered;
+                if self.len() * 2 > self.slots.len() {
+                    self.grow();
+                }
+                number
             }
             None => 0,
+        }
+    }
+
+    fn grow(&mut self) {
+        let larger = vec![(0, 0); self.slots.len() * 2];
+        for (key, number) in std::mem::replace(&mut self.slots, larger) {
+            if number != 0 {
+                let slot = self.slot(key);
+                self.slots[slot] = (key, number);
+            }
         }
     }
 }
