@@ -26,7 +26,7 @@ pub enum Kind {
     Email,
     /// A URL with `http:`, `https:` or `www.`, or a host with one of the frequent top-level domains.
     Url,
-    /// A telephone number: international with `+`, North American, or with a leading 0 and separators.
+    /// A telephone number: international with `+`, North American, or with a leading 0 and separators; by shape and length.
     Phone,
 }
 
@@ -156,6 +156,18 @@ mod tests {
             "Call +49 30 901820, (212) 555-0187 or 020 7946 0958.",
             "Call <phone>, <phone> or <phone>.",
         );
+        check("2125550187 212 555 0187 +1 212-555-0187 x12", "<phone> <phone> <phone>");
+        check("+33 1 42 68 53 00 030, 1115550187 1700000000", "<phone> 030, 1115550187 1700000000");
+        check(
+            "at 10.0.0.1:8080, ip:10.0.0.1. fe80::1%eth0",
+            "at <ipAddress>:8080, ip:<ipAddress>. <ipAddress>",
+        );
+        check("GB82WEST12345698765432 DE89370400440532013000 2", "<iban> <iban> 2");
+        check(
+            "hours.Please 'shop.example.careers' std::fs a.b@c",
+            "hours.Please '<url>' std::fs a.b@c",
+        );
+        check("+x@a.example.com, a.@example.com b@example.c", "+<email>, <email> b@example.c");
         check("in 2024-05-06, 1,000.50 or 12345678", "in 2024-05-06, 1,000.50 or 12345678");
     }
 

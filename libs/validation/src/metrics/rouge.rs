@@ -122,6 +122,11 @@ impl Rouge {
                 let common = target.iter().map(|line| common_length(line, prediction)).sum();
                 (common, of_prediction as u64, of_target as u64)
             }
+            // One line with another is one subsequence, in which no word occurs too often.
+            (Kind::Lines, [prediction]) if target.len() == 1 => {
+                let common = target.iter().map(|line| common_length(line, prediction)).sum();
+                (common, of_prediction as u64, of_target as u64)
+            }
             _ => (union_matches(&target, prediction), of_prediction as u64, of_target as u64),
         };
         let precision = common as f64 / of_prediction.max(1) as f64;
@@ -177,69 +182,78 @@ fn different(line: &[u32]) -> impl Iterator<Item = u32> {
 
 /// rouge_score's tokens: of Python's `text.lower()` the runs of `[a-z0-9]`, and the stems of those longer than 3.
 struct Words {
-    /// One behind the other.
-    letters: String,
-    /// Where each ends.
-    ends: Vec<usize>,
+    /// The text in lower case, stems behind it.
+    text: String,
+    /// Where each stands.
+    places: Vec<(usize, usize)>,
     /// How many there are before each newline, and in all.
     lines: Vec<usize>,
 }
 
+/// Where the runs of ASCII letters and digits begin and end.
+fn words_in(text: &[u8]) -> Vec<(usize, usize)> {
+    // Each place is written, and stays if the next byte is of the other kind: no branch depends on the text.
+    let mut edges = vec![0; text.len() + 2];
+    let (mut found, mut inside) = (0_usize, false);
+    for (at, byte) in text.iter().enumerate() {
+        if let Some(edge) = edges.get_mut(found) {
+            *edge = at;
+        }
+        let is_inside = IN_WORDS[usize::from(*byte)];
+        found = found.wrapping_add(usize::from(is_inside != inside));
+        inside = is_inside;
+    }
+    if let Some(edge) = edges.get_mut(found) {
+        *edge = text.len();
+    }
+    edges.truncate(found + usize::from(inside));
+    edges.as_chunks::<2>().0.iter().map(|[start, end]| (*start, *end)).collect()
+}
+
+const IN_WORDS: [bool; 256] = {
+    let mut in_words = [false; 256];
+    let mut at = 0;
+    while at < 256 {
+        in_words[at] = (at as u8).is_ascii_alphanumeric();
+        at += 1;
+    }
+    in_words
+};
+
 impl Words {
     fn new(text: &str, stemmer: bool) -> Self {
-        let mut words = Self {
-            letters: String::with_capacity(text.len()),
-            ends: Vec::with_capacity(text.len() / 4 + 1),
-            lines: Vec::new(),
+        // The two characters outside ASCII whose lower case begins with an ASCII letter; of İ a combining dot is left, which separates.
+        let text = if text.contains(['\u{212a}', '\u{130}']) {
+            text.replace('\u{212a}', "k").replace('\u{130}', "i\u{307}").to_ascii_lowercase()
+        } else {
+            text.to_ascii_lowercase()
         };
-        let lowered = text.to_ascii_lowercase();
-        let mut rest = lowered.as_str();
-        loop {
-            let letters = rest.bytes().take_while(u8::is_ascii_alphanumeric).count();
-            let (run, after) = rest.split_at(letters);
-            words.letters.push_str(run);
-            let mut chars = after.chars();
-            let Some(c) = chars.next() else { break };
-            rest = chars.as_str();
-            match c {
-                // The two characters outside ASCII whose lower case begins with an ASCII letter; of İ a combining dot is left,
-                // which separates.
-                '\u{212a}' => words.letters.push('k'),
-                _ => {
-                    if c == '\u{130}' {
-                        words.letters.push('i');
-                    }
-                    words.end(stemmer);
-                    if c == '\n' {
-                        words.lines.push(words.ends.len());
-                    }
-                }
-            }
+        let places = words_in(text.as_bytes());
+        let ends = text.match_indices('\n').map(|(at, _)| at).chain([text.len()]);
+        let before = |end| places.partition_point(|(start, _)| *start < end);
+        let lines = ends.map(before).collect();
+        let mut words = Self { text, places, lines };
+        if stemmer {
+            words.stem();
         }
-        words.end(stemmer);
-        words.lines.push(words.ends.len());
         words
     }
 
-    fn end(&mut self, stemmer: bool) {
-        let start = self.ends.last().copied().unwrap_or(0);
-        let length = self.letters.len() - start;
-        if stemmer && length > 3 {
-            let stem = stem(self.letters.get(start..).unwrap_or_default());
-            self.letters.truncate(start);
-            self.letters.push_str(&stem);
-        }
-        if length > 0 {
-            self.ends.push(self.letters.len());
+    fn stem(&mut self) {
+        for (start, end) in &mut self.places {
+            if *end - *start > 3 {
+                let stem = stem(self.text.get(*start..*end).unwrap_or_default());
+                *start = self.text.len();
+                self.text.push_str(&stem);
+                *end = self.text.len();
+            }
         }
     }
 
     /// The words from `first` to `end`, or as many as there are.
     fn between(&self, first: usize, end: usize) -> impl Iterator<Item = &str> {
-        let mut start = first.checked_sub(1).and_then(|at| self.ends.get(at)).copied().unwrap_or(0);
-        let ends = self.ends.get(first..end.min(self.ends.len())).unwrap_or_default();
-        ends.iter()
-            .filter_map(move |end| self.letters.get(std::mem::replace(&mut start, *end)..*end))
+        let places = self.places.get(first..end.min(self.places.len())).unwrap_or_default();
+        places.iter().filter_map(|(start, end)| self.text.get(*start..*end))
     }
 
     /// The words of each line, of the first `most`.

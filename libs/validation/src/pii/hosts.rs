@@ -29,7 +29,7 @@ fn is_local(c: char) -> bool {
 fn local_part(text: &str) -> Option<usize> {
     let start = text.trim_end_matches(is_local).len();
     let first = text.get(start..)?.find(|c| is_word(Some(c)))?;
-    (!text.ends_with('.')).then_some(start + first)
+    Some(start + first)
 }
 
 /// The length of the domain at the beginning of the text: labels of words with dashes between, at least two; 0 if there is none.

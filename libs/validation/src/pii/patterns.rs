@@ -46,7 +46,8 @@ pub(super) fn find(text: &str, kind: Kind) -> Vec<Range<usize>> {
         at = shape.end();
         match meant(text, shape.range(), kind) {
             Some(range) => {
-                at = at.max(range.end);
+                // It may end before the shape does, and the next begin there.
+                at = range.end;
                 found.push(range);
             }
             // An account may begin within what looked like one: its shape is at most 44 characters.

@@ -81,13 +81,14 @@ fn is_number(text: &str, range: &Range<usize>, candidate: &Range<usize>) -> bool
     let digits: String = number.chars().filter(char::is_ascii_digit).collect();
     let separated = number.contains([' ', '-', '.', '(']);
     let digit = |at: usize| digits.as_bytes().get(at).copied().unwrap_or(b'0');
-    let american = |digits_before: usize| {
-        digit(digits_before) > b'1' && digit(digits_before + 3) > b'1' && ends_american(number)
-    };
     match digits.len() {
-        8..=15 if number.starts_with('+') || number.starts_with("(+") => digit(0) != b'0',
-        10 if digit(0) != b'0' => separated && american(0),
-        11 if digit(0) == b'1' => separated && american(1),
+        8..=15 if number.starts_with('+') || number.starts_with("(+") => international(&digits),
+        10 if digit(0) != b'0' => {
+            american(&digits) && (!separated || ends_in_groups(number, &[3, 4]))
+        }
+        11 if digit(0) == b'1' => {
+            separated && digits.get(1..).is_some_and(american) && ends_in_groups(number, &[3, 4])
+        }
         // So many digits are parts of much else.
         9..=12 if range == candidate => {
             separated && digit(0) == b'0' && digit(1) != b'0' && !is_date(number)
@@ -96,14 +97,47 @@ fn is_number(text: &str, range: &Range<usize>, candidate: &Range<usize>) -> bool
     }
 }
 
-/// Whether the last two groups have three and four digits.
-fn ends_american(number: &str) -> bool {
+/// Whether a number behind a plus sign may have so many digits: what follows a number may look as if it belonged to it.
+fn international(digits: &str) -> bool {
+    /// Country codes and the fewest and most digits of their numbers, with the code.
+    const LENGTHS: [(&str, usize, usize); 14] = [
+        ("1", 11, 11),
+        ("31", 11, 11),
+        ("32", 10, 11),
+        ("33", 11, 11),
+        ("34", 11, 11),
+        ("41", 11, 11),
+        ("44", 11, 12),
+        ("48", 11, 11),
+        ("52", 12, 12),
+        ("55", 12, 13),
+        ("61", 11, 11),
+        ("86", 11, 13),
+        ("91", 12, 12),
+        ("972", 11, 12),
+    ];
+    let country = LENGTHS.iter().find(|(code, ..)| digits.starts_with(code));
+    let (_, least, most) = country.copied().unwrap_or(("", 8, 15));
+    !digits.starts_with('0') && (least..=most).contains(&digits.len())
+}
+
+/// The North American plan: area and exchange begin with 2 to 9, and are not 211, 311 … 911; no area has a 9 in the middle.
+fn american(digits: &str) -> bool {
+    let code = |code: &[u8]| matches!(code, [b'2'..=b'9', b, c] if (*b, *c) != (b'1', b'1'));
+    match digits.as_bytes().as_chunks::<3>().0 {
+        [area, exchange, ..] => code(area) && code(exchange) && area[1] != b'9',
+        _ => false,
+    }
+}
+
+/// Whether the last groups of digits have these lengths.
+fn ends_in_groups(number: &str, lengths: &[usize]) -> bool {
     let groups: Vec<usize> = number
         .split(|c: char| !c.is_ascii_digit())
         .filter(|group| !group.is_empty())
         .map(str::len)
         .collect();
-    groups.ends_with(&[3, 4])
+    groups.ends_with(lengths)
 }
 
 /// `01.02.2024` and the like.

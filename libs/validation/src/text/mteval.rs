@@ -4,7 +4,7 @@
 //! that depend on more than one neighbour, since `([^0-9])([\.,])` takes them in pairs: of a run of them all are tokens, but for the last
 //! of a run of even length behind a character that is no digit, or of odd length behind a digit: that one belongs to a digit behind it.
 
-use crate::text::whitespace::is_space;
+use crate::text::whitespace::space_at;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Class {
@@ -58,12 +58,6 @@ impl<'t> Mteval<'t> {
         self.text.as_bytes().get(at).map(|byte| CLASSES[usize::from(*byte)])
     }
 
-    /// The length in bytes of the white space at `at`, 0 if there is none.
-    fn space(&self, at: usize) -> usize {
-        let c = self.text.get(at..).and_then(|rest| rest.chars().next());
-        c.filter(|c| is_space(*c)).map_or(0, char::len_utf8)
-    }
-
     /// Looks at the run of points that begins at `at`. True if it is one point within a number; else its points become tokens, but for
     /// a last one that belongs to a digit behind it.
     fn points(&mut self, at: usize) -> bool {
@@ -102,7 +96,9 @@ impl<'t> Iterator for Mteval<'t> {
             match self.class(start)? {
                 Class::Space => self.at += 1,
                 Class::Mark => return self.token(start, start + 1),
-                Class::Lead if self.space(start) > 0 => self.at += self.space(start),
+                Class::Lead if space_at(self.text, start) > 0 => {
+                    self.at += space_at(self.text, start);
+                }
                 Class::Point if !self.in_run(start) => {
                     self.points(start);
                 }
@@ -117,14 +113,17 @@ impl<'t> Mteval<'t> {
     fn word(&mut self, start: usize) -> Option<&'t str> {
         let mut at = start + 1;
         loop {
+            let rest = self.text.as_bytes().get(at..).unwrap_or_default();
+            let is_special =
+                |byte: &u8| !matches!(CLASSES[usize::from(*byte)], Class::Plain | Class::Digit);
+            at += rest.iter().position(is_special).unwrap_or(rest.len());
             match self.class(at) {
-                Some(Class::Plain | Class::Digit) => {}
                 Some(Class::Dash) if self.class(at - 1) == Some(Class::Digit) => {
                     self.single = at + 1;
                     return self.token(start, at);
                 }
                 Some(Class::Dash) => {}
-                Some(Class::Lead) if self.space(at) == 0 => {}
+                Some(Class::Lead) if space_at(self.text, at) == 0 => {}
                 Some(Class::Point) if self.points(at) => {}
                 _ => return self.token(start, at),
             }

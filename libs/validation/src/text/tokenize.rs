@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::text::mteval::Mteval;
 use crate::text::unicode::{Category, category};
-use crate::text::whitespace::{is_space, trim, trim_end};
+use crate::text::whitespace::{is_space, split, trim, trim_end};
 
 /// One of sacrebleu's tokenizers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,19 +78,18 @@ enum Split {
 
 impl Tokens<'_> {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
-        let mut rest = self.prepared.as_ref();
-        let mut mteval = Mteval::new(rest);
-        std::iter::from_fn(move || {
-            if self.split == Split::Mteval13a {
-                return mteval.next();
-            }
-            rest = rest.trim_start_matches(is_space);
-            let first = rest.chars().next()?;
-            let of_characters = self.split == Split::Characters;
-            let end = if of_characters { Some(first.len_utf8()) } else { rest.find(is_space) };
-            let (token, after) = rest.split_at(end.unwrap_or(rest.len()));
-            rest = after;
-            Some(token)
+        let text = self.prepared.as_ref();
+        let (mut mteval, mut words) = (Mteval::new(text), split(text));
+        let mut characters = text.chars();
+        let mut character = move || {
+            let c = characters.by_ref().find(|c| !is_space(*c))?;
+            let end = text.len() - characters.as_str().len();
+            text.get(end - c.len_utf8()..end)
+        };
+        std::iter::from_fn(move || match self.split {
+            Split::Mteval13a => mteval.next(),
+            Split::Words => words.next(),
+            Split::Characters => character(),
         })
     }
 }
