@@ -2,6 +2,7 @@
 //!
 //!     bench_metrics texts ROWS     JSON lines: the id, the text and the reference of each row
 //!     bench_metrics speed          reads {"metric", "params", "dataset"} and such lines; the seconds of one pass, and the value
+//!     bench_metrics long METRIC MIB PIECE  one text of so many MiB, `PIECE` over and over or, without it, of such rows
 //!     bench_metrics growth ROWS    every metric on so many rows that it makes itself: seconds of each, and the greatest memory
 
 mod texts;
@@ -30,7 +31,8 @@ fn main() -> Outcome<()> {
         ["texts", rows] => return print_texts(rows.parse()?),
         ["speed"] => speed()?,
         ["growth", rows] => growth(rows.parse()?)?,
-        _ => return Err("texts ROWS, speed or growth ROWS".into()),
+        ["long", metric, mib, piece @ ..] => long(metric, mib.parse()?, piece)?,
+        _ => return Err("texts ROWS, speed, growth ROWS or long METRIC MIB PIECE".into()),
     };
     writeln!(std::io::stdout().lock(), "{answer}")?;
     Ok(())
@@ -102,17 +104,50 @@ fn speed() -> Outcome<Value> {
     Ok(json!({"seconds": best, "value": value, "rows": rows.len()}))
 }
 
+fn default_params(metric: &str) -> Value {
+    match metric {
+        "regex" => json!({"pattern": "refund|voucher"}),
+        "language" => json!({"is": "eng"}),
+        "jsonSchema" => json!({"schema": {"type": "object"}}),
+        "expression" => json!({"expression": "true"}),
+        _ => Value::Null,
+    }
+}
+
+/// One row with a very long text and reference.
+fn long(metric: &str, mib: usize, piece: &[&str]) -> Outcome<Value> {
+    let mut long = Row { id: "0-0".to_owned(), text: String::new(), reference: String::new() };
+    let mut number = 0;
+    while long.text.len() < mib << 20 {
+        let next = match piece {
+            [piece] => {
+                Row { id: String::new(), text: (*piece).to_owned(), reference: (*piece).to_owned() }
+            }
+            _ => row(number),
+        };
+        long.text.push_str(&next.text);
+        long.reference.push_str(&next.reference);
+        if piece.is_empty() {
+            let end = if number % 4 == 0 { "\n" } else { " " };
+            long.text.push_str(end);
+            long.reference.push_str(end);
+        }
+        number += 1;
+    }
+    let metric = build(metric, &default_params(metric))?;
+    let before = peak_kib();
+    let start = Instant::now();
+    let mut dataset = metric.accumulator();
+    dataset.add(&sample(&long, &[&long.reference]))?;
+    let value = dataset.score().map(|score| score.value);
+    let seconds = start.elapsed().as_secs_f64();
+    Ok(json!({"seconds": seconds, "value": value, "texts_kib": before, "peak_kib": peak_kib()}))
+}
+
 fn growth(count: u64) -> Outcome<Value> {
     let (mut metrics, mut left_out) = (Vec::new(), Vec::new());
     for info in registry::all().filter(|info| info.needs_text) {
-        let params = match info.name {
-            "regex" => json!({"pattern": "refund|voucher"}),
-            "language" => json!({"is": "eng"}),
-            "jsonSchema" => json!({"schema": {"type": "object"}}),
-            "expression" => json!({"expression": "true"}),
-            _ => Value::Null,
-        };
-        match build(info.name, &params) {
+        match build(info.name, &default_params(info.name)) {
             Ok(metric) => metrics.push((metric.accumulator(), 0.0)),
             Err(error) => left_out.push(format!("{}: {error}", info.name)),
         }

@@ -185,17 +185,24 @@ struct Words {
     /// The text in lower case, stems behind it.
     text: String,
     /// Where each stands.
-    places: Vec<(usize, usize)>,
+    places: Vec<[u32; 2]>,
     /// How many there are before each newline, and in all.
     lines: Vec<usize>,
 }
 
+fn beginning(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
+    }
+    text
+}
+
 /// Where the runs of ASCII letters and digits begin and end.
-fn words_in(text: &[u8]) -> Vec<(usize, usize)> {
+fn words_in(text: &[u8]) -> Vec<[u32; 2]> {
     // Each place is written, and stays if the next byte is of the other kind: no branch depends on the text.
     let mut edges = vec![0; text.len() + 2];
     let (mut found, mut inside) = (0_usize, false);
-    for (at, byte) in text.iter().enumerate() {
+    for (byte, at) in text.iter().zip(0..) {
         if let Some(edge) = edges.get_mut(found) {
             *edge = at;
         }
@@ -204,10 +211,10 @@ fn words_in(text: &[u8]) -> Vec<(usize, usize)> {
         inside = is_inside;
     }
     if let Some(edge) = edges.get_mut(found) {
-        *edge = text.len();
+        *edge = text.len() as u32;
     }
     edges.truncate(found + usize::from(inside));
-    edges.as_chunks::<2>().0.iter().map(|[start, end]| (*start, *end)).collect()
+    edges.as_chunks::<2>().0.to_vec()
 }
 
 const IN_WORDS: [bool; 256] = {
@@ -223,14 +230,16 @@ const IN_WORDS: [bool; 256] = {
 impl Words {
     fn new(text: &str, stemmer: bool) -> Self {
         // The two characters outside ASCII whose lower case begins with an ASCII letter; of İ a combining dot is left, which separates.
-        let text = if text.contains(['\u{212a}', '\u{130}']) {
+        let text = if !text.is_ascii() && text.contains(['\u{212a}', '\u{130}']) {
             text.replace('\u{212a}', "k").replace('\u{130}', "i\u{307}").to_ascii_lowercase()
         } else {
             text.to_ascii_lowercase()
         };
+        // Places are 32 bits: of a text beyond 2 GiB, with room for stems, only the beginning is read.
+        let text = beginning(text, i32::MAX as usize);
         let places = words_in(text.as_bytes());
         let ends = text.match_indices('\n').map(|(at, _)| at).chain([text.len()]);
-        let before = |end| places.partition_point(|(start, _)| *start < end);
+        let before = |end| places.partition_point(|[start, _]| (*start as usize) < end);
         let lines = ends.map(before).collect();
         let mut words = Self { text, places, lines };
         if stemmer {
@@ -240,12 +249,13 @@ impl Words {
     }
 
     fn stem(&mut self) {
-        for (start, end) in &mut self.places {
+        for [start, end] in &mut self.places {
             if *end - *start > 3 {
-                let stem = stem(self.text.get(*start..*end).unwrap_or_default());
-                *start = self.text.len();
+                let word = self.text.get(*start as usize..*end as usize);
+                let stem = stem(word.unwrap_or_default());
+                *start = self.text.len() as u32;
                 self.text.push_str(&stem);
-                *end = self.text.len();
+                *end = self.text.len() as u32;
             }
         }
     }
@@ -253,7 +263,7 @@ impl Words {
     /// The words from `first` to `end`, or as many as there are.
     fn between(&self, first: usize, end: usize) -> impl Iterator<Item = &str> {
         let places = self.places.get(first..end.min(self.places.len())).unwrap_or_default();
-        places.iter().filter_map(|(start, end)| self.text.get(*start..*end))
+        places.iter().filter_map(|[start, end]| self.text.get(*start as usize..*end as usize))
     }
 
     /// The words of each line, of the first `most`.

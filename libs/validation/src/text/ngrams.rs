@@ -46,6 +46,7 @@ impl<'t> Vocabulary<'t> {
         ids
     }
 
+    #[inline]
     fn hash(&self, ends: Ends, token: &str) -> u32 {
         if token.len() > 16 {
             return self.state.hash_one(token) as u32;
@@ -57,6 +58,7 @@ impl<'t> Vocabulary<'t> {
         (folded >> 32) as u32 ^ folded as u32
     }
 
+    #[inline]
     fn id(&mut self, token: &'t str) -> u32 {
         let ends = ends(token.as_bytes());
         let hash = self.hash(ends, token);
@@ -100,6 +102,7 @@ impl<'t> Vocabulary<'t> {
     }
 }
 
+#[inline]
 fn ends(token: &[u8]) -> Ends {
     if let (Some(first), Some(last)) = (token.first_chunk::<8>(), token.last_chunk::<8>()) {
         return (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
