@@ -67,6 +67,13 @@ generate: ## writes the generated files again: the CRDs, then what is made from 
 bench-operator: ## the operator with JOBS (1000) jobs at once, beside a plain client; its memory with HELD (10000) resources (root)
 	scripts/bench-operator.sh
 
+.PHONY: bench-validation compare-metrics
+bench-validation: ## the metrics' speed beside their reference implementations, and its growth up to a million rows
+	scripts/bench-validation.sh
+
+compare-metrics: ## the metrics against their reference implementations on PAIRS (5000) new texts
+	scripts/compare-metrics.sh
+
 goldens: ## writes the golden values again from their oracles (a Python environment with torch: large)
 	scripts/make-goldens.sh
 

@@ -118,13 +118,14 @@ impl Accumulator {
     /// [`RowError`] if the sample lacks what the metric reads; the accumulator is then unchanged.
     pub fn add(&mut self, sample: &Sample<'_>) -> Result<(), RowError> {
         self.metric.require_references(sample)?;
-        let figures = match &self.resamples {
-            Some(_) => self.metric.definition.figures(sample)?,
-            None => Vec::new(),
-        };
-        self.state.add(sample)?;
-        if let Some(resamples) = self.resamples.as_mut().filter(|_| !figures.is_empty()) {
-            resamples.add(sample.id, &figures);
+        match &mut self.resamples {
+            Some(resamples) => {
+                let figures = self.state.add_with_figures(sample)?;
+                if !figures.is_empty() {
+                    resamples.add(sample.id, &figures);
+                }
+            }
+            None => self.state.add(sample)?,
         }
         self.rows = self.rows.saturating_add(1);
         self.references = self.references.join(ReferenceCount::Each(sample.references.len()));

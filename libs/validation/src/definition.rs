@@ -24,13 +24,18 @@ pub(crate) trait Definition: Send + Sync + 'static {
     /// The dataset value of a state of at least one row; `None` if these rows have no such value.
     fn score(&self, state: &Self::State) -> Option<Value>;
 
-    /// The row's share of what the dataset value is computed from, as whole numbers that add up: the same number of them for each
-    /// row; none if the value is not computed from sums. For confidence intervals.
-    fn figures(&self, _: &Sample<'_>) -> Result<Vec<u64>, RowError> {
+    /// As [`Definition::add`]; and the row's share of what the dataset value is computed from, as whole numbers that add up: the same
+    /// number of them for each row; none if the value is not computed from sums. For confidence intervals.
+    fn add_with_figures(
+        &self,
+        state: &mut Self::State,
+        sample: &Sample<'_>,
+    ) -> Result<Vec<u64>, RowError> {
+        self.add(state, sample)?;
         Ok(Vec::new())
     }
 
-    /// The dataset value of sums of [`Definition::figures`].
+    /// The dataset value of sums of the figures.
     fn score_of_figures(&self, _: &[u64]) -> Option<f64> {
         None
     }
@@ -87,8 +92,14 @@ impl<M: RowMetric> Definition for Mean<M> {
         Ok(())
     }
 
-    fn figures(&self, sample: &Sample<'_>) -> Result<Vec<u64>, RowError> {
-        Ok(vec![1, to_fixed(self.0.value(sample)?)])
+    fn add_with_figures(
+        &self,
+        state: &mut RowValues,
+        sample: &Sample<'_>,
+    ) -> Result<Vec<u64>, RowError> {
+        let value = self.0.value(sample)?;
+        state.push(value);
+        Ok(vec![1, to_fixed(value)])
     }
 
     fn score_of_figures(&self, sums: &[u64]) -> Option<f64> {
@@ -113,7 +124,6 @@ pub(crate) trait ErasedDefinition: Send + Sync {
     fn row(&self, sample: &Sample<'_>) -> Result<Option<f64>, RowError>;
     fn row_signature(&self) -> String;
     fn signature(&self) -> String;
-    fn figures(&self, sample: &Sample<'_>) -> Result<Vec<u64>, RowError>;
     fn score_of_figures(&self, sums: &[u64]) -> Option<f64>;
     fn start(self: Arc<Self>) -> Box<dyn ErasedState>;
     fn load(self: Arc<Self>, saved: &serde_json::Value) -> Option<Box<dyn ErasedState>>;
@@ -122,6 +132,7 @@ pub(crate) trait ErasedDefinition: Send + Sync {
 /// A running state together with its definition.
 pub(crate) trait ErasedState: Send + Sync {
     fn add(&mut self, sample: &Sample<'_>) -> Result<(), RowError>;
+    fn add_with_figures(&mut self, sample: &Sample<'_>) -> Result<Vec<u64>, RowError>;
     /// False, and nothing changes, if `other` has a state of another type.
     fn merge(&mut self, other: Box<dyn ErasedState>) -> bool;
     fn score(&self) -> Option<Value>;
@@ -148,10 +159,6 @@ impl<D: Definition> ErasedDefinition for D {
         Definition::signature(self)
     }
 
-    fn figures(&self, sample: &Sample<'_>) -> Result<Vec<u64>, RowError> {
-        Definition::figures(self, sample)
-    }
-
     fn score_of_figures(&self, sums: &[u64]) -> Option<f64> {
         Definition::score_of_figures(self, sums)
     }
@@ -171,6 +178,10 @@ impl<D: Definition> ErasedDefinition for D {
 impl<D: Definition> ErasedState for Running<D> {
     fn add(&mut self, sample: &Sample<'_>) -> Result<(), RowError> {
         self.definition.add(&mut self.state, sample)
+    }
+
+    fn add_with_figures(&mut self, sample: &Sample<'_>) -> Result<Vec<u64>, RowError> {
+        self.definition.add_with_figures(&mut self.state, sample)
     }
 
     fn merge(&mut self, other: Box<dyn ErasedState>) -> bool {

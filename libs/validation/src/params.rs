@@ -25,7 +25,7 @@ pub enum ParamKind {
     Integer(i64, i64, i64),
     /// `true` or `false`; the default.
     Flag(bool),
-    /// A text of at most so many bytes, which must be given.
+    /// A text of at most so many characters (Unicode scalar values, as a CRD's `maxLength`), which must be given.
     Text(usize),
     /// A number from, to; the default, if there is one whatever the other parameters are.
     Number(f64, f64, Option<f64>),
@@ -41,7 +41,7 @@ impl fmt::Display for ParamKind {
             ParamKind::Choice(words, _) => write!(f, "one of {}", words.join(", ")),
             ParamKind::Integer(min, max, _) => write!(f, "a whole number from {min} to {max}"),
             ParamKind::Flag(_) => write!(f, "true or false"),
-            ParamKind::Text(bytes) => write!(f, "a text of 1 to {bytes} bytes"),
+            ParamKind::Text(most) => write!(f, "a text of 1 to {most} characters"),
             ParamKind::Number(min, max, _) => write!(f, "a number from {min} to {max}"),
             ParamKind::Subset(words) => write!(f, "a list of {}", words.join(", ")),
             ParamKind::Object(bytes) => write!(f, "an object of at most {bytes} bytes as JSON"),
@@ -182,12 +182,10 @@ fn setting(info: &ParamInfo, given: Option<&Value>) -> Result<Setting, ParamErro
             }
         }
         (ParamKind::Flag(_), Some(Value::Bool(flag))) => Ok(Setting::Flag(*flag)),
-        (ParamKind::Text(max), Some(Value::String(text))) if (1..=max).contains(&text.len()) => {
-            Ok(Setting::Text(text.clone()))
-        }
-        (ParamKind::Text(_), Some(Value::String(text))) => {
-            Err(wrong(format!("{} bytes", text.len())))
-        }
+        (ParamKind::Text(max), Some(Value::String(text))) => match text.chars().count() {
+            length if (1..=max).contains(&length) => Ok(Setting::Text(text.clone())),
+            length => Err(wrong(format!("{length} characters"))),
+        },
         (ParamKind::Object(max), Some(object @ Value::Object(_))) => {
             match object.to_string().len() {
                 bytes if bytes <= max => Ok(Setting::Object(object.clone())),

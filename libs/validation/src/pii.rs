@@ -2,7 +2,10 @@
 //! default English pattern recognizers; phone numbers are known by their shape, not by each country's numbering plan.
 
 mod checks;
+mod domains;
+mod hosts;
 mod patterns;
+mod phones;
 
 use std::ops::Range;
 
@@ -23,7 +26,7 @@ pub enum Kind {
     Email,
     /// A URL with `http:`, `https:` or `www.`, or a host with one of the frequent top-level domains.
     Url,
-    /// A telephone number: international with `+`, North American, or with a leading 0 and separators.
+    /// A telephone number: international with `+`, North American, or with a leading 0 and separators; by shape and length.
     Phone,
 }
 
@@ -59,23 +62,47 @@ pub struct Entity {
 pub fn find(text: &str, kinds: &[Kind]) -> Vec<Entity> {
     let mut found: Vec<Entity> = Vec::new();
     for (_, kind) in Kind::ALL.iter().filter(|(_, kind)| kinds.contains(kind)) {
-        for range in patterns::find(text, *kind) {
-            let overlaps =
-                |other: &Entity| range.start < other.range.end && other.range.start < range.end;
-            if !found.iter().any(overlaps) {
-                found.push(Entity { kind: *kind, range });
-            }
+        let ranges = patterns::find(text, *kind);
+        if !ranges.is_empty() {
+            found = merged(found, ranges, *kind);
         }
     }
-    found.sort_by_key(|entity| entity.range.start);
     found
 }
 
-/// The text with the name of its kind in angle brackets in place of each entity: `Call <phone>.`
+/// Both in the text's order; of two that overlap the earlier kind's.
+fn merged(found: Vec<Entity>, ranges: Vec<Range<usize>>, kind: Kind) -> Vec<Entity> {
+    let mut all = Vec::with_capacity(found.len() + ranges.len());
+    let mut found = found.into_iter().peekable();
+    for range in ranges {
+        while let Some(entity) = found.next_if(|entity| entity.range.end <= range.start) {
+            all.push(entity);
+        }
+        if found.peek().is_none_or(|entity| range.end <= entity.range.start) {
+            all.push(Entity { kind, range });
+        }
+    }
+    all.extend(found);
+    all
+}
+
+/// The text with the name of its kind in angle brackets in place of each entity: `Call <phone>.` Nothing is found in it afterwards: what
+/// is left of one that overlapped another, and is still one, is masked too.
 pub fn mask(text: &str, kinds: &[Kind]) -> String {
+    let mut masked = text.to_owned();
+    loop {
+        let found = find(&masked, kinds);
+        if found.is_empty() {
+            return masked;
+        }
+        masked = without(&masked, &found);
+    }
+}
+
+fn without(text: &str, found: &[Entity]) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut at = 0;
-    for Entity { kind, range } in find(text, kinds) {
+    for Entity { kind, range } in found {
         masked.push_str(text.get(at..range.start).unwrap_or_default());
         masked.push('<');
         masked.push_str(kind.name());
@@ -129,6 +156,18 @@ mod tests {
             "Call +49 30 901820, (212) 555-0187 or 020 7946 0958.",
             "Call <phone>, <phone> or <phone>.",
         );
+        check("2125550187 212 555 0187 +1 212-555-0187 x12", "<phone> <phone> <phone>");
+        check("+33 1 42 68 53 00 030, 1115550187 1700000000", "<phone> 030, 1115550187 1700000000");
+        check(
+            "at 10.0.0.1:8080, ip:10.0.0.1. fe80::1%eth0",
+            "at <ipAddress>:8080, ip:<ipAddress>. <ipAddress>",
+        );
+        check("GB82WEST12345698765432 DE89370400440532013000 2", "<iban> <iban> 2");
+        check(
+            "hours.Please 'shop.example.careers' std::fs a.b@c",
+            "hours.Please '<url>' std::fs a.b@c",
+        );
+        check("+x@a.example.com, a.@example.com b@example.c", "+<email>, <email> b@example.c");
         check("in 2024-05-06, 1,000.50 or 12345678", "in 2024-05-06, 1,000.50 or 12345678");
     }
 

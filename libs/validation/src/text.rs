@@ -6,6 +6,7 @@ pub(crate) mod edits;
 pub(crate) mod folding;
 pub(crate) mod hashes;
 pub(crate) mod minhash;
+mod mteval;
 pub(crate) mod ngrams;
 mod permutations;
 pub(crate) mod porter;

@@ -65,6 +65,39 @@ fn add(accumulator: &mut Accumulator, at: usize, row: &Row) {
     accumulator.add(&sample).unwrap();
 }
 
+/// Personal data of every kind, whole and cut, close together.
+fn personal() -> impl Strategy<Value = String> {
+    let whole = proptest::sample::select(vec![
+        "jane.doe+x@mail.example.co.uk",
+        "4111 1111 1111 1111",
+        "4111-1111-1111-1111",
+        "378282246310005",
+        "DE89 3704 0044 0532 0130 00",
+        "GB82WEST12345698765432",
+        "1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN2",
+        "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq",
+        "536-22-1234",
+        "10.0.0.1/24",
+        "2001:db8::1",
+        "::ffff:10.0.0.1",
+        "https://example.com/a?b=c",
+        "www.x.museum",
+        "shop.example.org/cart",
+        "+49 30 901820",
+        "(212) 555-0187 ext. 12",
+        "020 7946 0958",
+    ]);
+    let piece = prop_oneof![
+        4 => whole.clone().prop_map(str::to_owned),
+        2 => (whole, 0..20_usize).prop_map(|(text, end)| text.chars().take(end).collect()),
+        2 => "[0-9 ().+@:/a-z-]{0,8}",
+        1 => any::<char>().prop_map(String::from),
+    ];
+    let between = proptest::sample::select(vec!["", " ", ", ", "-", ".", "/", "(", "@", "<", "x"]);
+    proptest::collection::vec((piece, between), 0..8)
+        .prop_map(|pieces| pieces.into_iter().map(|(piece, between)| piece + between).collect())
+}
+
 /// Words that meet often, and all that a user can type.
 fn text() -> impl Strategy<Value = String> {
     let word = prop_oneof![
@@ -147,6 +180,17 @@ proptest! {
         let kinds = textnlp_validation::pii::Kind::ALL.map(|(_, kind)| kind);
         let found = textnlp_validation::pii::find(&text, &kinds);
         prop_assert!(found.windows(2).all(|two| two[0].range.end <= two[1].range.start), "{:?}", found);
+    }
+
+    #[test]
+    fn nothing_is_found_in_a_masked_text(text in personal()) {
+        use textnlp_validation::pii::{Kind, find, mask};
+        let kinds = Kind::ALL.map(|(_, kind)| kind);
+        let masked = mask(&text, &kinds);
+        prop_assert_eq!(find(&masked, &kinds), [], "{:?} became {:?}", text, masked);
+        for kind in kinds {
+            prop_assert_eq!(find(&mask(&text, &[kind]), &[kind]), [], "{:?} {:?}", kind, text);
+        }
     }
 
     #[test]

@@ -139,19 +139,23 @@ fn wrong_parameters_are_refused_with_field_found_and_allowed() {
             json!({"stemmer": "yes"}),
             "params.stemmer: found `yes`; allowed: true or false",
         ),
-        ("language", json!({}), "params.is: found nothing; allowed: a text of 1 to 3 bytes"),
+        ("language", json!({}), "params.is: found nothing; allowed: a text of 1 to 3 characters"),
         ("language", json!({"is": "en"}), "params.is: found `en`; allowed: one of "),
         ("distinct", json!({"n": 0}), "params.n: found 0; allowed: a whole number from 1 to 4"),
         ("distinct", json!({"n": 5}), "params.n: found 5; allowed: a whole number from 1 to 4"),
         ("distinct", json!({"n": 1.5}), "params.n: found 1.5; allowed: a whole number from 1 to 4"),
         ("selfBleu", json!({"n": "2"}), "params.n: found `2`; allowed: a whole number from 1 to 4"),
-        ("regex", json!(null), "params.pattern: found nothing; allowed: a text of 1 to 1000 bytes"),
+        (
+            "regex",
+            json!(null),
+            "params.pattern: found nothing; allowed: a text of 1 to 1024 characters",
+        ),
         (
             "regex",
             json!({"pattern": ""}),
-            "params.pattern: found 0 bytes; allowed: a text of 1 to 1000 bytes",
+            "params.pattern: found 0 characters; allowed: a text of 1 to 1024 characters",
         ),
-        ("regex", json!({"pattern": "a".repeat(1001)}), "params.pattern: found 1001 bytes"),
+        ("regex", json!({"pattern": "ä".repeat(1025)}), "params.pattern: found 1025 characters"),
         (
             "regex",
             json!({"pattern": "a("}),
@@ -487,4 +491,11 @@ fn a_sampled_metric_reads_the_same_rows_whatever_their_order() {
     let forwards = score_of(&mut (0..1_500));
     assert_eq!(forwards.rows, 1_500);
     assert_eq!(forwards, score_of(&mut (0..1_500).rev()));
+}
+
+#[test]
+fn a_pattern_may_have_1024_characters_however_many_bytes_they_take() {
+    let pattern = "[äöü]".repeat(204) + "äöüß";
+    assert_eq!((pattern.chars().count(), pattern.len() > 1_024), (1_024, true));
+    assert!(registry::build("regex", &json!({"pattern": pattern})).is_ok());
 }

@@ -113,14 +113,16 @@ impl Definition for Bleu {
     }
 
     fn add(&self, state: &mut BleuState, sample: &Sample<'_>) -> Result<(), RowError> {
-        let row = self.statistics(sample);
-        state.sums.add(&row);
-        state.rows.push(row.score(self.smoothing, true));
+        self.take(state, sample);
         Ok(())
     }
 
-    fn figures(&self, sample: &Sample<'_>) -> Result<Vec<u64>, RowError> {
-        let row = self.statistics(sample);
+    fn add_with_figures(
+        &self,
+        state: &mut BleuState,
+        sample: &Sample<'_>,
+    ) -> Result<Vec<u64>, RowError> {
+        let row = self.take(state, sample);
         let lengths = [row.length, row.reference_length];
         Ok(lengths.into_iter().chain(row.correct).chain(row.total).collect())
     }
@@ -165,6 +167,13 @@ impl Bleu {
         format!(
             "case:{case}|eff:{effective_order}|tok:{tokenizer}|smooth:{smoothing}|version:2.6.0"
         )
+    }
+
+    fn take(&self, state: &mut BleuState, sample: &Sample<'_>) -> Statistics {
+        let row = self.statistics(sample);
+        state.sums.add(&row);
+        state.rows.push(row.score(self.smoothing, true));
+        row
     }
 
     fn statistics(&self, sample: &Sample<'_>) -> Statistics {

@@ -63,7 +63,9 @@ impl RowMetric for BleuNltk {
         let references: Vec<_> =
             references.iter().map(|tokens| vocabulary.ids(tokens.iter())).collect();
         let closest = references.iter().map(Vec::len).min_by_key(|r| (r.abs_diff(text.len()), *r));
-        let matches = clipped_matches(&text, &references, 5);
+        // The methods that average look beyond the last order.
+        let orders = if matches!(self.method, 5 | 7) { 5 } else { self.n.max(3) };
+        let matches = clipped_matches(&text, &references, orders);
         Ok(self.score(text.len(), closest.unwrap_or_default(), matches))
     }
 

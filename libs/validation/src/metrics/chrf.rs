@@ -85,14 +85,16 @@ impl Definition for Chrf {
     }
 
     fn add(&self, state: &mut ChrfState, sample: &Sample<'_>) -> Result<(), RowError> {
-        let row = self.statistics(sample);
-        add(&mut state.sums, &row);
-        state.rows.push(self.score_of(&row));
+        self.take(state, sample);
         Ok(())
     }
 
-    fn figures(&self, sample: &Sample<'_>) -> Result<Vec<u64>, RowError> {
-        let row = self.statistics(sample);
+    fn add_with_figures(
+        &self,
+        state: &mut ChrfState,
+        sample: &Sample<'_>,
+    ) -> Result<Vec<u64>, RowError> {
+        let row = self.take(state, sample);
         Ok(row.iter().flat_map(|counts| [counts.text, counts.reference, counts.matches]).collect())
     }
 
@@ -118,6 +120,13 @@ impl Definition for Chrf {
 }
 
 impl Chrf {
+    fn take(&self, state: &mut ChrfState, sample: &Sample<'_>) -> Statistics {
+        let row = self.statistics(sample);
+        add(&mut state.sums, &row);
+        state.rows.push(self.score_of(&row));
+        row
+    }
+
     fn statistics(&self, sample: &Sample<'_>) -> Statistics {
         if !self.lowercase {
             return self.best(sample.text, sample.references.iter().copied());

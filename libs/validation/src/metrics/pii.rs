@@ -71,15 +71,20 @@ impl Definition for Pii {
     }
 
     fn add(&self, state: &mut PiiState, sample: &Sample<'_>) -> Result<(), RowError> {
-        let entities = find(sample.text, &self.kinds).len();
-        state.with_any = state.with_any.saturating_add(u64::from(entities > 0));
-        state.all = state.all.saturating_add(1);
-        state.rows.push(entities as f64);
-        Ok(())
+        self.add_with_figures(state, sample).map(|_| ())
     }
 
-    fn figures(&self, sample: &Sample<'_>) -> Result<Vec<u64>, RowError> {
-        Ok(vec![1, u64::from(!find(sample.text, &self.kinds).is_empty())])
+    fn add_with_figures(
+        &self,
+        state: &mut PiiState,
+        sample: &Sample<'_>,
+    ) -> Result<Vec<u64>, RowError> {
+        let entities = find(sample.text, &self.kinds).len();
+        let any = u64::from(entities > 0);
+        state.with_any = state.with_any.saturating_add(any);
+        state.all = state.all.saturating_add(1);
+        state.rows.push(entities as f64);
+        Ok(vec![1, any])
     }
 
     fn score_of_figures(&self, sums: &[u64]) -> Option<f64> {

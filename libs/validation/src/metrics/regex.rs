@@ -22,7 +22,7 @@ pub(crate) const INFO: Info = Info {
     params: &[ParamInfo {
         name: "pattern",
         description: "The regular expression. It may match anywhere: write ^ and $ for the whole text.",
-        kind: ParamKind::Text(1_000),
+        kind: ParamKind::Text(1_024),
     }],
 };
 

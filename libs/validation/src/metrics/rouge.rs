@@ -5,7 +5,7 @@ use crate::metric::{Info, RowError, Sample, Scale};
 use crate::params::{ParamInfo, ParamKind, Params};
 use crate::text::ngrams::{FastMap, Vocabulary, clipped_matches, total};
 use crate::text::porter::stem;
-use crate::text::subsequence::Sequence;
+use crate::text::subsequence::{Sequence, common_length};
 
 const PARAMS: &[ParamInfo] = &[ParamInfo {
     name: "stemmer",
@@ -37,13 +37,18 @@ pub(crate) const ROUGE_2: Info = info(
 
 pub(crate) const ROUGE_L: Info = info(
     "rougeL",
-    "F measure of the longest common subsequence of words, as rouge_score 0.1.2; the best of several references; the dataset's value is the mean. ASCII letters and digits only.",
+    "F measure of the longest common subsequence of words, as rouge_score 0.1.2; the best of several references; the dataset's value is the mean. ASCII letters and digits only; the first 65,536 words of a text.",
 );
 
 pub(crate) const ROUGE_L_SUM: Info = info(
     "rougeLsum",
-    "F measure of the words of each reference line that are in the longest common subsequence with any line of the text, as rouge_score 0.1.2; lines end at newlines; the best of several references; the dataset's value is the mean. ASCII letters and digits only.",
+    "F measure of the words of each reference line that are in the longest common subsequence with any line of the text, as rouge_score 0.1.2; lines end at newlines; the best of several references; the dataset's value is the mean. ASCII letters and digits only; the first 65,536 words and 4,096 lines of a text.",
 );
+
+/// Words that are looked at where subsequences are compared, and lines of them: time grows with their square. rouge_score's tables of
+/// that size would take 30 GiB.
+const MAX_WORDS: usize = 65_536;
+const MAX_LINES: usize = 4_096;
 
 struct Rouge {
     kind: Kind,
@@ -74,9 +79,9 @@ pub(crate) fn of_lines(params: &Params) -> impl Definition + use<> {
 
 impl RowMetric for Rouge {
     fn value(&self, sample: &Sample<'_>) -> Result<f64, RowError> {
-        let prediction = words(sample.text, self.stemmer);
+        let prediction = Words::new(sample.text, self.stemmer);
         let targets: Vec<_> =
-            sample.references.iter().map(|text| words(text, self.stemmer)).collect();
+            sample.references.iter().map(|text| Words::new(text, self.stemmer)).collect();
         let mut vocabulary = Vocabulary::default();
         let prediction = self.lines(&prediction, &mut vocabulary);
         let scores = targets.iter().map(|target| {
@@ -93,16 +98,14 @@ impl RowMetric for Rouge {
 
 impl Rouge {
     /// The ids of the words of each line; all lines are one but for `rougeLsum`.
-    fn lines<'t>(&self, words: &'t str, vocabulary: &mut Vocabulary<'t>) -> Vec<Vec<u32>> {
+    fn lines<'t>(&self, words: &'t Words, vocabulary: &mut Vocabulary<'t>) -> Vec<Vec<u32>> {
         match self.kind {
-            Kind::Lines => words
-                .split('\n')
-                .map(|line| vocabulary.ids(line.split_terminator(' ')))
-                .filter(|line| !line.is_empty())
-                .collect(),
-            _ => {
-                vec![vocabulary.ids(words.split_terminator(['\n', ' ']).filter(|w| !w.is_empty()))]
+            Kind::Lines => {
+                let lines = words.lines(MAX_WORDS).map(|line| vocabulary.ids(line));
+                lines.filter(|line| !line.is_empty()).take(MAX_LINES).collect()
             }
+            Kind::Subsequence => vec![vocabulary.ids(words.between(0, MAX_WORDS))],
+            Kind::Ngrams(_) => vec![vocabulary.ids(words.between(0, usize::MAX))],
         }
     }
 
@@ -116,7 +119,12 @@ impl Rouge {
                 (matches[n - 1], total(of_prediction, n), total(of_target, n))
             }
             (Kind::Subsequence, [prediction]) => {
-                let common = target.iter().map(|line| Sequence::new(line).common(prediction)).sum();
+                let common = target.iter().map(|line| common_length(line, prediction)).sum();
+                (common, of_prediction as u64, of_target as u64)
+            }
+            // One line with another is one subsequence, in which no word occurs too often.
+            (Kind::Lines, [prediction]) if target.len() == 1 => {
+                let common = target.iter().map(|line| common_length(line, prediction)).sum();
                 (common, of_prediction as u64, of_target as u64)
             }
             _ => (union_matches(&target, prediction), of_prediction as u64, of_target as u64),
@@ -136,11 +144,20 @@ fn union_matches(target: &[Vec<u32>], prediction: &[Vec<u32>]) -> u64 {
     let mut lines: Vec<&Vec<u32>> = prediction.iter().collect();
     lines.sort_unstable();
     lines.dedup();
+    // Only lines with a word of the target's line have a subsequence with it.
+    let mut with: FastMap<u32, Vec<usize>> = FastMap::default();
+    for (at, line) in lines.iter().enumerate() {
+        different(line).for_each(|id| with.entry(id).or_default().push(at));
+    }
     let mut matches = 0;
     for line in target {
+        let mut others: Vec<usize> =
+            different(line).filter_map(|id| with.get(&id)).flatten().copied().collect();
+        others.sort_unstable();
+        others.dedup();
         let sequence = Sequence::new(line);
         let mut common = vec![false; line.len()];
-        for other in &lines {
+        for other in others.into_iter().filter_map(|at| lines.get(at)) {
             sequence.places(other, |place| {
                 common.iter_mut().skip(place).take(1).for_each(|c| *c = true)
             });
@@ -156,57 +173,136 @@ fn union_matches(target: &[Vec<u32>], prediction: &[Vec<u32>]) -> u64 {
     matches
 }
 
-/// rouge_score's tokens: Python's `text.lower()`, then runs of `[a-z0-9]`, then stems of those longer than 3; a space behind each,
-/// newlines kept.
-fn words(text: &str, stemmer: bool) -> String {
-    let mut words = String::with_capacity(text.len() + 1);
-    let mut start = 0;
-    for c in text.chars().chain([' ']) {
-        match c {
-            'a'..='z' | '0'..='9' => words.push(c),
-            'A'..='Z' => words.push(c.to_ascii_lowercase()),
-            // The two characters outside ASCII whose lower case begins with an ASCII letter; of İ a combining dot is left,
-            // which separates.
-            '\u{212a}' => words.push('k'),
-            _ => {
-                if c == '\u{130}' {
-                    words.push('i');
-                }
-                if words.len() > start {
-                    end_word(&mut words, start, stemmer);
-                }
-                if c == '\n' {
-                    words.push(c);
-                }
-                start = words.len();
+fn different(line: &[u32]) -> impl Iterator<Item = u32> {
+    let mut ids = line.to_vec();
+    ids.sort_unstable();
+    ids.dedup();
+    ids.into_iter()
+}
+
+/// rouge_score's tokens: of Python's `text.lower()` the runs of `[a-z0-9]`, and the stems of those longer than 3.
+struct Words {
+    /// The text in lower case, stems behind it.
+    text: String,
+    /// Where each stands.
+    places: Vec<[u32; 2]>,
+    /// How many there are before each newline, and in all.
+    lines: Vec<usize>,
+}
+
+fn beginning(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
+    }
+    text
+}
+
+/// Where the runs of ASCII letters and digits begin and end.
+fn words_in(text: &[u8]) -> Vec<[u32; 2]> {
+    // Each place is written, and stays if the next byte is of the other kind: no branch depends on the text.
+    let mut edges = vec![0; text.len() + 2];
+    let (mut found, mut inside) = (0_usize, false);
+    for (byte, at) in text.iter().zip(0..) {
+        if let Some(edge) = edges.get_mut(found) {
+            *edge = at;
+        }
+        let is_inside = IN_WORDS[usize::from(*byte)];
+        found = found.wrapping_add(usize::from(is_inside != inside));
+        inside = is_inside;
+    }
+    if let Some(edge) = edges.get_mut(found) {
+        *edge = text.len() as u32;
+    }
+    edges.truncate(found + usize::from(inside));
+    edges.as_chunks::<2>().0.to_vec()
+}
+
+const IN_WORDS: [bool; 256] = {
+    let mut in_words = [false; 256];
+    let mut at = 0;
+    while at < 256 {
+        in_words[at] = (at as u8).is_ascii_alphanumeric();
+        at += 1;
+    }
+    in_words
+};
+
+impl Words {
+    fn new(text: &str, stemmer: bool) -> Self {
+        // The two characters outside ASCII whose lower case begins with an ASCII letter; of İ a combining dot is left, which separates.
+        let text = if !text.is_ascii() && text.contains(['\u{212a}', '\u{130}']) {
+            text.replace('\u{212a}', "k").replace('\u{130}', "i\u{307}").to_ascii_lowercase()
+        } else {
+            text.to_ascii_lowercase()
+        };
+        // Places are 32 bits: of a text beyond 2 GiB, with room for stems, only the beginning is read.
+        let text = beginning(text, i32::MAX as usize);
+        let places = words_in(text.as_bytes());
+        let ends = text.match_indices('\n').map(|(at, _)| at).chain([text.len()]);
+        let before = |end| places.partition_point(|[start, _]| (*start as usize) < end);
+        let lines = ends.map(before).collect();
+        let mut words = Self { text, places, lines };
+        if stemmer {
+            words.stem();
+        }
+        words
+    }
+
+    fn stem(&mut self) {
+        for [start, end] in &mut self.places {
+            if *end - *start > 3 {
+                let word = self.text.get(*start as usize..*end as usize);
+                let stem = stem(word.unwrap_or_default());
+                *start = self.text.len() as u32;
+                self.text.push_str(&stem);
+                *end = self.text.len() as u32;
             }
         }
     }
-    words
-}
 
-fn end_word(words: &mut String, start: usize, stemmer: bool) {
-    if stemmer && words.len() - start > 3 {
-        let stem = stem(words.get(start..).unwrap_or_default());
-        words.truncate(start);
-        words.push_str(&stem);
+    /// The words from `first` to `end`, or as many as there are.
+    fn between(&self, first: usize, end: usize) -> impl Iterator<Item = &str> {
+        let places = self.places.get(first..end.min(self.places.len())).unwrap_or_default();
+        places.iter().filter_map(|[start, end]| self.text.get(*start as usize..*end as usize))
     }
-    words.push(' ');
+
+    /// The words of each line, of the first `most`.
+    fn lines(&self, most: usize) -> impl Iterator<Item = impl Iterator<Item = &str>> {
+        let mut first = 0;
+        self.lines.iter().map(move |end| {
+            let end = (*end).min(most);
+            self.between(std::mem::replace(&mut first, end), end)
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn check(text: &str, stemmer: bool, expect: &[&[&str]]) {
+        let words = Words::new(text, stemmer);
+        let lines: Vec<Vec<&str>> = words.lines(usize::MAX).map(Iterator::collect).collect();
+        assert_eq!(lines, expect, "{text:?}");
+        assert_eq!(words.between(0, usize::MAX).collect::<Vec<_>>(), expect.concat(), "{text:?}");
+    }
+
     #[test]
     fn only_ascii_letters_and_digits_make_words() {
-        let check = |text: &str, expect: &str| assert_eq!(words(text, false), expect, "{text:?}");
-        check("", "");
-        check("Don't STOP—2nd", "don t stop 2nd ");
-        check("naïve Straße", "na ve stra e ");
-        check("\u{212a}elvin xİI", "kelvin xi i ");
-        check("a.\n\nb\r\n", "a \n\nb \n");
-        assert_eq!(words("plays played news", true), "play play news ");
+        check("", false, &[&[]]);
+        check("Don't STOP—2nd", false, &[&["don", "t", "stop", "2nd"]]);
+        check("naïve Straße", false, &[&["na", "ve", "stra", "e"]]);
+        check("\u{212a}elvin xİI", false, &[&["kelvin", "xi", "i"]]);
+        check("a.\n\nb\r\n", false, &[&["a"], &[], &["b"], &[]]);
+        check("plays played news", true, &[&["play", "play", "news"]]);
+    }
+
+    #[test]
+    fn the_first_words_are_those_of_the_first_lines() {
+        let words = Words::new("a b\nc d\ne", false);
+        let lines: Vec<Vec<&str>> = words.lines(3).map(Iterator::collect).collect();
+        assert_eq!(lines, [vec!["a", "b"], vec!["c"], vec![]]);
+        assert_eq!(words.between(1, 4).collect::<Vec<_>>(), ["b", "c", "d"]);
     }
 
     #[test]

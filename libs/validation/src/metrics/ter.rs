@@ -16,7 +16,7 @@ use crate::values::RowValues;
 
 pub(crate) const INFO: Info = Info {
     name: "ter",
-    description: "Edits (insertions, deletions, substitutions, shifts of words) for each 100 words of the reference, as sacrebleu 2.6.0: lower is better, 0 is equal. Of several references the fewest edits, over their mean length. Row value and dataset value.",
+    description: "Edits (insertions, deletions, substitutions, shifts of words) for each 100 words of the reference, as sacrebleu 2.6.0: lower is better, 0 is equal. Of several references the fewest edits, over their mean length. Row value and dataset value. Shifts are looked for in texts of at most 65,536 words.",
     scale: Scale::Ratio,
     row: true,
     needs_reference: true,
@@ -93,15 +93,19 @@ impl Definition for Ter {
     }
 
     fn add(&self, state: &mut TerState, sample: &Sample<'_>) -> Result<(), RowError> {
-        let row = self.statistics(sample);
-        state.rows.push(row.score());
-        state.sums.add(row);
-        Ok(())
+        self.add_with_figures(state, sample).map(|_| ())
     }
 
-    fn figures(&self, sample: &Sample<'_>) -> Result<Vec<u64>, RowError> {
+    fn add_with_figures(
+        &self,
+        state: &mut TerState,
+        sample: &Sample<'_>,
+    ) -> Result<Vec<u64>, RowError> {
         let row = self.statistics(sample);
-        Ok(vec![row.edits, to_fixed(row.mean_words())])
+        state.rows.push(row.score());
+        let figures = vec![row.edits, to_fixed(row.mean_words())];
+        state.sums.add(row);
+        Ok(figures)
     }
 
     fn score_of_figures(&self, sums: &[u64]) -> Option<f64> {

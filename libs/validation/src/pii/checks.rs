@@ -51,7 +51,8 @@ pub(super) fn iban_checks(account: &str) -> bool {
         let shift = if digit > 9 { 100 } else { 10 };
         Some((remainder * shift + digit) % 97)
     });
-    remainder == Some(1)
+    // 97 and more would leave the same as 0 and more.
+    remainder == Some(1) && account.get(2..4).is_some_and(|checks| ("02"..="98").contains(&checks))
 }
 
 /// The checksum of a Base58Check address of 25 bytes: the double SHA-256 of the others.

@@ -6,27 +6,42 @@ const MAX_SHIFT_DISTANCE: usize = 50;
 const MAX_SHIFT_CANDIDATES: usize = 1_000;
 const BEAM_WIDTH: usize = 25;
 
-/// A cell that the beam does not reach.
-const INFINITE: u64 = 1 << 53;
+/// Words of the text or of the reference up to which shifts are looked for. Beyond, the other edits are counted in one pass: the oracle
+/// would take hours and more memory than there is.
+const MAX_SHIFTED: usize = 65_536;
+
+/// A cell that the beam does not reach. No text has so many words.
+const INFINITE: u32 = 1 << 30;
 
 /// How many edits make `reference` of `text`.
 pub(crate) fn edits(text: &[u32], reference: &[u32]) -> u64 {
     if reference.is_empty() {
         return text.len() as u64;
     }
-    let mut text = text.to_vec();
+    if text.len().max(reference.len()) > MAX_SHIFTED {
+        return edits_without_shifts(text, reference);
+    }
+    let mut table = Table::new(text.to_vec(), reference);
     let (mut shifts, mut candidates) = (0, 0);
     loop {
-        let table = Table::new(&text, reference);
-        let best = best_shift(&table, &mut candidates);
-        match best {
+        match best_shift(&table, &mut candidates) {
             Some(shift) if candidates < MAX_SHIFT_CANDIDATES && shift.gain > 0 => {
-                text = shifted(&text, &shift);
+                table.shift(&shift);
                 shifts += 1;
             }
-            _ => return shifts + table.distance(),
+            _ => return shifts + u64::from(table.distance()),
         }
     }
+}
+
+fn edits_without_shifts(text: &[u32], reference: &[u32]) -> u64 {
+    let beam = Beam::new(text.len(), reference.len());
+    let (mut row, mut above) = (Row::default(), Row::first(reference.len()));
+    for (i, word) in text.iter().enumerate() {
+        next_row(&mut row, &above, beam.of_row(i + 1), *word, reference);
+        std::mem::swap(&mut row, &mut above);
+    }
+    u64::from(above.cost(reference.len()))
 }
 
 /// A move of words within the text.
@@ -47,32 +62,40 @@ impl Shift {
     }
 }
 
-fn shifted(text: &[u32], shift: &Shift) -> Vec<u32> {
-    let &Shift { start, length, target, .. } = shift;
-    let mut words = text.to_vec();
-    if target < start {
-        words[target..start + length].rotate_right(length);
-    } else if target > start + length {
-        words[start..target].rotate_left(length);
-    } else {
-        let end = (length + target).min(words.len());
-        words[start..end].rotate_left(length);
+impl Shift {
+    /// Writes the words of the part of the text that changes into `window`, as they then stand, and says where they begin.
+    fn apply(&self, text: &[u32], window: &mut Vec<u32>) -> usize {
+        let &Shift { start, length, target, .. } = self;
+        window.clear();
+        if target < start {
+            window.extend_from_slice(&text[target..start + length]);
+            window.rotate_right(length);
+            return target;
+        }
+        let end = if target > start + length { target } else { (length + target).min(text.len()) };
+        window.extend_from_slice(&text[start..end]);
+        window.rotate_left(length);
+        start
     }
-    words
 }
 
 fn best_shift(table: &Table<'_>, candidates: &mut usize) -> Option<Shift> {
-    let Table { words: text, reference, .. } = *table;
+    let Table { words: text, reference, .. } = table;
     let alignment = table.alignment();
     let mut best: Option<Shift> = None;
+    let mut scratch = Scratch::default();
     for start in 0..text.len() {
+        // Only words that are wrong move.
+        if !alignment.is_wrong_from(start) {
+            continue;
+        }
         let nearest = start.saturating_sub(MAX_SHIFT_DISTANCE);
         let places = nearest..(start + MAX_SHIFT_DISTANCE + 1).min(reference.len());
         for place in places {
             let equal = text[start..].iter().zip(&reference[place..]).take(MAX_SHIFT_SIZE);
             let longest = equal.take_while(|(a, b)| a == b).count();
             for length in 1..=longest {
-                // Only words that are wrong move, and only to where the reference is not matched.
+                // And only to where the reference is not matched.
                 let wrong = |errors: &[bool], at| errors[at..at + length].contains(&true);
                 let aligned = alignment.places[place];
                 let inside = (start as i64..(start + length) as i64).contains(&aligned);
@@ -95,8 +118,8 @@ fn best_shift(table: &Table<'_>, candidates: &mut usize) -> Option<Shift> {
                     }
                     previous = Some(target);
                     let mut shift = Shift { gain: 0, start, length, target };
-                    let words = shifted(text, &shift);
-                    shift.gain = table.distance() as i64 - table.distance_to(&words) as i64;
+                    let distance = table.distance_with(&shift, &mut scratch);
+                    shift.gain = i64::from(table.distance()) - i64::from(distance);
                     *candidates += 1;
                     if best.as_ref().is_none_or(|best| shift.rank() > best.rank()) {
                         best = Some(shift);
@@ -111,6 +134,14 @@ fn best_shift(table: &Table<'_>, candidates: &mut usize) -> Option<Shift> {
     best
 }
 
+/// Room for one candidate after the other.
+#[derive(Default)]
+struct Scratch {
+    window: Vec<u32>,
+    above: Row,
+    row: Row,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Edit {
     Keep,
@@ -123,18 +154,23 @@ enum Edit {
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Row {
     first: usize,
-    costs: Vec<u64>,
+    costs: Vec<u32>,
 }
 
 impl Row {
-    fn cost(&self, at: usize) -> u64 {
+    /// The row of no words.
+    fn first(reference: usize) -> Self {
+        Self { first: 0, costs: (0..=reference as u32).collect() }
+    }
+
+    fn cost(&self, at: usize) -> u32 {
         at.checked_sub(self.first).and_then(|at| self.costs.get(at)).copied().unwrap_or(INFINITE)
     }
 }
 
 /// The table of edit distances between the beginnings of a text and of the reference, within a beam around the diagonal.
 struct Table<'r> {
-    words: &'r [u32],
+    words: Vec<u32>,
     reference: &'r [u32],
     rows: Vec<Row>,
     beam: Beam,
@@ -171,10 +207,10 @@ impl Beam {
 }
 
 impl<'r> Table<'r> {
-    fn new(words: &'r [u32], reference: &'r [u32]) -> Self {
+    fn new(words: Vec<u32>, reference: &'r [u32]) -> Self {
         let beam = Beam::new(words.len(), reference.len());
         let mut rows = Vec::with_capacity(words.len() + 1);
-        rows.push(Row { first: 0, costs: (0..=reference.len() as u64).collect() });
+        rows.push(Row::first(reference.len()));
         for (i, word) in words.iter().enumerate() {
             let mut row = Row::default();
             if let Some(above) = rows.last() {
@@ -185,29 +221,43 @@ impl<'r> Table<'r> {
         Self { words, reference, rows, beam }
     }
 
-    fn distance(&self) -> u64 {
+    fn distance(&self) -> u32 {
         self.rows.last().map_or(INFINITE, |row| row.cost(self.reference.len()))
     }
 
-    /// The distance of the table's words in another order.
-    fn distance_to(&self, words: &[u32]) -> u64 {
-        let text = self.words;
-        let same = |(a, b): (&u32, &u32)| a == b;
-        let before = text.iter().zip(words).take_while(|pair| same(*pair)).count();
-        let after =
-            text.iter().rev().zip(words.iter().rev()).take_while(|pair| same(*pair)).count();
-        let changed = text.len().saturating_sub(after);
-        let mut above = self.rows[before].clone();
-        let mut row = Row::default();
-        for (i, word) in words.iter().enumerate().skip(before) {
-            next_row(&mut row, &above, self.beam.of_row(i + 1), *word, self.reference);
-            std::mem::swap(&mut row, &mut above);
+    /// The distance if the shift were made.
+    fn distance_with(&self, shift: &Shift, scratch: &mut Scratch) -> u32 {
+        let Scratch { window, above, row } = scratch;
+        let start = shift.apply(&self.words, window);
+        let behind = start + window.len();
+        let words = window.iter().chain(&self.words[behind..]);
+        for (i, word) in (start..).zip(words) {
+            let over = if i == start { &self.rows[start] } else { &*above };
+            next_row(row, over, self.beam.of_row(i + 1), *word, self.reference);
             // Behind the words that moved, equal rows stay equal.
-            if i + 1 >= changed && above == self.rows[i + 1] {
+            if i + 1 >= behind && *row == self.rows[i + 1] {
                 return self.distance();
             }
+            std::mem::swap(row, above);
         }
         above.cost(self.reference.len())
+    }
+
+    /// Makes the shift.
+    fn shift(&mut self, shift: &Shift) {
+        let mut window = Vec::new();
+        let start = shift.apply(&self.words, &mut window);
+        let behind = start + window.len();
+        self.words[start..behind].copy_from_slice(&window);
+        for i in start..self.words.len() {
+            let mut row = Row::default();
+            let beam = self.beam.of_row(i + 1);
+            next_row(&mut row, &self.rows[i], beam, self.words[i], self.reference);
+            if i + 1 >= behind && row == self.rows[i + 1] {
+                return;
+            }
+            self.rows[i + 1] = row;
+        }
     }
 
     /// Which edit led to a cell: of equally good ones keep or substitute, then delete, then insert.
@@ -218,7 +268,7 @@ impl<'r> Table<'r> {
             _ => {}
         }
         let cost = self.rows[i].cost(j);
-        let different = u64::from(self.words[i - 1] != self.reference[j - 1]);
+        let different = u32::from(self.words[i - 1] != self.reference[j - 1]);
         if self.rows[i - 1].cost(j - 1) + different == cost {
             if different == 0 { Edit::Keep } else { Edit::Substitute }
         } else if self.rows[i - 1].cost(j) + 1 == cost {
@@ -246,7 +296,7 @@ fn next_row(
         let cost = match j.checked_sub(1).and_then(|j| reference.get(j)) {
             None => up + 1,
             Some(other) => {
-                let different = u64::from(*other != word);
+                let different = u32::from(*other != word);
                 (diagonal + different).min(up + 1).min(left + 1).min(INFINITE)
             }
         };
@@ -261,6 +311,13 @@ struct Alignment {
     places: Vec<i64>,
     text_errors: Vec<bool>,
     reference_errors: Vec<bool>,
+}
+
+impl Alignment {
+    /// Whether one of the words that could move together from `start` on is wrong.
+    fn is_wrong_from(&self, start: usize) -> bool {
+        self.text_errors[start..].iter().take(MAX_SHIFT_SIZE).any(|wrong| *wrong)
+    }
 }
 
 impl Table<'_> {
@@ -312,5 +369,18 @@ mod tests {
         assert_eq!(edits(&[1, 2, 3], &[1, 2, 3]), 0);
         assert_eq!(edits(&[1, 2, 3, 4], &[3, 4, 1, 2]), 1);
         assert_eq!(edits(&[1, 2, 3, 4, 5], &[9, 3, 4, 5, 1, 2]), 2);
+    }
+
+    #[test]
+    fn very_long_texts_are_compared_without_shifts() {
+        let reference: Vec<u32> = (0..200_000).map(|i| i % 977).collect();
+        assert_eq!(edits(&reference, &reference), 0);
+        let mut text = reference.clone();
+        text[500..504].rotate_left(2);
+        text.remove(100_000);
+        // Where a shift would be one edit, two words are deleted and inserted.
+        assert_eq!(edits(&text, &reference), 5);
+        assert_eq!(edits(&[1], &reference), 199_999);
+        assert_eq!(edits(&reference, &[1]), 199_999);
     }
 }

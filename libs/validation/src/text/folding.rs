@@ -14,19 +14,39 @@ pub fn duplicate_key(text: &str) -> u128 {
 
 /// The folded text.
 pub(crate) fn fold(text: &str) -> String {
-    let mut folded = String::with_capacity(text.len());
-    let mut space = false;
-    for c in text.nfkc().flat_map(fold_char).nfkc() {
+    let mut folded = Folded { text: String::with_capacity(text.len()), space: false };
+    let mut rest = text;
+    while !rest.is_empty() {
+        let ascii = rest.bytes().take_while(u8::is_ascii).count();
+        let others = rest.bytes().skip(ascii).take_while(|byte| !byte.is_ascii()).count();
+        // No ASCII character changes by NFKC or joins what stands before it; but the last of a run may get a mark.
+        let alone = if others == 0 { ascii } else { ascii.saturating_sub(1) };
+        let (alone, after) = rest.split_at(alone);
+        alone.chars().for_each(|c| folded.push(c.to_ascii_lowercase()));
+        let (joined, after) = after.split_at(ascii + others - alone.len());
+        joined.nfkc().flat_map(fold_char).nfkc().for_each(|c| folded.push(c));
+        rest = after;
+    }
+    folded.text
+}
+
+/// A text whose white space is folded as it grows.
+struct Folded {
+    text: String,
+    space: bool,
+}
+
+impl Folded {
+    fn push(&mut self, c: char) {
         if is_space(c) {
-            space = !folded.is_empty();
+            self.space = !self.text.is_empty();
         } else {
-            if std::mem::take(&mut space) {
-                folded.push(' ');
+            if std::mem::take(&mut self.space) {
+                self.text.push(' ');
             }
-            folded.push(c);
+            self.text.push(c);
         }
     }
-    folded
 }
 
 /// Full case folding of one character, as Python's `str.casefold`. Unicode's CaseFolding.txt differs from "lower of upper of
@@ -55,7 +75,20 @@ fn fold_char(c: char) -> impl Iterator<Item = char> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn parts_fold_as_the_whole(text in "([aB 1\\n]{0,3}|\\PC|[éİßﬁ\u{301}\u{327}\u{345}각가각\u{a0}]{1,3}){0,12}") {
+            let whole = text.nfkc().flat_map(fold_char).nfkc().collect::<String>();
+            let expect = crate::text::whitespace::split(&whole).collect::<Vec<_>>().join(" ");
+            prop_assert_eq!(fold(&text), expect);
+        }
+    }
 
     fn check(text: &str, folded: &str) {
         assert_eq!(fold(text), folded, "{text:?}");

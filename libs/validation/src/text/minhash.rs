@@ -11,19 +11,25 @@ pub(crate) type Shingles = Vec<u64>;
 
 /// The shingles of a text: `size` words each with spaces between, or all of a shorter text.
 pub(crate) fn shingles(words: &[&str], size: usize) -> Shingles {
+    let mut joined = String::new();
     let mut shingles: Shingles = if words.len() < size {
-        vec![hash(words)]
+        vec![hash(words, &mut joined)]
     } else {
-        words.windows(size).map(hash).collect()
+        words.windows(size).map(|words| hash(words, &mut joined)).collect()
     };
     shingles.sort_unstable();
     shingles.dedup();
     shingles
 }
 
-/// datasketch's `sha1_hash64`, whose low half is `sha1_hash32`.
-fn hash(words: &[&str]) -> u64 {
-    let digest = Sha1::digest(words.join(" ").as_bytes());
+/// datasketch's `sha1_hash64`, whose low half is `sha1_hash32`, of the words with spaces between; `joined` is room for them.
+fn hash(words: &[&str], joined: &mut String) -> u64 {
+    joined.clear();
+    for (at, word) in words.iter().enumerate() {
+        joined.push_str(if at > 0 { " " } else { "" });
+        joined.push_str(word);
+    }
+    let digest = Sha1::digest(joined.as_bytes());
     digest.iter().take(8).rev().fold(0, |hash, byte| hash << 8 | u64::from(*byte))
 }
 

@@ -25,8 +25,7 @@ pub(crate) struct SampledText {
 impl SampledTexts {
     /// Takes the row if it belongs to the sample; `text` says what is kept of it.
     pub(crate) fn add(&mut self, sample: &Sample<'_>, text: impl FnOnce(&str) -> String) {
-        let key: String =
-            Sha256::digest(sample.id.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let key = key(sample.id);
         if self.0.len() < SAMPLE || self.0.last_key_value().is_some_and(|(last, _)| key <= *last) {
             self.insert(key, SampledText { id: sample.id.to_owned(), text: text(sample.text) });
         }
@@ -54,6 +53,13 @@ impl SampledTexts {
         rows.sort_by(|a, b| row_order(&a.id, &b.id));
         rows.into_iter().map(|row| row.text.as_str()).collect()
     }
+}
+
+/// The SHA-256 of the id in hexadecimal digits.
+fn key(id: &str) -> String {
+    let digit = |value: u8| char::from_digit(u32::from(value), 16);
+    let digest = Sha256::digest(id.as_bytes());
+    digest.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).flatten().collect()
 }
 
 impl State for SampledTexts {

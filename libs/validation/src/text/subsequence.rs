@@ -5,6 +5,31 @@ use crate::text::ngrams::FastMap;
 /// Every so many columns are kept to find the subsequence; those between are computed again.
 const KEPT: usize = 256;
 
+/// The length of the longest common subsequence.
+pub(crate) fn common_length(a: &[u32], b: &[u32]) -> u64 {
+    const SHORT: usize = 256;
+    const FEW: usize = 4_096;
+    let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
+    let highest = short.iter().copied().max().unwrap_or(0) as usize;
+    if short.len() > SHORT || highest > FEW {
+        return Sequence::new(short).common(long);
+    }
+    // The places of each id as bits, in a table.
+    let words = short.len().div_ceil(64).max(1);
+    let mut places = vec![0; (highest + 1) * words];
+    for (at, id) in short.iter().enumerate() {
+        places[*id as usize * words + at / 64] |= 1 << (at % 64);
+    }
+    let mut column = vec![u64::MAX; words];
+    for id in long {
+        let start = *id as usize * words;
+        if let Some(places) = places.get(start..start + words) {
+            advance(&mut column, places);
+        }
+    }
+    lengths(&column)
+}
+
 /// A sequence that others are compared with.
 pub(crate) struct Sequence<'a> {
     ids: &'a [u32],
@@ -12,6 +37,8 @@ pub(crate) struct Sequence<'a> {
     last: FastMap<u32, usize>,
     /// For each place the previous one of the same id, from 1; 0 if there is none.
     previous: Vec<usize>,
+    /// The places of ids that occur more often than a column has words, as bits: at most 64 of them.
+    frequent: FastMap<u32, Column>,
 }
 
 /// A column of the table: a zero bit marks a place of the sequence where the length grows.
@@ -22,14 +49,32 @@ impl<'a> Sequence<'a> {
         let mut last = FastMap::default();
         let previous = ids.iter().zip(1..).map(|(id, at)| last.insert(*id, at).unwrap_or(0));
         let previous = previous.collect();
-        Self { ids, last, previous }
+        let mut sequence = Self { ids, last, previous, frequent: FastMap::default() };
+        sequence.frequent = sequence.columns_of_frequent();
+        sequence
+    }
+
+    fn columns_of_frequent(&self) -> FastMap<u32, Column> {
+        let words = self.ids.len().div_ceil(64);
+        if words < 16 {
+            return FastMap::default(); // going over the places is as fast
+        }
+        let mut counts: FastMap<u32, usize> = FastMap::default();
+        self.ids.iter().for_each(|id| *counts.entry(*id).or_default() += 1);
+        let frequent = counts.into_iter().filter(|(_, count)| *count > words);
+        let column = |(id, _)| {
+            let mut column = self.first_mask();
+            self.mark(self.last.get(&id).copied().unwrap_or(0), &mut column);
+            (id, column)
+        };
+        frequent.map(column).collect()
     }
 
     /// The length of the longest common subsequence.
-    pub(crate) fn common(&self, other: &[u32]) -> u64 {
+    fn common(&self, other: &[u32]) -> u64 {
         let (mut column, mut mask) = (self.first_column(), self.first_mask());
         other.iter().for_each(|id| self.step(*id, &mut column, &mut mask));
-        column.iter().map(|bits| u64::from(bits.count_zeros())).sum()
+        lengths(&column)
     }
 
     /// Calls `found` with the places of one longest common subsequence: rouge_score's, which at a tie leaves a token of this
@@ -81,15 +126,11 @@ impl<'a> Sequence<'a> {
     /// The next column; `mask` is all zero before and after.
     fn step(&self, id: u32, column: &mut [u64], mask: &mut [u64]) {
         let Some(last) = self.last.get(&id) else { return };
-        self.mark(*last, mask);
-        let mut carry = false;
-        for (bits, mask) in column.iter_mut().zip(mask.iter()) {
-            let matched = *bits & mask;
-            let (sum, one) = bits.overflowing_add(matched);
-            let (sum, two) = sum.overflowing_add(u64::from(carry));
-            carry = one || two;
-            *bits = sum | (*bits & !mask);
+        if let Some(places) = self.frequent.get(&id) {
+            return advance(column, places);
         }
+        self.mark(*last, mask);
+        advance(column, mask);
         self.mark(*last, mask);
     }
 
@@ -103,6 +144,22 @@ impl<'a> Sequence<'a> {
             at = self.previous.get(place).copied().unwrap_or(0);
         }
     }
+}
+
+/// The column behind one, of the places of the sequence that have the next id.
+fn advance(column: &mut [u64], places: &[u64]) {
+    let mut carry = false;
+    for (bits, mask) in column.iter_mut().zip(places) {
+        let matched = *bits & mask;
+        let (sum, one) = bits.overflowing_add(matched);
+        let (sum, two) = sum.overflowing_add(u64::from(carry));
+        carry = one || two;
+        *bits = sum | (*bits & !mask);
+    }
+}
+
+fn lengths(column: &[u64]) -> u64 {
+    column.iter().map(|bits| u64::from(bits.count_zeros())).sum()
 }
 
 fn grows(columns: &[Column], column: usize, place: usize) -> bool {
@@ -152,13 +209,14 @@ mod tests {
             (state >> 33) % below
         };
         for round in 0..300 {
-            let most = if round % 20 == 0 { 900 } else { 150 };
+            let most = if round % 20 == 0 { 1_500 } else { 150 };
             let mut ids =
                 || -> Vec<u32> { (0..next(most)).map(|_| next(2 + round % 9) as u32).collect() };
             let (a, b) = (ids(), ids());
             let table = table(&a, &b);
             let sequence = Sequence::new(&a);
             assert_eq!(sequence.common(&b), table[a.len()][b.len()], "{a:?} {b:?}");
+            assert_eq!(common_length(&a, &b), table[a.len()][b.len()], "{a:?} {b:?}");
             let mut places = Vec::new();
             sequence.places(&b, |place| places.push(place));
             assert_eq!(places, backtrack(&table, &a, &b), "{a:?} {b:?}");

