@@ -40,9 +40,11 @@ fn metrics() -> Vec<TextMetric> {
         ("repetition", json!({"n": 1})),
         ("pii", json!({"entities": ["phone", "url"]})),
         ("nearDuplicateRate", json!({"threshold": 0.3})),
+        ("jsonSchema", json!({"schema": {"type": ["object", "number"]}})),
+        ("expression", json!({"expression": "size(text)"})),
     ];
-    let plain = registry::all()
-        .filter(|info| info.needs_text && !["regex", "language"].contains(&info.name));
+    let named = ["regex", "language", "jsonSchema", "expression"];
+    let plain = registry::all().filter(|info| info.needs_text && !named.contains(&info.name));
     variants.extend(plain.map(|info| (info.name, Value::Null)));
     variants
         .into_iter()
