@@ -14,7 +14,7 @@ fn text_metric(name: &str, params: Value) -> TextMetric {
 }
 
 /// These have a parameter without a default.
-const NEED_PARAMS: [&str; 2] = ["regex", "language"];
+const NEED_PARAMS: [&str; 4] = ["regex", "language", "jsonSchema", "expression"];
 
 fn range(min: Option<f64>, max: Option<f64>) -> Range {
     Range::new(min, max).unwrap()
@@ -59,6 +59,8 @@ fn every_metric_is_built_with_defaults_and_described() {
             "tokenCount",
             "truncated",
             "regex",
+            "jsonSchema",
+            "expression",
             "failedRate",
             "acceptedRows",
             "acceptanceRate",
@@ -70,6 +72,8 @@ fn every_metric_is_built_with_defaults_and_described() {
         let params = match info.name {
             "regex" => json!({"pattern": "x"}),
             "language" => json!({"is": "eng"}),
+            "jsonSchema" => json!({"schema": {}}),
+            "expression" => json!({"expression": "1"}),
             _ => Value::Null,
         };
         let metric = registry::build(info.name, &params).unwrap();
