@@ -94,7 +94,7 @@ fn columns_that_contradict_themselves() {
 fn metrics_filters_and_gates() {
     spec(
         "validation: {metrics: [{metric: bleu, column: ticket}]}",
-        "job.yaml:10:26: spec.validation.metrics[0].reference: Invalid value: \"object\": reference is required by bleu, bleuNltk, rouge1, rouge2, rougeL, rougeLsum, chrf and ter, and no other metric takes one",
+        "job.yaml:10:26: spec.validation.metrics[0].reference: Invalid value: \"object\": reference is required by bleu, bleuNltk, rouge1, rouge2, rougeL, rougeLsum, chrf and ter; expression may have one, and no other metric takes one",
     );
     spec(
         "validation: {metrics: [{metric: wordCount}]}",
@@ -102,11 +102,11 @@ fn metrics_filters_and_gates() {
     );
     spec(
         "validation: {metrics: [{metric: wordCount, column: ticket, params: {stemmer: true}}]}",
-        "job.yaml:10:62: spec.validation.metrics[0].params: Invalid value: \"object\": a parameter does not belong to this metric: n is for distinct, selfBleu, repetition and bleuNltk; tokenize for bleu and bleuNltk; smoothing and smoothingValue for bleu; lowercase for bleu and chrf; method for bleuNltk; wordOrder for chrf; normalized, noPunctuation, asianSupport and caseSensitive for ter; threshold for nearDuplicateRate; entities for pii; is for language; stemmer for rouge1, rouge2, rougeL and rougeLsum; pattern for regex",
+        "job.yaml:10:62: spec.validation.metrics[0].params: Invalid value: \"object\": a parameter does not belong to this metric: n is for distinct, selfBleu, repetition and bleuNltk; tokenize for bleu and bleuNltk; smoothing and smoothingValue for bleu; lowercase for bleu and chrf; method for bleuNltk; wordOrder for chrf; normalized, noPunctuation, asianSupport and caseSensitive for ter; threshold for nearDuplicateRate; entities for pii; is for language; stemmer for rouge1, rouge2, rougeL and rougeLsum; pattern for regex; schema for jsonSchema; expression for expression",
     );
     spec(
         "validation: {metrics: [{metric: regex, column: ticket}]}",
-        "job.yaml:10:26: spec.validation.metrics[0].params: Invalid value: \"object\": the metric regex needs params.pattern, and the metric language needs params.is",
+        "job.yaml:10:26: spec.validation.metrics[0].params: Invalid value: \"object\": the metric regex needs params.pattern, language params.is, jsonSchema params.schema, and expression params.expression",
     );
     spec(
         "validation: {filters: [{name: a, metric: distinct, column: ticket, min: 1}]}",
@@ -132,10 +132,13 @@ fn metrics_filters_and_gates() {
         "validation: {gates: [{metric: distinct, column: ticket, stat: p95, min: 2, max: 1}]}",
         "job.yaml:10:24: spec.validation.gates[0]: Invalid value: \"object\": min must not be greater than max\njob.yaml:10:59: spec.validation.gates[0].stat: Invalid value: \"p95\": stat belongs to metrics that have a value for each row; this one has only a value of the dataset",
     );
-    // Not built yet, so not in the schema.
     spec(
-        "validation: {deduplicate: {column: ticket, method: Near}}",
-        "job.yaml:10:16: spec.validation.deduplicate: unknown field \"spec.validation.deduplicate\"",
+        "validation: {deduplicate: {column: ticket, threshold: 0.9}}",
+        "job.yaml:10:46: spec.validation.deduplicate.threshold: Invalid value: 0.9: threshold belongs to the method Near",
+    );
+    spec(
+        "validation: {deduplicate: {column: ticket}, filters: [{name: duplicate, expression: 'true'}]}",
+        "job.yaml:10:47: spec.validation.filters: Invalid value: \"array\": the name duplicate belongs to deduplicate: give the filter another one",
     );
 }
 

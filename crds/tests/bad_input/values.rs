@@ -209,7 +209,7 @@ fn enums_are_exact() {
     );
     spec(
         "validation: {metrics: [{metric: ROUGEL, column: ticket}]}",
-        "job.yaml:10:27: spec.validation.metrics[0].metric: Unsupported value: \"ROUGEL\": supported values: \"wordCount\", \"charCount\", \"tokenCount\", \"truncated\", \"regex\", \"distinct\", \"duplicateRate\", \"nearDuplicateRate\", \"bleu\", \"bleuNltk\", \"rouge1\", \"rouge2\", \"rougeL\", \"rougeLsum\", \"chrf\", \"ter\", \"selfBleu\", \"compressionRatio\", \"repetition\", \"pii\", \"language\", \"fleschReadingEase\", \"fleschKincaidGrade\", \"failedRate\", \"acceptedRows\", \"acceptanceRate\"",
+        "job.yaml:10:27: spec.validation.metrics[0].metric: Unsupported value: \"ROUGEL\": supported values: \"wordCount\", \"charCount\", \"tokenCount\", \"truncated\", \"regex\", \"distinct\", \"duplicateRate\", \"nearDuplicateRate\", \"bleu\", \"bleuNltk\", \"rouge1\", \"rouge2\", \"rougeL\", \"rougeLsum\", \"chrf\", \"ter\", \"selfBleu\", \"compressionRatio\", \"repetition\", \"pii\", \"language\", \"fleschReadingEase\", \"fleschKincaidGrade\", \"jsonSchema\", \"expression\", \"failedRate\", \"acceptedRows\", \"acceptanceRate\"",
     );
     spec(
         "output: {formats: [CSV, CSV]}",
