@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     /// Answer an OpenAI-compatible HTTP API with a model
     Serve(serve::ServeArgs),
+    /// Make an API key for `serve --keys`
+    Key(KeyArgs),
     /// Bring a model into a cluster's cache, and look at it (the operator starts this)
     Fetch(pods::FetchArgs),
     /// Fix a job's source and plan its shards (the operator starts this)
@@ -228,6 +230,21 @@ fn level(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(level) if allowed.contains(&level) => Ok(level),
         _ => Err("a level is a number from 0.5 to 0.999, such as 0.95".to_owned()),
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyArgs {
+    /// Name of the key, in logs, metrics and limits
+    #[arg(long, value_name = "NAME", value_parser = key_name)]
+    pub(crate) name: String,
+}
+
+fn key_name(text: &str) -> Result<String, String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&c);
+    match (1..=63).contains(&text.len()) && text.chars().all(allowed) {
+        true => Ok(text.to_owned()),
+        false => Err("a name has 1 to 63 letters, digits, `-`, `_` and `.`".to_owned()),
     }
 }
 

@@ -410,3 +410,17 @@ fn a_second_start_takes_the_model_from_the_cache_and_says_the_same() {
     assert_eq!(text, expect.0);
     assert!(warning.contains("the packed weights are not kept"), "{warning}");
 }
+
+#[test]
+fn a_new_key_is_printed_once_and_its_entry_is_one_that_a_server_reads() {
+    let directory = tempfile::tempdir().unwrap();
+    let make = || textnlp(directory.path()).args(["key", "--name", "team-a"]).output().unwrap();
+    let (one, two) = (make(), make());
+    assert_eq!(one.status.code(), Some(0), "{}", stderr(&one));
+    let key = stdout(&one).trim().to_owned();
+    assert!(key.starts_with("tnlp_") && key.len() == 69 && key != stdout(&two).trim(), "{key}");
+    let errors = stderr(&one);
+    assert!(errors.contains("- {name: team-a, sha256: ") && !errors.contains(&key), "{errors}");
+    let named = textnlp(directory.path()).args(["key", "--name", "a b"]).output().unwrap();
+    assert_eq!(named.status.code(), Some(2));
+}

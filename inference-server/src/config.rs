@@ -1,5 +1,6 @@
 //! Limits of the server. No I/O.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// What a server is told beside its model.
@@ -21,6 +22,8 @@ pub struct ServerConfig {
     pub connections: usize,
     /// How long running requests may take to finish once new ones are refused.
     pub drain_limit: Duration,
+    /// The file of keys; none: everybody may call.
+    pub keys: Option<PathBuf>,
 }
 
 impl ServerConfig {
@@ -35,6 +38,7 @@ impl ServerConfig {
             body_timeout: Duration::from_secs(30),
             connections: 4096,
             drain_limit: Duration::from_secs(60),
+            keys: None,
         }
     }
 }

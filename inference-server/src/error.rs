@@ -73,6 +73,21 @@ pub(crate) enum ApiError {
         /// The loaded model's.
         found: String,
     },
+    /// No key, or one that opens nothing.
+    #[error("a valid API key is needed: send it as `Authorization: Bearer KEY`")]
+    Unauthorized,
+    /// The key is for other things.
+    #[error("this API key has not the scope {scope}")]
+    Forbidden {
+        /// What would be needed.
+        scope: &'static str,
+    },
+    /// The key's limit of requests or tokens is used up.
+    #[error("this API key's limit is used up; try again in {seconds} s")]
+    RateLimited {
+        /// When there is room again.
+        seconds: u64,
+    },
     /// As many requests as the server takes.
     #[error("{capacity} completions are running or waiting, which is the limit; try again later")]
     QueueFull {
@@ -197,6 +212,9 @@ impl ApiError {
             Self::UnknownModel { .. } => "model_not_found",
             Self::ModelChanged { .. } => "model_changed",
             Self::QueueFull { .. } => "queue_full",
+            Self::Unauthorized => "invalid_api_key",
+            Self::Forbidden { .. } => "insufficient_scope",
+            Self::RateLimited { .. } => "rate_limit_exceeded",
             Self::Loading(_) => "model_loading",
             Self::Draining => "server_draining",
             Self::EngineStopped(_) => "engine_stopped",
@@ -221,7 +239,9 @@ impl ApiError {
             Self::ModelChanged { .. } => StatusCode::PRECONDITION_FAILED,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::QueueFull { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden { .. } => StatusCode::FORBIDDEN,
+            Self::QueueFull { .. } | Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::ModelFailed(_) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Loading(_) | Self::Draining | Self::EngineStopped(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -252,8 +272,15 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
         let mut response = (status, Json(self.body())).into_response();
-        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        let headers = response.headers_mut();
+        if let Self::RateLimited { seconds } = self {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        } else if [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&status)
+        {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }

@@ -8,6 +8,7 @@ use textnlp_engine::engine::{Event, Request, RowError, Ticket};
 use textnlp_engine::scheduler::ScheduleError;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
+use crate::access::Caller;
 use crate::ask::{Ask, Prompt};
 use crate::error::ApiError;
 use crate::inflight::Source;
@@ -28,10 +29,12 @@ pub(crate) struct Generation {
 }
 
 /// When and from whom a request came.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Origin {
     pub(crate) source: Source,
     pub(crate) arrived: Instant,
+    /// Where callers have names.
+    pub(crate) caller: Option<Caller>,
 }
 
 impl Generation {
@@ -59,6 +62,9 @@ impl Generation {
                 let inflight = state.metrics.enter(origin.source, origin.arrived);
                 let metrics = Arc::clone(&state.metrics);
                 let mut recorder = Recorder::new(metrics, origin.arrived, inflight, place);
+                if let Some(caller) = &origin.caller {
+                    recorder.charge(Arc::clone(&state.access), caller.clone());
+                }
                 let (sender, index) = (sender.clone(), tickets.len());
                 let sink = Box::new(move |event| {
                     recorder.record(&event, Instant::now());

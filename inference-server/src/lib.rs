@@ -4,6 +4,7 @@
 //! that says when to stop. The way of a request: `routes` (HTTP) → `api` (wire types) → `ask` (checked, in the engine's
 //! terms) → `generation` (the engine) → `answer` (wire types again).
 
+mod access;
 mod admission;
 mod answer;
 mod api;

@@ -43,6 +43,8 @@ pub(crate) struct Metrics {
     registry: Registry,
     success: Family<Labels, Counter>,
     responses: Family<Labels, Counter>,
+    key_requests: Family<Labels, Counter>,
+    key_tokens: Family<Labels, Counter>,
     load_seconds: Family<Labels, Gauge<f64, std::sync::atomic::AtomicU64>>,
     /// Seconds from a request's arrival to its first token.
     pub(crate) first_token: Histogram,
@@ -68,6 +70,8 @@ impl Metrics {
             registry: Registry::with_labels([label].into_iter()),
             success: Family::default(),
             responses: Family::default(),
+            key_requests: Family::default(),
+            key_tokens: Family::default(),
             load_seconds: Family::default(),
             first_token: Histogram::new(FIRST_TOKEN),
             between_tokens: Histogram::new(BETWEEN_TOKENS),
@@ -100,6 +104,10 @@ impl Metrics {
         registry.register("vllm:e2e_request_latency_seconds", help, self.request.clone());
         let help = "Responses of the API by HTTP status";
         registry.register("textnlp_http_responses", help, self.responses.clone());
+        let help = "Calls by key and HTTP status";
+        registry.register("textnlp_key_requests", help, self.key_requests.clone());
+        let help = "Tokens by key: of prompts, and generated";
+        registry.register("textnlp_key_tokens", help, self.key_tokens.clone());
         let help = "Time that the parts of loading took";
         registry.register("textnlp_model_load_seconds", help, self.load_seconds.clone());
     }
@@ -125,6 +133,20 @@ impl Metrics {
     /// A response was sent.
     pub(crate) fn responded(&self, status: http::StatusCode) {
         self.responses.get_or_create(&vec![("status", status.as_str().to_owned())]).inc();
+    }
+
+    /// A call with a key was answered.
+    pub(crate) fn called(&self, key: &str, status: http::StatusCode) {
+        let labels = vec![("key", key.to_owned()), ("status", status.as_str().to_owned())];
+        self.key_requests.get_or_create(&labels).inc();
+    }
+
+    /// A key's completion has ended.
+    pub(crate) fn used(&self, key: &str, prompt: u64, completion: u64) {
+        for (kind, tokens) in [("prompt", prompt), ("completion", completion)] {
+            let labels = vec![("key", key.to_owned()), ("kind", kind.to_owned())];
+            self.key_tokens.get_or_create(&labels).inc_by(tokens);
+        }
     }
 
     /// A completion is in flight until the guard is dropped.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use textnlp_engine::engine::Event;
 
+use crate::access::{Access, Caller};
 use crate::admission::Place;
 use crate::inflight::InflightGuard;
 use crate::metrics::Metrics;
@@ -20,6 +21,8 @@ pub(crate) struct Recorder {
     /// Time from the token before to the last event that may be a token; text that was held back comes like one.
     gap: Option<Duration>,
     ended: bool,
+    /// Whose limits its tokens count against.
+    account: Option<(Arc<Access>, Caller)>,
     _inflight: InflightGuard,
     _place: Place,
 }
@@ -38,9 +41,15 @@ impl Recorder {
             tokens: 0,
             gap: None,
             ended: false,
+            account: None,
             _inflight: inflight,
             _place: place,
         }
+    }
+
+    /// Counts its tokens against the caller's limits, once they are known.
+    pub(crate) fn charge(&mut self, access: Arc<Access>, caller: Caller) {
+        self.account = Some((access, caller));
     }
 
     /// Takes an event at its time.
@@ -54,9 +63,17 @@ impl Recorder {
                 if self.tokens > completion.completion_tokens {
                     self.gap = None;
                 }
+                self.account(completion.prompt_tokens, completion.completion_tokens);
                 self.end(completion.finish_reason.as_str(), now);
             }
             Event::Failed(_) => self.end("error", now),
+        }
+    }
+
+    fn account(&mut self, prompt: usize, completion: usize) {
+        if let Some((access, caller)) = self.account.take() {
+            access.used(&caller, (prompt + completion) as u64);
+            self.metrics.used(caller.name(), prompt as u64, completion as u64);
         }
     }
 
@@ -92,6 +109,8 @@ impl Recorder {
 
 impl Drop for Recorder {
     fn drop(&mut self) {
+        // What was generated for a client that went counts too.
+        self.account(0, self.tokens);
         if !self.ended {
             self.metrics.finished("abort");
         }

@@ -1,5 +1,6 @@
 //! The server's life: it answers probes while the model loads, serves, leaves, drains, and ends.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,8 +8,10 @@ use std::time::{Duration, Instant};
 use textnlp_engine::engine::LanguageModel;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
+use crate::access::{Access, Keys, reload};
 use crate::admission::Admission;
 use crate::answer::unix_seconds;
 use crate::config::ServerConfig;
@@ -39,6 +42,14 @@ pub enum ServeError {
     /// There is no model to serve.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The file of keys cannot be read.
+    #[error("the keys in {}: {message}", path.display())]
+    Keys {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong.
+        message: String,
+    },
     /// The listener has no address, or the operating system gives no thread for loading.
     #[error("cannot start the server: {0}")]
     Start(#[from] std::io::Error),
@@ -59,6 +70,7 @@ pub async fn run<L>(
 where
     L: FnOnce(&Loading) -> Result<LanguageModel, LoadError> + Send + 'static,
 {
+    let (keys, text) = read_keys(config.keys.as_deref())?.unzip();
     tracing::info!("listening on http://{}", listener.local_addr()?);
     let config = Arc::new(config);
     let readiness = Arc::new(Readiness::default());
@@ -66,7 +78,13 @@ where
     let metrics = Arc::new(Metrics::new(&config.model_name, Arc::clone(&readiness), now));
     let loading = Loading::new(Arc::clone(&readiness), Arc::clone(&metrics));
     let admission = Arc::new(Admission::new(config.capacity));
-    let state = AppState { config: Arc::clone(&config), readiness, metrics, admission };
+    let access = Arc::new(Access::new(keys));
+    // It ends with the server: a file that changes then changes nothing.
+    let mut watching = JoinSet::new();
+    if let (Some(path), Some(text)) = (config.keys.clone(), text) {
+        watching.spawn(reload(path, Arc::clone(&access), text));
+    }
+    let state = AppState { config: Arc::clone(&config), readiness, metrics, admission, access };
     let acceptor = Acceptor::new(listener, router(state.clone()), &config);
     let (close, closing) = watch::channel(false);
     let connections = TaskTracker::new();
@@ -101,6 +119,15 @@ where
     let cut = if drained { 0 } else { connections.len() };
     stop_engine(&state).await;
     Ok(Drained { cut })
+}
+
+/// The keys of a file, and its text.
+fn read_keys(path: Option<&Path>) -> Result<Option<(Keys, String)>, ServeError> {
+    let Some(path) = path else { return Ok(None) };
+    let failed = |message: String| ServeError::Keys { path: path.to_owned(), message };
+    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    let keys = Keys::parse(&text).map_err(|error| failed(error.to_string()))?;
+    Ok(Some((keys, text)))
 }
 
 /// The error of loading; pending for ever once the model is loaded.

@@ -7,6 +7,7 @@ pub(crate) mod format;
 pub(crate) mod generate;
 pub(crate) mod inspect;
 pub(crate) mod interactive;
+pub(crate) mod key;
 pub(crate) mod pods;
 pub(crate) mod run;
 pub(crate) mod serve;

@@ -99,6 +99,7 @@ fn config(args: &ServeArgs) -> ServerConfig {
         capacity: capacity(args),
         body_limit: args.max_body_bytes as usize,
         drain_limit: Duration::from_secs(args.drain_seconds.into()),
+        keys: args.keys.clone(),
         ..ServerConfig::new(name)
     }
 }
@@ -108,6 +109,7 @@ fn refused(error: ServeError) -> Failed {
     match &error {
         ServeError::Load(load) if load.is_permanent() => (load.reason(), Failure::usage(&error)),
         ServeError::Load(load) => (load.reason(), Failure::failed(&error)),
+        ServeError::Keys { .. } => ("InvalidKeys", Failure::usage(&error)),
         ServeError::Start(_) => ("ServerFailed", Failure::failed(&error)),
     }
 }

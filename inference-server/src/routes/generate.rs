@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use textnlp_crds::task::MODEL_DIGEST_HEADER;
 
 use super::AppState;
+use crate::access::Caller;
 use crate::answer::{self, Chat, Envelope, Shape, Text};
 use crate::api::chat::ChatRequest;
 use crate::api::completions::CompletionRequest;
@@ -46,6 +47,7 @@ where
     let arrived = Instant::now();
     let served = state.readiness.accept()?;
     let source = check_digest(served, request.headers())?;
+    let caller = request.extensions().get::<Caller>().cloned();
     let body: Body = read_json(request, &state.config).await?;
     let ask = Ask::try_from(body)?;
     if ask.model != served.name {
@@ -53,7 +55,8 @@ where
     }
     let envelope = Envelope::new(served, id_prefix, ask.choices);
     let delivery = ask.delivery;
-    let generation = Generation::start(state, served, ask, Origin { source, arrived }).await?;
+    let generation =
+        Generation::start(state, served, ask, Origin { source, arrived, caller }).await?;
     answer::answer::<S>(envelope, generation, delivery).await
 }
 

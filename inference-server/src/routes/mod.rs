@@ -17,6 +17,7 @@ use http::{HeaderValue, header};
 use textnlp_crds::task::MODEL_DIGEST_HEADER;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::access::{Access, Scope};
 use crate::admission::Admission;
 use crate::config::ServerConfig;
 use crate::error::ApiError;
@@ -34,6 +35,8 @@ pub(crate) struct AppState {
     pub(crate) metrics: Arc<Metrics>,
     /// Places for completions.
     pub(crate) admission: Arc<Admission>,
+    /// Who may call.
+    pub(crate) access: Arc<Access>,
 }
 
 /// All routes.
@@ -48,9 +51,37 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/metrics", get(scrape::metrics))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        // Around all routes, those that there are not among them: what nobody thought of is closed.
+        .layer(middleware::from_fn_with_state(state.clone(), authorize))
         .layer(middleware::from_fn_with_state(state.clone(), every_response))
         .layer(CatchPanicLayer::custom(panicked))
         .with_state(state)
+}
+
+/// Lets in whom the keys let in, and writes down every call; never what was asked or answered.
+async fn authorize(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+    let scope = match request.uri().path() {
+        "/healthz" | "/readyz" => return next.run(request).await,
+        "/metrics" => Scope::Metrics,
+        _ => Scope::Inference,
+    };
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let checked = state.access.check(request.headers(), scope);
+    let (name, response) = match checked {
+        Ok(None) => return next.run(request).await,
+        Ok(Some(caller)) => {
+            let name = caller.name().to_owned();
+            request.extensions_mut().insert(caller);
+            (name, next.run(request).await)
+        }
+        Err(error) => (String::new(), error.into_response()),
+    };
+    let status = response.status();
+    if !name.is_empty() {
+        state.metrics.called(&name, status);
+    }
+    tracing::info!(target: "audit", key = name, %method, path, status = status.as_u16(), "call");
+    response
 }
 
 async fn every_response(State(state): State<AppState>, request: Request, next: Next) -> Response {

@@ -1,5 +1,6 @@
 //! The server over real sockets, with a model that needs no weights.
 
+mod access;
 mod chat;
 mod completions;
 mod errors;

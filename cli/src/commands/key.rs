@@ -1,0 +1,28 @@
+//! `textnlp key`: a new API key, and its entry for the file of keys.
+
+use std::io::Read;
+
+use sha2::{Digest, Sha256};
+
+use crate::args::KeyArgs;
+use crate::failure::Failure;
+use crate::{note, print_text};
+
+/// Random bytes of a key: more than can be guessed.
+const BYTES: usize = 32;
+
+pub(crate) fn run(args: &KeyArgs) -> Result<(), Failure> {
+    let mut random = [0; BYTES];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut source| source.read_exact(&mut random))
+        .map_err(|error| Failure::failed(format!("no random numbers: /dev/urandom: {error}")))?;
+    let key = format!("tnlp_{}", hexadecimal(&random));
+    note("Only this line has the key; the file of keys has its hash:");
+    note(&format!("- {{name: {}, sha256: {}}}", args.name, hexadecimal(&Sha256::digest(&key))));
+    print_text(&format!("{key}\n"));
+    Ok(())
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
