@@ -1,9 +1,11 @@
 //! The routes, and what happens to every request: a panic is answered, responses carry the model's digest.
 
+mod format;
 mod generate;
 mod health;
 mod models;
 mod scrape;
+mod validate;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -44,6 +46,8 @@ pub(crate) fn router(state: AppState) -> Router {
     Router::new()
         .route("/v1/completions", post(generate::completions))
         .route("/v1/chat/completions", post(generate::chat))
+        .route("/validate", post(validate::validate))
+        .route("/format", post(format::format))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::one))
         .route("/healthz", get(health::live))
@@ -85,7 +89,8 @@ async fn authorize(State(state): State<AppState>, mut request: Request, next: Ne
 }
 
 async fn every_response(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let is_api = request.uri().path().starts_with("/v1/");
+    let path = request.uri().path();
+    let is_api = path.starts_with("/v1/") || ["/validate", "/format"].contains(&path);
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     if let Some(served) = state.readiness.served() {

@@ -7,5 +7,6 @@ mod errors;
 mod lifecycle;
 mod limits;
 mod model;
+mod platform;
 mod server;
 mod streaming;

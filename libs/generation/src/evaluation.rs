@@ -8,15 +8,15 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use textnlp_dataset::manifest::RowCounts;
 use textnlp_dataset::source::SourceError;
 use textnlp_dataset::{Record, SourceRecord};
 use textnlp_validation::{Gate, GivenValues, Range};
 
 use crate::error::Error;
-use crate::report::{Failures, GateReport, NamedDistribution, Score};
-use crate::scoring::{Scored, Scorer, Scoring};
+use crate::report::{Failures, GateReport, NamedDistribution, Rejection, Score};
+use crate::scoring::{Judgement, Scored, Scorer, Scoring};
 
 /// Records that one thread takes at once, unless their texts are long.
 const BATCH: usize = 256;
@@ -66,8 +66,10 @@ pub struct Evaluation<'a> {
 /// What was found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluated {
-    /// How many records there were, were scored, and could not be.
+    /// How many records there were, were accepted, rejected, and could not be scored.
     pub rows: RowCounts,
+    /// How many each filter rejected.
+    pub rejections: Vec<Rejection>,
     /// Why some could not be.
     pub failures: Vec<Failures>,
     /// The dataset's scores.
@@ -82,7 +84,9 @@ pub struct Evaluated {
 struct Share<'a> {
     scorer: Scorer<'a>,
     given: Vec<GivenValues>,
-    scored: u64,
+    accepted: u64,
+    /// By the filter.
+    rejected: BTreeMap<String, u64>,
     failed: u64,
     /// Index and message of the first row that failed.
     first: Option<(u64, String)>,
@@ -94,7 +98,7 @@ type Batch = (u64, Vec<Entry>);
 
 impl Evaluation<'_> {
     /// Scores all entries. Each one's scores are written to `rows` as a line of JSON, in their order: `{"id", "scores": {metric:
-    /// value}}`, or `{"id", "error"}` where it could not be scored.
+    /// value}}`, with `"rejectedBy"` where a filter did, or `{"id", "error"}` where it could not be scored.
     ///
     /// # Errors
     /// What stopped reading, or writing.
@@ -142,7 +146,8 @@ impl Evaluation<'_> {
         Share {
             scorer: self.scoring.scorer(),
             given: vec![GivenValues::default(); self.given.len()],
-            scored: 0,
+            accepted: 0,
+            rejected: BTreeMap::new(),
             failed: 0,
             first: None,
             samples: BTreeMap::new(),
@@ -181,13 +186,19 @@ impl Evaluation<'_> {
 
     fn entry(&self, entry: &Entry, share: &mut Share<'_>) -> Value {
         let (record, id) = (&entry.record, entry.record.id());
-        let scored = match &record.record {
-            Ok(_) => self.score(entry, share),
-            Err(error) => Err(error.message.clone()),
+        let judgement = match (&record.record, &entry.given) {
+            (Err(error), _) => failed(error.message.clone()),
+            (Ok(_), Err(message)) => failed(message.clone()),
+            (Ok(_), Ok(given)) => self.judge(record, given, share),
         };
-        match scored {
-            Ok(scores) => {
-                share.scored += 1;
+        match judgement {
+            Judgement::Rejected { filter, scores } => {
+                let line = json!({"id": id, "scores": scores, "rejectedBy": filter});
+                *share.rejected.entry(filter).or_default() += 1;
+                line
+            }
+            Judgement::Accepted { scores } => {
+                share.accepted += 1;
                 if share.samples.len() < SAMPLES
                     || share.samples.last_key_value().is_some_and(|(last, _)| record.index < *last)
                 {
@@ -196,7 +207,7 @@ impl Evaluation<'_> {
                 }
                 json!({"id": id, "scores": scores})
             }
-            Err(message) => {
+            Judgement::Failed { message, .. } => {
                 share.failed += 1;
                 if share.first.as_ref().is_none_or(|(first, _)| record.index < *first) {
                     share.first = Some((record.index, format!("row {id}: {message}")));
@@ -206,24 +217,34 @@ impl Evaluation<'_> {
         }
     }
 
-    fn score(&self, entry: &Entry, share: &mut Share<'_>) -> Result<Map<String, Value>, String> {
-        let given = entry.given.as_ref().map_err(Clone::clone)?;
-        let mut scores = self.scoring.row_scores(&entry.record)?;
-        share.scorer.add(&entry.record).map_err(|error| error.to_string())?;
+    fn judge(&self, record: &SourceRecord, given: &[f64], share: &mut Share<'_>) -> Judgement {
+        let mut scores = match self.scoring.decide(record) {
+            Judgement::Accepted { scores } => scores,
+            other => return other,
+        };
+        if let Err(error) = share.scorer.add(record) {
+            return failed(error.to_string());
+        }
         for ((metric, value), sum) in self.given.iter().zip(given).zip(&mut share.given) {
             sum.add(*value);
             scores.insert(metric.name.clone(), json!(value));
         }
-        Ok(scores)
+        Judgement::Accepted { scores }
     }
 
     fn conclude(&self, whole: Share<'_>) -> Evaluated {
+        let rejected = whole.rejected.values().sum::<u64>();
         let rows = RowCounts {
-            requested: whole.scored + whole.failed,
-            accepted: whole.scored,
-            rejected: 0,
+            requested: whole.accepted + rejected + whole.failed,
+            accepted: whole.accepted,
+            rejected,
             failed: whole.failed,
         };
+        let rejection = |filter: &str| Rejection {
+            filter: filter.to_owned(),
+            rows: whole.rejected.get(filter).copied().unwrap_or(0),
+        };
+        let rejections = self.scoring.rejecters().map(rejection).collect();
         let (mut scores, mut distributions) = whole.scorer.finish(&rows);
         for (metric, values) in self.given.iter().zip(&whole.given) {
             let signature = format!("{}|given", metric.name);
@@ -254,6 +275,7 @@ impl Evaluation<'_> {
         });
         Evaluated {
             rows,
+            rejections,
             failures: failures.into_iter().collect(),
             scores,
             distributions,
@@ -268,7 +290,10 @@ impl Share<'_> {
         for (values, more) in self.given.iter_mut().zip(other.given) {
             values.merge(more);
         }
-        self.scored += other.scored;
+        self.accepted += other.accepted;
+        for (filter, rows) in other.rejected {
+            *self.rejected.entry(filter).or_default() += rows;
+        }
         self.failed += other.failed;
         let firsts = self.first.take().into_iter().chain(other.first);
         self.first = firsts.min_by_key(|(index, _)| *index);
@@ -282,6 +307,10 @@ impl Share<'_> {
             self.samples.pop_last();
         }
     }
+}
+
+fn failed(message: String) -> Judgement {
+    Judgement::Failed { stage: "metric".to_owned(), message }
 }
 
 /// Reads, and hands out full batches as fast as they are done with.

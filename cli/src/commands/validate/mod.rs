@@ -140,7 +140,7 @@ fn report(args: &ValidateArgs, found: Evaluated, begun: Instant) -> Report {
     Report {
         records: found.rows.requested,
         rows: found.rows,
-        rejections: Vec::new(),
+        rejections: found.rejections,
         failures: found.failures,
         scores: found.scores,
         distributions: found.distributions,

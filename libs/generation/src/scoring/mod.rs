@@ -248,9 +248,16 @@ impl Scoring {
 
     /// Decides what becomes of a row, duplicates aside.
     pub fn judge(&self, row: &Row) -> Judgement {
-        if let Outcome::Failed { stage, message } = &row.outcome {
-            return Judgement::Failed { stage: stage.clone(), message: message.clone() };
+        match &row.outcome {
+            Outcome::Failed { stage, message } => {
+                Judgement::Failed { stage: stage.clone(), message: message.clone() }
+            }
+            Outcome::Generated => self.decide(row),
         }
+    }
+
+    /// The same of a row that is whole.
+    pub fn decide(&self, row: &impl Scored) -> Judgement {
         let scores = match self.row_scores(row) {
             Ok(scores) => scores,
             Err(message) => {
@@ -273,11 +280,9 @@ impl Scoring {
         Judgement::Accepted { scores }
     }
 
-    /// Row values of the manifest's metrics, by metric; by metric and column where a metric reads several columns.
-    ///
-    /// # Errors
-    /// Which metric could not be computed and why, for the user.
-    pub fn row_scores(&self, row: &impl Scored) -> Result<Record, String> {
+    /// Row values of the manifest's metrics, by metric; by metric and column where a metric reads several columns. The error says which
+    /// could not be computed and why, for the user.
+    fn row_scores(&self, row: &impl Scored) -> Result<Record, String> {
         let mut scores = Record::new();
         for measure in &self.measures {
             let Metric::Text(metric) = &measure.metric else { continue };

@@ -26,7 +26,7 @@ impl<'a> Scorer<'a> {
         Self { scoring, accumulators: scoring.measures.iter().map(start).collect() }
     }
 
-    /// Adds a row that [`Scoring::judge`] or [`Scoring::row_scores`] found nothing wrong with.
+    /// Adds a row that [`Scoring::judge`] or [`Scoring::decide`] accepted.
     pub fn add(&mut self, row: &impl Scored) -> Result<(), RowError> {
         for (measure, accumulator) in self.scoring.measures.iter().zip(&mut self.accumulators) {
             let Some(accumulator) = accumulator else { continue };

@@ -1,0 +1,92 @@
+//! `POST /format`: rows as a table of any format that datasets are written in.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, header};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use textnlp_dataset::format::{self, Format, Options, Schema};
+
+use super::AppState;
+use crate::body::read_json;
+use crate::error::ApiError;
+
+/// What is to be written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FormatRequest {
+    /// The rows, objects.
+    rows: Vec<Map<String, Value>>,
+    /// `JSONL`, `CSV`, `Markdown` or `Parquet`.
+    format: Format,
+    /// The fields, in the order in which they are written; all of them if it is not given.
+    fields: Option<Vec<String>>,
+    /// CSV: a `'` before what a spreadsheet would take for a formula.
+    #[serde(default)]
+    escape_formulas: bool,
+}
+
+pub(super) async fn format(
+    State(state): State<AppState>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let request: FormatRequest = read_json(request, &state.config).await?;
+    let media_type = match request.format {
+        Format::Jsonl => "application/jsonl",
+        Format::Csv => "text/csv; charset=utf-8; header=present",
+        Format::Markdown => "text/markdown; charset=utf-8",
+        Format::Parquet => "application/vnd.apache.parquet",
+    };
+    let bytes = state.admission.encode(move || write(&request)).await?;
+    let mut response = bytes.into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    Ok(response)
+}
+
+fn write(request: &FormatRequest) -> Result<Vec<u8>, ApiError> {
+    if request.rows.is_empty() {
+        return Err(ApiError::invalid("rows", "rows is empty; send at least one object"));
+    }
+    let mut schema = Schema::new();
+    request.rows.iter().for_each(|row| schema.add(row));
+    if let Some(fields) = &request.fields {
+        schema = schema.select(fields).map_err(|error| {
+            let message = error.to_string().replace("output.fields", "fields");
+            ApiError::invalid("fields", message)
+        })?;
+    }
+    let options = Options { escape_formulas: request.escape_formulas };
+    let bytes = Bytes::default();
+    let written = format::writer(request.format, &schema, options, Box::new(bytes.clone()))
+        .and_then(|mut table| {
+            request.rows.iter().try_for_each(|row| table.write(row))?;
+            table.finish()
+        });
+    written.map_err(|error| ApiError::invalid("rows", error.to_string()))?;
+    bytes.take().ok_or(ApiError::Internal)
+}
+
+/// Where a table goes whose writer must own its sink.
+#[derive(Clone, Default)]
+struct Bytes(Arc<Mutex<Vec<u8>>>);
+
+impl Bytes {
+    fn take(self) -> Option<Vec<u8>> {
+        self.0.lock().ok().map(|mut bytes| std::mem::take(&mut *bytes))
+    }
+}
+
+impl Write for Bytes {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut all = self.0.lock().map_err(|_| io::Error::other("the table is poisoned"))?;
+        all.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

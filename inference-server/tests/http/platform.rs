@@ -1,0 +1,94 @@
+//! The platform's own calls: `/validate` and `/format`.
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::server::{json_of, ready};
+
+#[tokio::test]
+async fn texts_of_a_request_are_scored_as_those_of_a_file_are() {
+    let server = ready().await;
+    let body = json!({
+        "rows": [
+            {"id": "a", "text": "the cat sat on the mat", "gold": "the cat sat on a mat"},
+            {"id": "b", "text": "a dog barked", "gold": ["the dog barked", "a dog barked"]},
+            {"id": "c", "text": "no", "gold": "no"},
+            {"id": "d", "text": null},
+        ],
+        "validation": {
+            "metrics": [{"metric": "rougeL", "column": "text", "reference": "gold"}, {"metric": "bleu", "column": "text", "reference": "gold"}],
+            "filters": [{"name": "long", "metric": "wordCount", "column": "text", "min": 2}, {"name": "cel", "expression": "row.id != 'z'"}],
+            "gates": [{"metric": "wordCount", "column": "text", "stat": "max", "max": 5}, {"metric": "failedRate", "max": 0.5}],
+            "confidence": {"resamples": 100},
+        },
+        "include_rows": true,
+    });
+    let answer = json_of(server.post("/validate", &body).await, StatusCode::OK).await;
+    assert_eq!(answer["rows"], json!({"requested": 4, "accepted": 2, "rejected": 1, "failed": 1}));
+    assert_eq!(answer["rejections"][0], json!({"filter": "long", "rows": 1}));
+    assert_eq!(answer["passed"], false);
+    // rouge_score's rougeL of the first row: five of six words in common.
+    let rouge = answer["scores"][0]["value"].as_f64().expect("a value");
+    assert!((rouge - (5.0 / 6.0 + 1.0) / 2.0).abs() < 1e-12, "{rouge}");
+    assert!(answer["scores"][1]["ci"]["low"].is_f64(), "{answer}");
+    let results = answer["results"].as_array().expect("rows");
+    assert_eq!(results.len(), 4);
+    assert_eq!(results[1]["scores"]["rougeL"], 1.0);
+    assert_eq!((&results[2]["id"], &results[2]["rejectedBy"]), (&json!("c"), &json!("long")));
+    assert!(results[3]["error"].is_string());
+}
+
+#[tokio::test]
+async fn a_wrong_validation_is_refused_in_the_manifests_words() {
+    let server = ready().await;
+    let metric = |metric: Value| json!({"metrics": [metric]});
+    for (validation, param, part) in [
+        (metric(json!({"metric": "bleu", "column": "t"})), "validation.metrics[0].reference", "required"),
+        (metric(json!({"metric": "rouge", "column": "t"})), "validation.metrics[0].metric", "rougeL"),
+        (metric(json!({"metric": "regex", "column": "t", "params": {"pattern": "("}})), "validation.metrics[0].params.pattern", "regular expression"),
+        (json!({"metric": []}), "validation.metric", "unknown field"),
+        (json!({"deduplicate": {"column": "t"}}), "validation.deduplicate", "not supported"),
+        (json!([]), "validation", "object"),
+    ] {
+        let body = json!({"rows": [{"t": "a"}], "validation": validation});
+        let answer = json_of(server.post("/validate", &body).await, StatusCode::BAD_REQUEST).await;
+        assert_eq!(answer["error"]["param"], param, "{answer}");
+        assert!(answer["error"]["message"].as_str().expect("a text").contains(part), "{answer}");
+    }
+    for (path, body) in [
+        ("/validate", json!({"rows": [], "validation": {}})),
+        ("/validate", json!({"rows": ["text"], "validation": {}})),
+        ("/validate", json!({"rows": [{}], "validation": {}, "rows_too": 1})),
+        ("/format", json!({"rows": [], "format": "CSV"})),
+        ("/format", json!({"rows": [{"a": 1}], "format": "XML"})),
+        ("/format", json!({"rows": [{"a": 1}], "format": "CSV", "fields": ["b"]})),
+    ] {
+        json_of(server.post(path, &body).await, StatusCode::BAD_REQUEST).await;
+    }
+    assert_eq!(server.get("/validate").await.status(), StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn rows_become_a_table_of_each_format() {
+    let server = ready().await;
+    let rows = json!([{"a": "=1", "b": 2}, {"a": "x|y", "b": null}]);
+    let mut answers = Vec::new();
+    for (format, more) in [
+        ("JSONL", json!({})),
+        ("CSV", json!({"escape_formulas": true, "fields": ["b", "a"]})),
+        ("Markdown", json!({})),
+        ("Parquet", json!({})),
+    ] {
+        let mut body = json!({"rows": rows, "format": format});
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        let response = server.post("/format", &body).await;
+        assert_eq!(response.status(), StatusCode::OK, "{format}");
+        let media_type = response.headers()["content-type"].to_str().expect("text").to_owned();
+        answers.push((media_type, response.bytes().await.expect("bytes")));
+    }
+    let text = |at: usize| String::from_utf8_lossy(&answers[at].1).into_owned();
+    assert_eq!(text(0), "{\"a\":\"=1\",\"b\":2}\n{\"a\":\"x|y\",\"b\":null}\n");
+    assert_eq!(text(1), "b,a\r\n2,'=1\r\n,x|y\r\n");
+    assert!(text(2).contains("x\\|y") && answers[2].0.starts_with("text/markdown"), "{}", text(2));
+    assert!(answers[3].1.starts_with(b"PAR1") && answers[3].1.ends_with(b"PAR1"));
+}
