@@ -99,8 +99,8 @@ fn compile(validation: &Value) -> Result<Scoring, ApiError> {
         "metadata": {"name": "validate"},
         "spec": {"columns": [{"name": "text", "value": "text"}], "validation": validation},
     });
-    let admitted =
-        admission::admit(Kind::GenerationJob, &manifest, None).map_err(|causes| refused(&causes))?;
+    let admitted = admission::admit(Kind::GenerationJob, &manifest, None)
+        .map_err(|causes| refused(&causes))?;
     let spec = admitted.pointer("/spec/validation").cloned().unwrap_or_default();
     let spec: Validation = serde_json::from_value(spec)
         .map_err(|error| ApiError::invalid("validation", error.to_string()))?;

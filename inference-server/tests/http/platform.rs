@@ -43,9 +43,21 @@ async fn a_wrong_validation_is_refused_in_the_manifests_words() {
     let server = ready().await;
     let metric = |metric: Value| json!({"metrics": [metric]});
     for (validation, param, part) in [
-        (metric(json!({"metric": "bleu", "column": "t"})), "validation.metrics[0].reference", "required"),
-        (metric(json!({"metric": "rouge", "column": "t"})), "validation.metrics[0].metric", "rougeL"),
-        (metric(json!({"metric": "regex", "column": "t", "params": {"pattern": "("}})), "validation.metrics[0].params.pattern", "regular expression"),
+        (
+            metric(json!({"metric": "bleu", "column": "t"})),
+            "validation.metrics[0].reference",
+            "required",
+        ),
+        (
+            metric(json!({"metric": "rouge", "column": "t"})),
+            "validation.metrics[0].metric",
+            "rougeL",
+        ),
+        (
+            metric(json!({"metric": "regex", "column": "t", "params": {"pattern": "("}})),
+            "validation.metrics[0].params.pattern",
+            "regular expression",
+        ),
         (json!({"metric": []}), "validation.metric", "unknown field"),
         (json!({"deduplicate": {"column": "t"}}), "validation.deduplicate", "not supported"),
         (json!([]), "validation", "object"),
@@ -80,7 +92,9 @@ async fn rows_become_a_table_of_each_format() {
         ("Parquet", json!({})),
     ] {
         let mut body = json!({"rows": rows, "format": format});
-        body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        body.as_object_mut()
+            .expect("an object")
+            .extend(more.as_object().expect("an object").clone());
         let response = server.post("/format", &body).await;
         assert_eq!(response.status(), StatusCode::OK, "{format}");
         let media_type = response.headers()["content-type"].to_str().expect("text").to_owned();
@@ -88,7 +102,7 @@ async fn rows_become_a_table_of_each_format() {
     }
     let text = |at: usize| String::from_utf8_lossy(&answers[at].1).into_owned();
     assert_eq!(text(0), "{\"a\":\"=1\",\"b\":2}\n{\"a\":\"x|y\",\"b\":null}\n");
-    assert_eq!(text(1), "b,a\r\n2,'=1\r\n,x|y\r\n");
+    assert_eq!(text(1), "b,a\n2,'=1\n,x|y\n");
     assert!(text(2).contains("x\\|y") && answers[2].0.starts_with("text/markdown"), "{}", text(2));
     assert!(answers[3].1.starts_with(b"PAR1") && answers[3].1.ends_with(b"PAR1"));
 }
