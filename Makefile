@@ -55,6 +55,10 @@ e2e: model build ## the tests on a real Kubernetes, which it starts (root); E2E_
 bench: model ## decode and prefill rates, and a job over HTTP, beside llama.cpp (built once: 6 minutes); then the example job
 	scripts/bench.sh
 
+.PHONY: clients
+clients: model build ## stock clients of OpenAI's API against the server: openai for Python and Node, LangChain, litellm (needs Node)
+	scripts/test-clients.sh
+
 .PHONY: manifests
 manifests: ## tests of the chart, plain YAML, Argo CD's health scripts and kstatus (needs Go)
 	scripts/test-manifests.sh

@@ -49,6 +49,10 @@ fn validate_scores_a_file_and_a_gate_decides_the_exit_code() {
         (&["--metrics", "rougeL", "--gate", "rougeL=1"], "min:X"),
         (&["--metrics", "rougeL", "--param", "rougeL.stemer=true"], "stemmer"),
         (&["--metrics", "wordCount", "--report", "x.pdf"], ".html"),
+        (&["--metrics", "wordCount", "--rows", "rows.jsonl"], "the file to be scored"),
+        (&["--metrics", "rougeL", "--gate", "rougeL=min:0", "--gate", "rougeL=max:1"], "twice"),
+        (&["--metrics", "rougeL", "--gate", "rougeL=min:0,min:1"], "twice"),
+        (&["--metrics", "rougeL,rougeL"], "twice"),
         (&[], "--metrics"),
     ] {
         let output = run(more);
@@ -111,6 +115,43 @@ fn validate_gives_the_same_whatever_the_threads_and_the_format_of_the_file() {
     {
         assert_eq!(run(file, threads), one, "{file} with {threads} threads");
     }
+}
+
+#[test]
+fn rows_of_several_datasets_may_have_the_same_ids() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let lines = |id: &dyn Fn(usize) -> String| -> String {
+        let line = |i| serde_json::json!({"id": id(i), "text": format!("row {i} has words of its own {}", i * i)});
+        (0..50).map(|i| format!("{}\n", line(i))).collect()
+    };
+    write(at, "own.jsonl", lines(&|i| format!("{i}")));
+    write(at, "same.jsonl", lines(&|_| "0-0".to_owned()));
+    let run = |file: &str| {
+        let output = textnlp(at)
+            .args([
+                "validate",
+                file,
+                "--column",
+                "text",
+                "--metrics",
+                "selfBleu,compressionRatio,charCount",
+            ])
+            .args(["--confidence", "0.9", "--json"])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let (own, same) = (run("own.jsonl"), run("same.jsonl"));
+    assert_eq!(own["scores"][0]["value"], same["scores"][0]["value"]);
+    assert_eq!(own["scores"][1]["value"], same["scores"][1]["value"]);
+    let width = |report: &Value| {
+        let ci = &report["scores"][2]["ci"];
+        ci["high"].as_f64().unwrap() - ci["low"].as_f64().unwrap()
+    };
+    // Resampled as one, the rows would have an interval many times as wide.
+    assert!(width(&same) < 3.0 * width(&own), "{} and {}", width(&same), width(&own));
 }
 
 #[test]
@@ -197,6 +238,8 @@ fn a_program_of_ones_own_is_a_metric() {
         ("half=cat", "expected {\"value\": NUMBER}"),
         ("half=yes '{\"value\": 1}' | head -4", "4 answers to 3 rows"),
         ("half=no-such-program-here", "exit status: 127"),
+        // A wrong answer ends it, whatever it does then.
+        ("half=echo no; sleep 600", "expected {\"value\": NUMBER}"),
     ] {
         let output = run(&["--metric-command", command]);
         assert_eq!(output.status.code(), Some(1), "{command}: {}", stderr(&output));
@@ -210,9 +253,20 @@ fn a_program_of_ones_own_is_a_metric() {
         assert!(stderr(&output).contains(part), "{command}: {}", stderr(&output));
     }
     // One that neither reads nor answers is ended, and what its shell started too.
-    let stuck = run(&["--metric-command", "half=sleep 600; true", "--command-timeout", "1"]);
-    assert_eq!(stuck.status.code(), Some(1));
-    assert!(stderr(&stuck).contains("was ended"), "{}", stderr(&stuck));
+    for command in ["half=sleep 600; true", "half=exec >&-; sleep 600"] {
+        let stuck = run(&["--metric-command", command, "--command-timeout", "1"]);
+        assert_eq!(stuck.status.code(), Some(1), "{command}");
+        assert!(stderr(&stuck).contains("was ended"), "{command}: {}", stderr(&stuck));
+    }
+    // A row without a text is not shown to the program, and fails alone.
+    write(at, "rows.jsonl", format!("{{\"text\": null}}\n{ROWS}"));
+    let output = run(&["--metric-command", "half=python3 half.py"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&report["rows"]["failed"], &report["scores"][0]["value"]),
+        (&2.into(), &10.0.into())
+    );
 }
 
 #[test]

@@ -15,8 +15,14 @@ pub(crate) struct Admission {
     places: Arc<Semaphore>,
     capacity: usize,
     /// Prompts that are being rendered and tokenized.
-    encoders: Semaphore,
+    encoders: Arc<Semaphore>,
+    /// Calls without a model, whose work may be long: those that wait or run, and those that run.
+    calls: Arc<Semaphore>,
+    workers: Arc<Semaphore>,
 }
+
+/// Calls without a model that wait or run at once.
+const CALLS: usize = 64;
 
 /// A place; free again when it is dropped.
 pub(crate) type Place = OwnedSemaphorePermit;
@@ -28,7 +34,10 @@ impl Admission {
         Self {
             places: Arc::new(Semaphore::new(capacity)),
             capacity,
-            encoders: Semaphore::new(encoders),
+            encoders: Arc::new(Semaphore::new(encoders)),
+            calls: Arc::new(Semaphore::new(CALLS)),
+            // Half of the processors stay for the model.
+            workers: Arc::new(Semaphore::new((encoders / 2).max(1))),
         }
     }
 
@@ -53,12 +62,42 @@ impl Admission {
         &self,
         work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let _encoder = self.encoders.acquire().await.map_err(|_| ApiError::Internal)?;
-        tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
-            tracing::error!("encoding a prompt failed: {error}");
-            Err(ApiError::Internal)
-        })
+        let permit = Arc::clone(&self.encoders).acquire_owned().await;
+        blocking((), permit.map_err(|_| ApiError::Internal)?, work).await
     }
+
+    /// A place among the calls that need no model; taken before their body is read.
+    pub(crate) fn queue(&self) -> Result<Place, ApiError> {
+        let place = Arc::clone(&self.calls).try_acquire_owned();
+        place.map_err(|_| ApiError::QueueFull { capacity: CALLS })
+    }
+
+    /// Does the work of such a call when its turn comes.
+    pub(crate) async fn compute<T: Send + 'static>(
+        &self,
+        place: Place,
+        work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let permit = Arc::clone(&self.workers).acquire_owned().await;
+        blocking(place, permit.map_err(|_| ApiError::Internal)?, work).await
+    }
+}
+
+/// Work away from the threads that serve connections. It goes on when the client goes, and so keeps its permits.
+async fn blocking<T: Send + 'static>(
+    place: impl Send + 'static,
+    permit: OwnedSemaphorePermit,
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let work = move || {
+        let done = work();
+        drop((place, permit));
+        done
+    };
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        tracing::error!("work on a request failed: {error}");
+        Err(ApiError::Internal)
+    })
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ impl Generation {
                 let metrics = Arc::clone(&state.metrics);
                 let mut recorder = Recorder::new(metrics, origin.arrived, inflight, place);
                 if let Some(caller) = &origin.caller {
-                    recorder.charge(Arc::clone(&state.access), caller.clone());
+                    recorder.charge(Arc::clone(&state.access), caller.clone(), prompt.len());
                 }
                 let (sender, index) = (sender.clone(), tickets.len());
                 let sink = Box::new(move |event| {

@@ -22,7 +22,7 @@ pub(crate) struct Recorder {
     gap: Option<Duration>,
     ended: bool,
     /// Whose limits its tokens count against.
-    account: Option<(Arc<Access>, Caller)>,
+    account: Option<(Arc<Access>, Caller, usize)>,
     _inflight: InflightGuard,
     _place: Place,
 }
@@ -47,9 +47,9 @@ impl Recorder {
         }
     }
 
-    /// Counts its tokens against the caller's limits, once they are known.
-    pub(crate) fn charge(&mut self, access: Arc<Access>, caller: Caller) {
-        self.account = Some((access, caller));
+    /// Counts its tokens against the caller's limits, once they are known; those of the prompt in any case.
+    pub(crate) fn charge(&mut self, access: Arc<Access>, caller: Caller, prompt: usize) {
+        self.account = Some((access, caller, prompt));
     }
 
     /// Takes an event at its time.
@@ -63,15 +63,15 @@ impl Recorder {
                 if self.tokens > completion.completion_tokens {
                     self.gap = None;
                 }
-                self.account(completion.prompt_tokens, completion.completion_tokens);
+                self.account(completion.completion_tokens);
                 self.end(completion.finish_reason.as_str(), now);
             }
             Event::Failed(_) => self.end("error", now),
         }
     }
 
-    fn account(&mut self, prompt: usize, completion: usize) {
-        if let Some((access, caller)) = self.account.take() {
+    fn account(&mut self, completion: usize) {
+        if let Some((access, caller, prompt)) = self.account.take() {
             access.used(&caller, (prompt + completion) as u64);
             self.metrics.used(caller.name(), prompt as u64, completion as u64);
         }
@@ -110,7 +110,7 @@ impl Recorder {
 impl Drop for Recorder {
     fn drop(&mut self) {
         // What was generated for a client that went counts too.
-        self.account(0, self.tokens);
+        self.account(self.tokens);
         if !self.ended {
             self.metrics.finished("abort");
         }

@@ -12,19 +12,23 @@ const PERIOD: Duration = Duration::from_secs(2);
 /// Looks at the file for ever; a mounted Secret is replaced by a link, so that its content is compared, not its time.
 pub(crate) async fn reload(path: PathBuf, access: Arc<Access>, mut known: String) {
     let mut refused = String::new();
+    let mut readable = true;
     loop {
         tokio::time::sleep(PERIOD).await;
         let text = match tokio::fs::read_to_string(&path).await {
             Ok(text) => text,
             Err(error) => {
                 // Half of a change may be seen, or the file be gone for good: the keys stay.
-                tracing::warn!(
-                    "the keys in {} cannot be read: {error}; the last ones stay",
-                    path.display()
-                );
+                if std::mem::take(&mut readable) {
+                    let path = path.display();
+                    tracing::warn!(
+                        "the keys in {path} cannot be read: {error}; the last ones stay"
+                    );
+                }
                 continue;
             }
         };
+        readable = true;
         if text == known || text == refused {
             continue;
         }

@@ -1,5 +1,6 @@
 //! `POST /format`: rows as a table of any format that datasets are written in.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
@@ -13,6 +14,12 @@ use textnlp_dataset::format::{self, Format, Options, Schema};
 use super::AppState;
 use crate::body::read_json;
 use crate::error::ApiError;
+
+/// Different fields of a table.
+const MAX_FIELDS: usize = 1_000;
+
+/// Its rows times its fields.
+const MAX_CELLS: usize = 1_000_000;
 
 /// What is to be written.
 #[derive(Debug, Deserialize)]
@@ -33,6 +40,7 @@ pub(super) async fn format(
     State(state): State<AppState>,
     request: Request,
 ) -> Result<Response, ApiError> {
+    let turn = state.admission.queue()?;
     let request: FormatRequest = read_json(request, &state.config).await?;
     let media_type = match request.format {
         Format::Jsonl => "application/jsonl",
@@ -40,7 +48,7 @@ pub(super) async fn format(
         Format::Markdown => "text/markdown; charset=utf-8",
         Format::Parquet => "application/vnd.apache.parquet",
     };
-    let bytes = state.admission.encode(move || write(&request)).await?;
+    let bytes = state.admission.compute(turn, move || write(&request)).await?;
     let mut response = bytes.into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     Ok(response)
@@ -49,6 +57,14 @@ pub(super) async fn format(
 fn write(request: &FormatRequest) -> Result<Vec<u8>, ApiError> {
     if request.rows.is_empty() {
         return Err(ApiError::invalid("rows", "rows is empty; send at least one object"));
+    }
+    let names: HashSet<&str> =
+        request.rows.iter().flat_map(|row| row.keys().map(String::as_str)).collect();
+    let cells = names.len().saturating_mul(request.rows.len());
+    if names.len() > MAX_FIELDS || cells > MAX_CELLS {
+        let found = format!("{} rows with {} different fields", request.rows.len(), names.len());
+        let allowed = format!("at most {MAX_FIELDS} fields, and {MAX_CELLS} cells in all");
+        return Err(ApiError::invalid("rows", format!("{found}; allowed: {allowed}")));
     }
     let mut schema = Schema::new();
     request.rows.iter().for_each(|row| schema.add(row));

@@ -15,7 +15,7 @@ use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use http::{HeaderValue, header};
+use http::{HeaderValue, StatusCode, header};
 use textnlp_crds::task::MODEL_DIGEST_HEADER;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -92,8 +92,9 @@ async fn every_response(State(state): State<AppState>, request: Request, next: N
     let path = request.uri().path();
     let is_api = path.starts_with("/v1/") || ["/validate", "/format"].contains(&path);
     let mut response = next.run(request).await;
+    let unknown = response.status() == StatusCode::UNAUTHORIZED;
     let headers = response.headers_mut();
-    if let Some(served) = state.readiness.served() {
+    if let Some(served) = state.readiness.served().filter(|_| !unknown) {
         headers.insert(MODEL_DIGEST_HEADER, served.digest.clone());
     }
     if state.readiness.is_leaving() {
@@ -126,7 +127,6 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
 mod tests {
     use super::*;
     use axum::body::Body;
-    use http::StatusCode;
     use tower::ServiceExt;
 
     #[tokio::test]

@@ -50,8 +50,9 @@ pub(super) async fn validate(
     State(state): State<AppState>,
     request: Request,
 ) -> Result<Json<ValidateResponse>, ApiError> {
+    let turn = state.admission.queue()?;
     let request: ValidateRequest = read_json(request, &state.config).await?;
-    state.admission.encode(move || evaluate(request)).await.map(Json)
+    state.admission.compute(turn, move || evaluate(request)).await.map(Json)
 }
 
 fn evaluate(request: ValidateRequest) -> Result<ValidateResponse, ApiError> {

@@ -58,6 +58,8 @@ async fn every_route_but_health_needs_a_key() {
     for path in ["/healthz", "/readyz"] {
         assert_eq!(server.get(path).await.status(), StatusCode::OK, "{path}");
     }
+    let stranger = server.get("/v1/models").await;
+    assert!(!stranger.headers().contains_key("x-textnlp-model-digest"), "nothing for strangers");
     let answer = json_of(post(&server, "secret", &greedy("a", 1)).await, StatusCode::OK).await;
     assert_eq!(answer["choices"][0]["text"], json!("b"));
     json_of(post(&server, "Secret", &greedy("a", 1)).await, StatusCode::UNAUTHORIZED).await;

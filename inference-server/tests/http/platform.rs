@@ -74,10 +74,53 @@ async fn a_wrong_validation_is_refused_in_the_manifests_words() {
         ("/format", json!({"rows": [], "format": "CSV"})),
         ("/format", json!({"rows": [{"a": 1}], "format": "XML"})),
         ("/format", json!({"rows": [{"a": 1}], "format": "CSV", "fields": ["b"]})),
+        (
+            "/format",
+            json!({"rows": (0..1_001).map(|i| json!({format!("f{i}"): 1})).collect::<Vec<_>>(), "format": "CSV"}),
+        ),
     ] {
         json_of(server.post(path, &body).await, StatusCode::BAD_REQUEST).await;
     }
     assert_eq!(server.get("/validate").await.status(), StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn failures_are_counted_by_the_step_at_which_they_happen() {
+    let server = ready().await;
+    let body = json!({
+        "rows": [{"t": "a", "n": 1}, {"t": null, "n": 1}, {"t": "b"}, {"t": "c"}],
+        "validation": {
+            "metrics": [{"metric": "charCount", "column": "t"}],
+            "filters": [{"name": "n", "expression": "row.n == 1"}],
+        },
+    });
+    let answer = json_of(server.post("/validate", &body).await, StatusCode::OK).await;
+    let failures = answer["failures"].as_array().expect("a list");
+    let found: Vec<_> =
+        failures.iter().map(|f| (f["stage"].as_str(), f["rows"].as_u64())).collect();
+    assert_eq!(found, [(Some("filter"), Some(2)), (Some("metric"), Some(1))]);
+    assert!(failures[0]["first"].as_str().expect("a text").starts_with("row 2:"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_schema_or_a_text_that_would_exhaust_the_server_is_refused_alone() {
+    let server = ready().await;
+    let validation = |schema: Value| json!({"metrics": [{"metric": "jsonSchema", "column": "t", "params": {"schema": schema}}]});
+    let mut defs = serde_json::Map::new();
+    for i in 0..800 {
+        defs.insert(format!("a{i}"), json!({"$ref": format!("#/$defs/a{}", i + 1)}));
+    }
+    defs.insert("a800".into(), json!({"items": {"$ref": "#/$defs/a0"}}));
+    let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
+    let chain = json!({"$defs": defs, "$ref": "#/$defs/a0"});
+    let body = json!({"rows": [{"t": deep}], "validation": validation(chain)});
+    json_of(server.post("/validate", &body).await, StatusCode::BAD_REQUEST).await;
+    let wide = json!({"anyOf": vec![json!({}); 200], "items": {"$ref": "#"}});
+    let long = format!("[{}1]", "1,".repeat(300_000));
+    let body = json!({"rows": [{"t": long}, {"t": "[1]"}], "validation": validation(wide)});
+    let answer = json_of(server.post("/validate", &body).await, StatusCode::OK).await;
+    assert_eq!((&answer["rows"]["accepted"], &answer["rows"]["failed"]), (&json!(1), &json!(1)));
+    assert_eq!(server.get("/healthz").await.status(), StatusCode::OK);
 }
 
 #[tokio::test]

@@ -1,14 +1,16 @@
 //! Scores texts that are there already, of a file or a request: on all cores, in bounded memory, and with the same result whatever the
 //! number of threads.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use textnlp_dataset::manifest::RowCounts;
 use textnlp_dataset::source::SourceError;
 use textnlp_dataset::{Record, SourceRecord};
@@ -87,14 +89,43 @@ struct Share<'a> {
     accepted: u64,
     /// By the filter.
     rejected: BTreeMap<String, u64>,
-    failed: u64,
-    /// Index and message of the first row that failed.
-    first: Option<(u64, String)>,
+    /// By the step at which they failed: how many rows, and index and message of the first.
+    failed: BTreeMap<String, (u64, u64, String)>,
     /// The first rows, by index.
     samples: BTreeMap<u64, Record>,
 }
 
-type Batch = (u64, Vec<Entry>);
+/// Entries, each with a new id where its own has occurred before.
+type Batch = (u64, Vec<(Entry, Option<String>)>);
+
+/// A record under an id that no other has.
+struct Named<'a> {
+    record: &'a SourceRecord,
+    /// In place of the record's own.
+    id: Option<&'a str>,
+}
+
+impl Scored for Named<'_> {
+    fn id(&self) -> Cow<'_, str> {
+        self.id.map_or_else(|| self.record.id(), Cow::Borrowed)
+    }
+
+    fn field(&self, name: &str) -> Option<&Value> {
+        self.record.field(name)
+    }
+
+    fn tokens(&self, column: &str) -> Option<u64> {
+        self.record.tokens(column)
+    }
+
+    fn finish_reason(&self, column: &str) -> Option<&str> {
+        self.record.finish_reason(column)
+    }
+
+    fn flat(&self) -> Map<String, Value> {
+        self.record.flat()
+    }
+}
 
 impl Evaluation<'_> {
     /// Scores all entries. Each one's scores are written to `rows` as a line of JSON, in their order: `{"id", "scores": {metric:
@@ -148,8 +179,7 @@ impl Evaluation<'_> {
             given: vec![GivenValues::default(); self.given.len()],
             accepted: 0,
             rejected: BTreeMap::new(),
-            failed: 0,
-            first: None,
+            failed: BTreeMap::new(),
             samples: BTreeMap::new(),
         }
     }
@@ -168,8 +198,8 @@ impl Evaluation<'_> {
             let mut out = Vec::new();
             if let Some(mut of_thread) = share.take() {
                 let scored = catch_unwind(AssertUnwindSafe(|| {
-                    for entry in &entries {
-                        let line = self.entry(entry, &mut of_thread);
+                    for (entry, id) in &entries {
+                        let line = self.entry(entry, id.as_deref(), &mut of_thread);
                         if lines {
                             out.extend_from_slice(line.to_string().as_bytes());
                             out.push(b'\n');
@@ -184,12 +214,12 @@ impl Evaluation<'_> {
         }
     }
 
-    fn entry(&self, entry: &Entry, share: &mut Share<'_>) -> Value {
+    fn entry(&self, entry: &Entry, new_id: Option<&str>, share: &mut Share<'_>) -> Value {
         let (record, id) = (&entry.record, entry.record.id());
         let judgement = match (&record.record, &entry.given) {
             (Err(error), _) => failed(error.message.clone()),
             (Ok(_), Err(message)) => failed(message.clone()),
-            (Ok(_), Ok(given)) => self.judge(record, given, share),
+            (Ok(_), Ok(given)) => self.judge(&Named { record, id: new_id }, given, share),
         };
         match judgement {
             Judgement::Rejected { filter, scores } => {
@@ -207,17 +237,15 @@ impl Evaluation<'_> {
                 }
                 json!({"id": id, "scores": scores})
             }
-            Judgement::Failed { message, .. } => {
-                share.failed += 1;
-                if share.first.as_ref().is_none_or(|(first, _)| record.index < *first) {
-                    share.first = Some((record.index, format!("row {id}: {message}")));
-                }
-                json!({"id": id, "error": message})
+            Judgement::Failed { stage, message } => {
+                let line = json!({"id": id, "error": message});
+                share.fail(stage, (1, record.index, format!("row {id}: {message}")));
+                line
             }
         }
     }
 
-    fn judge(&self, record: &SourceRecord, given: &[f64], share: &mut Share<'_>) -> Judgement {
+    fn judge(&self, record: &Named<'_>, given: &[f64], share: &mut Share<'_>) -> Judgement {
         let mut scores = match self.scoring.decide(record) {
             Judgement::Accepted { scores } => scores,
             other => return other,
@@ -234,11 +262,12 @@ impl Evaluation<'_> {
 
     fn conclude(&self, whole: Share<'_>) -> Evaluated {
         let rejected = whole.rejected.values().sum::<u64>();
+        let failed = whole.failed.values().map(|(rows, ..)| rows).sum::<u64>();
         let rows = RowCounts {
-            requested: whole.accepted + rejected + whole.failed,
+            requested: whole.accepted + rejected + failed,
             accepted: whole.accepted,
             rejected,
-            failed: whole.failed,
+            failed,
         };
         let rejection = |filter: &str| Rejection {
             filter: filter.to_owned(),
@@ -268,15 +297,12 @@ impl Evaluation<'_> {
                 distributions.push(NamedDistribution { metric, column, distribution });
             }
         }
-        let failures = whole.first.map(|(_, first)| Failures {
-            stage: "metric".to_owned(),
-            rows: whole.failed,
-            first,
-        });
+        let failures = whole.failed.into_iter();
+        let failures = failures.map(|(stage, (rows, _, first))| Failures { stage, rows, first });
         Evaluated {
             rows,
             rejections,
-            failures: failures.into_iter().collect(),
+            failures: failures.collect(),
             scores,
             distributions,
             samples: whole.samples.into_values().collect(),
@@ -294,12 +320,20 @@ impl Share<'_> {
         for (filter, rows) in other.rejected {
             *self.rejected.entry(filter).or_default() += rows;
         }
-        self.failed += other.failed;
-        let firsts = self.first.take().into_iter().chain(other.first);
-        self.first = firsts.min_by_key(|(index, _)| *index);
+        for (stage, failures) in other.failed {
+            self.fail(stage, failures);
+        }
         self.samples.extend(other.samples);
         self.trim_samples();
         Ok(())
+    }
+
+    fn fail(&mut self, stage: String, (rows, index, first): (u64, u64, String)) {
+        let known = self.failed.entry(stage).or_insert((0, u64::MAX, String::new()));
+        known.0 += rows;
+        if index < known.1 {
+            (known.1, known.2) = (index, first);
+        }
     }
 
     fn trim_samples(&mut self) {
@@ -320,17 +354,21 @@ fn feed(
     permitted: &Receiver<()>,
 ) -> Result<(), Error> {
     let (mut number, mut batch, mut bytes) = (0, Vec::new(), 0);
+    let mut ids = HashSet::new();
     // If nobody takes batches or gives permits any more, whoever stopped says why.
-    let mut send = |batch: Vec<Entry>| {
+    let mut send = |batch| {
         let sent = permitted.recv().is_ok() && work.send((number, batch)).is_ok();
         number += 1;
         sent
     };
     for entry in entries {
         let entry = entry.map_err(Error::Source)?;
-        let texts = entry.record.fields().values().filter_map(Value::as_str);
-        bytes += texts.map(str::len).sum::<usize>();
-        batch.push(entry);
+        bytes += entry.record.fields().values().map(size).sum::<usize>();
+        // Samples and resamples are drawn by ids: rows of several datasets may have the same.
+        let id = entry.record.id();
+        let new_id = (!ids.insert(hash(&id))).then(|| format!("{id}#{}", entry.record.index));
+        drop(id);
+        batch.push((entry, new_id));
         if batch.len() == BATCH || bytes >= BATCH_BYTES {
             bytes = 0;
             if !send(std::mem::take(&mut batch)) {
@@ -342,6 +380,25 @@ fn feed(
         send(batch);
     }
     Ok(())
+}
+
+/// 64 bits of an id. Of two ids that meet by chance one gets a new name.
+fn hash(id: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// About how many bytes a value takes.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::String(text) => 32 + text.len(),
+        Value::Array(values) => 32 + values.iter().map(size).sum::<usize>(),
+        Value::Object(fields) => {
+            32 + fields.iter().map(|(name, value)| name.len() + size(value)).sum::<usize>()
+        }
+        _ => 32,
+    }
 }
 
 /// Writes the lines of batches in the order of the batches, and permits another batch for each.

@@ -40,6 +40,9 @@ pub(crate) struct Resamples {
     bootstrap: Bootstrap,
     /// One resample after the other; empty before the first row.
     sums: Vec<u64>,
+    /// The sum of each row's largest figure: whether any resample's sum may have left the range of 64 bits.
+    #[serde(default)]
+    largest: u64,
 }
 
 /// Quantities that are no counts are summed in units of 2⁻²⁰: whole numbers add up to the same in any order.
@@ -58,7 +61,7 @@ pub(crate) fn from_fixed(value: u64) -> f64 {
 
 impl Resamples {
     pub(crate) fn new(bootstrap: Bootstrap) -> Self {
-        Self { bootstrap, sums: Vec::new() }
+        Self { bootstrap, sums: Vec::new(), largest: 0 }
     }
 
     /// Adds a row's figures, of which every row of a metric has the same number.
@@ -66,6 +69,8 @@ impl Resamples {
         if self.sums.is_empty() {
             self.sums = vec![0; self.bootstrap.resamples * figures.len()];
         }
+        let largest = figures.iter().map(|figure| (*figure as i64).unsigned_abs()).max();
+        self.largest = self.largest.saturating_add(largest.unwrap_or(0));
         let mut hasher = Sha256::new();
         hasher.update(self.bootstrap.seed.to_le_bytes());
         hasher.update(id.as_bytes());
@@ -86,15 +91,14 @@ impl Resamples {
         if self.bootstrap != other.bootstrap {
             return false;
         }
+        let empty = self.sums.is_empty() || other.sums.is_empty();
+        if !empty && self.sums.len() != other.sums.len() {
+            return false;
+        }
+        self.largest = self.largest.saturating_add(other.largest);
         if self.sums.is_empty() {
             self.sums.clone_from(&other.sums);
             return true;
-        }
-        if other.sums.is_empty() {
-            return true;
-        }
-        if self.sums.len() != other.sums.len() {
-            return false;
         }
         let pairs = self.sums.iter_mut().zip(&other.sums);
         pairs.for_each(|(sum, more)| *sum = sum.wrapping_add(*more));
@@ -104,6 +108,10 @@ impl Resamples {
     /// Percentiles of the resamples' scores, as numpy interpolates them.
     pub(crate) fn interval(&self, score: impl Fn(&[u64]) -> Option<f64>) -> Option<Interval> {
         let Bootstrap { resamples, level, .. } = self.bootstrap;
+        // A row counts at most twelve times.
+        if self.largest > i64::MAX as u64 / 12 {
+            return None;
+        }
         let figures = self.sums.len().checked_div(resamples).filter(|figures| *figures > 0)?;
         let mut scores: Vec<f64> =
             self.sums.chunks_exact(figures).filter_map(score).filter(|s| s.is_finite()).collect();

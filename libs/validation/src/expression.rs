@@ -119,11 +119,12 @@ impl Expression {
             Value::Bool(flag) => f64::from(u8::from(flag)),
             Value::Int(int) => int as f64,
             Value::UInt(uint) => uint as f64,
-            Value::Double(double) if double.is_finite() => double,
+            // The sum of a hundred million of them is finite.
+            Value::Double(double) if double.abs() <= 1e300 => double,
             Value::Double(double) => {
-                return Err(
-                    self.error(format!("the result is {double}, which is no finite number"))
-                );
+                return Err(self.error(format!(
+                    "the result is {double}, which is no number from -1e300 to 1e300"
+                )));
             }
             other => {
                 let kind = other.kind();

@@ -12,9 +12,9 @@ pub struct GivenValues {
 }
 
 impl GivenValues {
-    /// Adds a row's value. False, and nothing changes, if it is no finite number.
+    /// Adds a row's value. False, and nothing changes, if it is no number from −10³⁰⁰ to 10³⁰⁰, whose sum is finite.
     pub fn add(&mut self, value: f64) -> bool {
-        if !value.is_finite() {
+        if value.is_nan() || value.abs() > 1e300 {
             return false;
         }
         self.rows = self.rows.saturating_add(1);

@@ -217,7 +217,7 @@ pub enum RowError {
     },
     /// The text has a shape that would keep the metric busy for too long.
     #[error(
-        "{metric} takes too many steps on this text: it is nested too deeply for a schema that refers to itself more than once"
+        "{metric} takes too many steps on this text: it is too long, or nested too deeply, for this schema"
     )]
     TooManySteps {
         /// The metric's name.

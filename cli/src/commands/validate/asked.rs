@@ -29,6 +29,9 @@ impl Measured {
         let gates = args.gate.iter().map(|g| parse_gate(g)).collect::<Result<Vec<_>, _>>()?;
         let commands =
             args.metric_command.iter().map(|c| parse_command(c)).collect::<Result<Vec<_>, _>>()?;
+        let names = args.metrics.iter().chain(commands.iter().map(|(name, _)| name));
+        once("metric", names)?;
+        once("gate of", gates.iter().map(|(metric, _)| metric))?;
         let own = |name: &String| commands.iter().any(|(command, _)| command == name);
         if let Some(stranger) =
             params.iter().map(|(metric, ..)| metric).find(|name| !args.metrics.contains(name))
@@ -76,6 +79,20 @@ fn stray(name: &str, args: &ValidateArgs) -> Failure {
     Failure::usage(format!("{name:?} is not among --metrics {}", args.metrics.join(",")))
 }
 
+/// A second one would be overlooked.
+fn once<'a>(what: &str, names: impl Iterator<Item = &'a String>) -> Result<(), Failure> {
+    let mut seen = Vec::new();
+    for name in names {
+        if seen.contains(&name) {
+            return Err(Failure::usage(format!(
+                "the {what} {name} is given twice; once is enough"
+            )));
+        }
+        seen.push(name);
+    }
+    Ok(())
+}
+
 fn parse_param(text: &str) -> Result<(String, String, Value), Failure> {
     let wrong = || {
         Failure::usage(format!(
@@ -101,8 +118,9 @@ fn parse_gate(text: &str) -> Result<(String, Range), Failure> {
         let (side, value) = bound.split_once(':').ok_or_else(|| wrong("a bound has no `:`"))?;
         let value: f64 = value.trim().parse().map_err(|_| wrong("a bound is no number"))?;
         match side.trim() {
-            "min" => min = Some(value),
-            "max" => max = Some(value),
+            "min" if min.is_none() => min = Some(value),
+            "max" if max.is_none() => max = Some(value),
+            "min" | "max" => return Err(wrong("a bound is given twice")),
             _ => return Err(wrong("a bound is neither min nor max")),
         }
     }

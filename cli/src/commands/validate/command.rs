@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Seek, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdin, Command as Process, Stdio};
+use std::process::{Child, ChildStdin, Command as Process, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
@@ -51,7 +51,7 @@ impl Values {
     }
 }
 
-/// Runs the program over all records. It reads `{"id", "text", "references"}` a line, and answers each in order with a line `{"value":
+/// Runs the program over all records that have a text. It reads `{"id", "text", "references"}` a line, and answers each in order with a line `{"value":
 /// NUMBER}` or `{"error": "why"}`; it may read ahead and answer late. One that neither reads nor answers for `patience` is ended.
 pub(super) fn run(
     command: &Command,
@@ -76,28 +76,29 @@ pub(super) fn run(
     };
     let moves = AtomicU64::new(0);
     let (ended, end) = channel::<()>();
-    let found = thread::scope(|scope| {
+    let (sent, answers, status) = thread::scope(|scope| {
         let answers = scope.spawn(|| {
             let answers = collect(BufReader::new(stdout), &moves);
-            drop(ended);
+            // An answer that is none ends the program at once; its last one leaves it time to end.
+            match answers.is_ok() {
+                true => drop(ended),
+                false => _ = ended.send(()),
+            }
             answers
         });
         let (child, moved) = (&mut child, &moves);
         let watch = scope.spawn(move || watch(child, &end, moved, patience));
         let sent = send(records, stdin, (column, reference), &moves);
-        let answers = answers.join();
-        let status = watch.join();
-        (sent, answers, status)
+        (sent, answers.join(), watch.join())
     });
-    let (sent, answers, status) = found;
     let status = status.map_err(|_| failed("was lost".to_owned()))?;
     let sent = sent.map_err(Failure::usage)?;
+    let answers = answers.map_err(|_| failed("its answers were lost".to_owned()))?;
+    let (file, answered) = answers.map_err(&failed)?;
     let Some(status) = status else {
         let seconds = patience.as_secs();
         return Err(failed(format!("neither read nor answered for {seconds} s, and was ended")));
     };
-    let answers = answers.map_err(|_| failed("its answers were lost".to_owned()))?;
-    let (file, answered) = answers.map_err(&failed)?;
     if !status.success() {
         return Err(failed(format!("ended with {status} after {answered} of {sent} answers")));
     }
@@ -109,29 +110,48 @@ pub(super) fn run(
     Ok(Values(BufReader::new(file)))
 }
 
-/// Waits for the end of the program's output; ends the program if nothing moves. `None` if it did.
+/// Waits for the program's end; ends it if nothing moves, or if it is told that an answer was wrong. `None` if it did.
 fn watch(
     child: &mut Child,
-    end: &std::sync::mpsc::Receiver<()>,
+    end: &Receiver<()>,
     moves: &AtomicU64,
     patience: Duration,
-) -> Option<std::process::ExitStatus> {
+) -> Option<ExitStatus> {
     let mut before = moves.load(Ordering::Relaxed);
-    let mut killed = false;
-    while let Err(RecvTimeoutError::Timeout) = end.recv_timeout(patience) {
-        let now = moves.load(Ordering::Relaxed);
-        if now == before {
-            killed = true;
-            let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
-            break;
+    loop {
+        match end.recv_timeout(patience) {
+            Ok(()) => break,
+            Err(RecvTimeoutError::Disconnected) => {
+                // It answers no more: now it may end by itself.
+                let until = Instant::now() + patience;
+                while Instant::now() < until {
+                    if let Ok(Some(status)) = child.try_wait() {
+                        return Some(status);
+                    }
+                    thread::sleep(Duration::from_millis(10));
+                }
+                break;
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                let now = moves.load(Ordering::Relaxed);
+                if now == before {
+                    break;
+                }
+                before = now;
+            }
         }
-        before = now;
     }
-    let status = child.wait().ok();
-    status.filter(|_| !killed)
+    let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
+    let _ = child.wait();
+    None
 }
 
-/// Sends all records; the number that was sent. A program that stopped reading is no error here: its status and answers say why.
+/// Whether the program is asked about a row: one without the text fails anyway.
+pub(super) fn is_asked(record: &SourceRecord, column: &str) -> bool {
+    record.record.is_ok() && record.field(column).is_some_and(|value| !value.is_null())
+}
+
+/// Sends the records that have a text; the number that was sent. A program that stopped reading is no error here: its status and answers say why.
 fn send(
     records: impl Iterator<Item = Result<SourceRecord, SourceError>>,
     stdin: ChildStdin,
@@ -142,6 +162,9 @@ fn send(
     let (mut sent, mut open) = (0, true);
     for record in records {
         let record = record?;
+        if !is_asked(&record, column) {
+            continue;
+        }
         sent += 1;
         if open {
             let text = record.field(column).cloned().unwrap_or(Value::Null);

@@ -5,6 +5,7 @@ mod command;
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,7 @@ pub(crate) fn run(args: &ValidateArgs) -> Result<(), Failure> {
             path.display()
         )));
     }
+    keep_inputs(args)?;
     let first = open(&args.file)?.next().transpose().map_err(Failure::usage)?;
     let column = column(args, first.as_ref())?;
     let measured = Measured::new(args, &column)?;
@@ -50,6 +52,31 @@ pub(crate) fn run(args: &ValidateArgs) -> Result<(), Failure> {
         _ if report.gate_failed() => Err(Failure::silent(3)),
         _ => Ok(()),
     }
+}
+
+/// What is written must not be what is read: the file would be empty before its first row was.
+fn keep_inputs(args: &ValidateArgs) -> Result<(), Failure> {
+    let same = |path: &Path| std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
+    let inputs: Vec<_> = source::paths(Path::new(""), &args.file)
+        .map_err(Failure::usage)?
+        .iter()
+        .map(|path| same(path))
+        .collect();
+    for (flag, path) in args
+        .rows
+        .iter()
+        .map(|path| ("--rows", path))
+        .chain(args.report.iter().map(|path| ("--report", path)))
+    {
+        let file = same(path);
+        if file.is_some() && inputs.contains(&file) {
+            let path = path.display();
+            return Err(Failure::usage(format!(
+                "{flag} {path}: this is the file to be scored; name another"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn open(file: &str) -> Result<source::Records<'static>, Failure> {
@@ -109,7 +136,11 @@ fn evaluate(args: &ValidateArgs, column: &str, measured: &Measured) -> Result<Ev
     };
     let entries = open(&args.file)?.map(|record| {
         let record = record?;
-        Ok(Entry { record, given: next_values(&mut values) })
+        let given = match values.is_empty() || command::is_asked(&record, column) {
+            true => next_values(&mut values),
+            false => Err(format!("there is no text in the field {column:?}")),
+        };
+        Ok(Entry { record, given })
     });
     let cannot = |path: &Path, e: std::io::Error| {
         Failure::failed(format!("cannot write {}: {e}", path.display()))

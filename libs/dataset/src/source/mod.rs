@@ -151,6 +151,11 @@ impl Iterator for Records<'_> {
     }
 }
 
+/// The files that a path or pattern names, as [`open`] reads them.
+pub fn paths(base: &Path, pattern: &str) -> Result<Vec<PathBuf>, SourceError> {
+    files::resolve(base, pattern)
+}
+
 /// Opens a file, or all files that a glob such as `data/*.parquet` matches, sorted by name, as one
 /// source. A relative pattern is relative to `base`.
 pub fn open(

@@ -88,7 +88,7 @@ mod tests {
             (0..8).fold("1".to_owned(), |inner, i| format!("{ones}.map(v{i}, {inner}).size()"));
         for (expression, part) in [
             ("text", "not a number or bool"),
-            ("1.0 / 0.0", "no finite number"),
+            ("1.0 / 0.0", "no number from"),
             ("row.x", "there are text, references, tokens, finishReason"),
             ("text.", "CEL expression"),
             (loops.as_str(), "too many steps"),

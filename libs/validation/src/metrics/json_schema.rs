@@ -1,6 +1,6 @@
 //! `jsonSchema`: whether the text is JSON that a schema allows.
 
-use jsonschema::{Draft, PatternOptions, Validator};
+use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
 
 use crate::definition::{Definition, Mean, RowMetric};
@@ -12,6 +12,10 @@ use crate::text::schema_graph::SchemaGraph;
 /// Bytes of the schema as JSON.
 const MAX_BYTES: usize = 32 << 10;
 
+/// Drafts that `$schema` may name, by a part of their address.
+const DRAFTS: [&str; 4] =
+    ["draft-06/schema", "draft-07/schema", "draft/2019-09/schema", "draft/2020-12/schema"];
+
 /// Steps that a row may cost: well below a second.
 const BUDGET: f64 = 2e6;
 
@@ -20,7 +24,7 @@ const PATTERN_LIMIT: usize = 1 << 20;
 
 pub(crate) const INFO: Info = Info {
     name: "jsonSchema",
-    description: "1 if the text is JSON that the schema allows, 0 if not; the dataset's value is the share. JSON Schema, draft 2020-12 unless $schema names another; references stay within the schema; format is not asserted.",
+    description: "1 if the text is JSON that the schema allows, 0 if not; the dataset's value is the share. JSON Schema, draft 2020-12 unless $schema names another from draft-06 on; references stay within the schema; format is not asserted.",
     scale: Scale::Unit,
     row: true,
     needs_reference: false,
@@ -34,17 +38,23 @@ pub(crate) const INFO: Info = Info {
 
 struct Allowed {
     validator: Validator,
-    /// Where rows may cost more than their length, as a schema that refers to itself does.
-    graph: Option<SchemaGraph>,
+    graph: SchemaGraph,
     signature: String,
 }
 
 pub(crate) fn new(params: &Params) -> Result<impl Definition + use<>, ParamError> {
     let schema = params.object("schema");
     let wrong = |found: String, allowed: &str| ParamError::new("params.schema", found, allowed);
+    if let Some(named) = schema.get("$schema")
+        && !DRAFTS.iter().any(|draft| named.as_str().is_some_and(|named| named.contains(draft)))
+    {
+        return Err(wrong(
+            format!("$schema {named}"),
+            "none, or one of draft-06, draft-07, 2019-09, 2020-12",
+        ));
+    }
     let graph = SchemaGraph::new(schema).map_err(|(found, allowed)| wrong(found, allowed))?;
     let validator = jsonschema::options()
-        .with_draft(Draft::Draft202012)
         .should_validate_formats(false)
         .with_pattern_options(
             PatternOptions::regex().size_limit(PATTERN_LIMIT).dfa_size_limit(PATTERN_LIMIT),
@@ -56,13 +66,13 @@ pub(crate) fn new(params: &Params) -> Result<impl Definition + use<>, ParamError
             wrong(format!("{place}: {}", quote(&error.to_string())), "a JSON Schema")
         })?;
     let signature = format!("schema:{:016x}|version:1", text_hash(&schema.to_string()));
-    Ok(Mean(Allowed { validator, graph: graph.is_recursive().then_some(graph), signature }))
+    Ok(Mean(Allowed { validator, graph, signature }))
 }
 
 impl RowMetric for Allowed {
     fn value(&self, sample: &Sample<'_>) -> Result<f64, RowError> {
         let Ok(document) = serde_json::from_str::<Value>(sample.text) else { return Ok(0.0) };
-        if self.graph.as_ref().is_some_and(|graph| graph.cost(&document) > BUDGET) {
+        if !self.graph.is_within(BUDGET, &document) {
             return Err(RowError::TooManySteps { metric: INFO.name });
         }
         Ok(f64::from(u8::from(self.validator.is_valid(&document))))
@@ -127,6 +137,21 @@ mod tests {
         ] {
             let error = metric(schema.clone()).unwrap_err().to_string();
             assert!(error.contains(part), "{schema}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_schema_says_which_draft_it_is_in() {
+        let schema = |draft: &str| {
+            let items = json!([{"type": "string"}, {"type": "integer"}]);
+            json!({"$schema": format!("http://json-schema.org/{draft}/schema#"), "items": items})
+        };
+        let metric = metric(schema("draft-07")).unwrap();
+        assert_eq!(value(&metric, r#"["a", 1]"#), Ok(1.0));
+        assert_eq!(value(&metric, r#"[1, "a"]"#), Ok(0.0));
+        for draft in ["draft-04", "draft-99"] {
+            let error = super::tests::metric(schema(draft)).unwrap_err().to_string();
+            assert!(error.contains("draft-06"), "{error}");
         }
     }
 

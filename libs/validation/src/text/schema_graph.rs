@@ -2,14 +2,19 @@
 //! exponential time, from those that do not.
 
 use std::collections::HashMap;
+use std::marker::PhantomData;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-/// Subschemas that a schema may have.
+/// Subschemas that a schema may have, and on one path from its root: a validator calls itself for each.
 const MAX_NODES: usize = 10_000;
+const MAX_DEPTH: usize = 256;
 
 /// Visits of subschemas that a schema without recursion may cause for one instance, not counting the instance's own size.
 const MAX_VISITS: f64 = 1e5;
+
+/// Subschemas within each other for one instance.
+const MAX_NESTED: usize = 512;
 
 /// Which parts of an instance a subschema is applied to.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +29,64 @@ enum Edge {
     Element(usize),
     /// Every element.
     Elements,
+}
+
+/// The cost of an instance, as far as it is known.
+struct Walk<'g, 'i> {
+    graph: &'g SchemaGraph,
+    budget: f64,
+    /// By subschema, and list or object of the instance.
+    known: HashMap<(usize, *const Value), f64>,
+    /// Of all else: it has no parts.
+    of_scalar: HashMap<usize, f64>,
+    _instance: PhantomData<&'i Value>,
+}
+
+impl<'i> Walk<'_, 'i> {
+    fn cost(&mut self, node: usize, instance: &'i Value, depth: usize) -> f64 {
+        let has_parts = matches!(instance, Value::Object(_) | Value::Array(_));
+        let key = (node, std::ptr::from_ref(instance));
+        let known = if has_parts { self.known.get(&key) } else { self.of_scalar.get(&node) };
+        if let Some(cost) = known {
+            return *cost;
+        }
+        if depth > MAX_NESTED {
+            return f64::INFINITY;
+        }
+        let cost = self.sum(node, instance, depth);
+        if has_parts {
+            self.known.insert(key, cost);
+        } else {
+            self.of_scalar.insert(node, cost);
+        }
+        cost
+    }
+
+    fn sum(&mut self, node: usize, instance: &'i Value, depth: usize) -> f64 {
+        let graph = self.graph;
+        let mut cost = 1.0;
+        for (edge, to) in graph.nodes.get(node).into_iter().flatten() {
+            let parts: Box<dyn Iterator<Item = &'i Value>> = match (edge, instance) {
+                (Edge::Same, _) => Box::new(std::iter::once(instance)),
+                (Edge::Property(name), Value::Object(fields)) => {
+                    Box::new(fields.get(name).into_iter())
+                }
+                (Edge::Properties, Value::Object(fields)) => Box::new(fields.values()),
+                (Edge::Element(at), Value::Array(elements)) => {
+                    Box::new(elements.get(*at).into_iter())
+                }
+                (Edge::Elements, Value::Array(elements)) => Box::new(elements.iter()),
+                _ => continue,
+            };
+            for part in parts {
+                cost += self.cost(*to, part, depth + 1);
+                if cost > self.budget {
+                    return f64::INFINITY;
+                }
+            }
+        }
+        cost
+    }
 }
 
 /// A schema as a graph.
@@ -44,6 +107,9 @@ impl SchemaGraph {
     /// What is refused: a reference out of the schema or to nothing, one that leads to itself without a step into the instance, and
     /// a schema that visits more than 100,000 subschemas for one instance.
     pub(crate) fn new(schema: &Value) -> Result<Self, Refused> {
+        if let Some(id) = inner_id(schema) {
+            return Err((format!("$id {id:?} below the root"), "no $id but the root's"));
+        }
         let mut reader = Reader { root: schema, nodes: Vec::new(), known: HashMap::new() };
         reader.node(schema)?;
         let mut graph = Self { nodes: reader.nodes, recursive: false };
@@ -54,58 +120,35 @@ impl SchemaGraph {
             ));
         }
         graph.recursive = graph.has_cycle(|_| true);
-        if !graph.recursive {
-            let visits = graph.visits();
-            if visits > MAX_VISITS {
-                return Err((
-                    format!("a schema that visits {visits:.0} subschemas for one text"),
-                    "at most 100,000",
-                ));
-            }
+        // Of one that refers to itself the longest path is not easily found: it has at most all subschemas.
+        let (visits, depth) =
+            if graph.recursive { (1.0, graph.nodes.len()) } else { graph.visits_and_depth() };
+        if visits > MAX_VISITS {
+            let found = format!("a schema that visits {visits:.0} subschemas for one text");
+            return Err((found, "at most 100,000"));
+        }
+        if depth > MAX_DEPTH {
+            return Err(match graph.recursive {
+                true => {
+                    (format!("{depth} subschemas in a schema that refers to itself"), "at most 256")
+                }
+                false => (format!("{depth} subschemas within each other"), "at most 256"),
+            });
         }
         Ok(graph)
     }
 
-    /// Whether the schema refers to itself, so that a text's depth multiplies the work.
-    pub(crate) fn is_recursive(&self) -> bool {
-        self.recursive
-    }
-
-    /// At most how many times a validator visits a subschema for `instance`.
-    pub(crate) fn cost(&self, instance: &Value) -> f64 {
-        let mut known = HashMap::new();
-        self.cost_of(0, instance, &mut known)
-    }
-
-    /// serde_json reads at most 128 levels, and cycles without a step into the instance are refused: the depth is bounded.
-    fn cost_of(
-        &self,
-        node: usize,
-        instance: &Value,
-        known: &mut HashMap<(usize, *const Value), f64>,
-    ) -> f64 {
-        let key = (node, std::ptr::from_ref(instance));
-        if let Some(cost) = known.get(&key) {
-            return *cost;
-        }
-        let mut cost = 1.0;
-        for (edge, to) in self.nodes.get(node).into_iter().flatten() {
-            let mut visit = |part: &Value| cost += self.cost_of(*to, part, known);
-            match (edge, instance) {
-                (Edge::Same, _) => visit(instance),
-                (Edge::Property(name), Value::Object(fields)) => {
-                    fields.get(name).into_iter().for_each(visit)
-                }
-                (Edge::Properties, Value::Object(fields)) => fields.values().for_each(visit),
-                (Edge::Element(at), Value::Array(elements)) => {
-                    elements.get(*at).into_iter().for_each(visit)
-                }
-                (Edge::Elements, Value::Array(elements)) => elements.iter().for_each(visit),
-                _ => {}
-            }
-        }
-        known.insert(key, cost);
-        cost
+    /// Whether a validator visits subschemas at most `budget` times for `instance`, and not too many within each other. It takes no more
+    /// than that many steps to say so.
+    pub(crate) fn is_within(&self, budget: f64, instance: &Value) -> bool {
+        let mut walk = Walk {
+            graph: self,
+            budget,
+            known: HashMap::new(),
+            of_scalar: HashMap::new(),
+            _instance: PhantomData,
+        };
+        walk.cost(0, instance, 0) <= budget
     }
 
     /// Whether edges of this kind form a cycle.
@@ -133,25 +176,25 @@ impl SchemaGraph {
         taken < self.nodes.len()
     }
 
-    /// Paths from the root of a graph without cycles.
-    fn visits(&self) -> f64 {
-        // Nodes are numbered as they are first met, but references may lead to earlier ones: walk in topological order.
+    /// Paths from the root of a graph without cycles, and the subschemas on the longest.
+    fn visits_and_depth(&self) -> (f64, usize) {
         let mut incoming = vec![0_usize; self.nodes.len()];
         self.nodes.iter().flatten().for_each(|(_, to)| incoming[*to] += 1);
-        let mut paths = vec![0.0; self.nodes.len()];
+        let (mut paths, mut depths) = (vec![0.0; self.nodes.len()], vec![1; self.nodes.len()]);
         paths[0] = 1.0;
         let mut free: Vec<usize> = (0..self.nodes.len()).filter(|n| incoming[*n] == 0).collect();
         while let Some(node) = free.pop() {
-            let of_node: f64 = paths[node];
+            let (of_node, depth): (f64, usize) = (paths[node], depths[node]);
             for (_, to) in &self.nodes[node] {
                 paths[*to] += of_node;
+                depths[*to] = depths[*to].max(depth + 1);
                 incoming[*to] -= 1;
                 if incoming[*to] == 0 {
                     free.push(*to);
                 }
             }
         }
-        paths.iter().sum()
+        (paths.iter().sum(), depths.into_iter().max().unwrap_or(0))
     }
 }
 
@@ -172,7 +215,7 @@ impl<'s> Reader<'s> {
             if let Value::Object(keywords) = schema {
                 let mut found = Vec::new();
                 for (keyword, value) in keywords {
-                    self.edges(keyword, value, keywords, &mut found)?;
+                    self.edges(keyword, value, &mut found)?;
                 }
                 for (edge, to) in found {
                     let to = self.number(to, &mut open)?;
@@ -203,17 +246,12 @@ impl<'s> Reader<'s> {
         &self,
         keyword: &str,
         value: &'s Value,
-        keywords: &Map<String, Value>,
         found: &mut Vec<(Edge, &'s Value)>,
     ) -> Result<(), Refused> {
-        let is_root = self.root.as_object().is_some_and(|root| std::ptr::eq(root, keywords));
         match (keyword, value) {
             ("$ref", Value::String(to)) => found.push((Edge::Same, self.resolve(to)?)),
             ("$dynamicRef" | "$recursiveRef", _) => {
                 return Err((format!("the keyword {keyword}"), "$ref"));
-            }
-            ("$id", Value::String(id)) if !is_root => {
-                return Err((format!("$id {id:?} below the root"), "no $id but the root's"));
             }
             ("allOf" | "anyOf" | "oneOf", Value::Array(all)) => {
                 found.extend(all.iter().map(|schema| (Edge::Same, schema)));
@@ -255,6 +293,27 @@ impl<'s> Reader<'s> {
         }
         anchored(self.root, fragment).ok_or_else(lost)
     }
+}
+
+/// A `$id` that is not the root's: references below it would start from there.
+fn inner_id(schema: &Value) -> Option<&str> {
+    let mut open: Vec<&Value> = match schema {
+        Value::Object(fields) => fields.values().collect(),
+        _ => Vec::new(),
+    };
+    while let Some(value) = open.pop() {
+        match value {
+            Value::Object(fields) => {
+                if let Some(Value::String(id)) = fields.get("$id") {
+                    return Some(id);
+                }
+                open.extend(fields.values());
+            }
+            Value::Array(elements) => open.extend(elements),
+            _ => {}
+        }
+    }
+    None
 }
 
 /// The first subschema with this `$anchor`.
@@ -305,7 +364,7 @@ mod tests {
             "$defs": {"a/b": {"type": "string"}, "c": {"$anchor": "here", "type": "null"}},
             "anyOf": [{"$ref": "#/$defs/a~1b"}, {"$ref": "#here"}, {"$ref": "#/$defs/a%7E1b"}],
         });
-        assert!(!SchemaGraph::new(&fine).unwrap().is_recursive());
+        assert!(!SchemaGraph::new(&fine).unwrap().recursive);
         for schema in [
             json!({"$ref": "https://example.com/other"}),
             json!({"$ref": "#/nothing"}),
@@ -317,6 +376,9 @@ mod tests {
         }
         assert!(refused(json!({"$dynamicRef": "#x"})).contains("$dynamicRef"));
         assert!(refused(json!({"items": {"$id": "https://example.com/t"}})).contains("$id"));
+        // Also where nothing leads to it but a pointer through it.
+        let hidden = json!({"$defs": {"x": {"$id": "http://x/", "$defs": {"a": {"$ref": "#/$defs/a"}}}, "a": {}}, "$ref": "#/$defs/x/$defs/a"});
+        assert!(refused(hidden).contains("$id"));
     }
 
     #[test]
@@ -349,11 +411,35 @@ mod tests {
         ]});
         let graph = SchemaGraph::new(&twice).unwrap();
         let deep = (0..100).fold(json!({}), |inner, _| json!({"x": inner}));
-        assert!(graph.is_recursive() && graph.cost(&deep) > 1e20);
+        assert!(graph.recursive && !graph.is_within(1e15, &deep));
+        assert!(graph.is_within(10.0, &json!({"x": 1})));
 
         let tree = json!({"properties": {"left": {"$ref": "#"}, "right": {"$ref": "#"}}});
         let graph = SchemaGraph::new(&tree).unwrap();
         let full = (0..10).fold(json!({}), |half, _| json!({"left": half, "right": half}));
-        assert!(graph.cost(&full) < 10_000.0, "{}", graph.cost(&full));
+        assert!(graph.is_within(10_000.0, &full));
+    }
+
+    #[test]
+    fn long_chains_of_references_are_refused_and_a_budget_is_never_overdrawn() {
+        let chain = |last: Value, length: usize| {
+            let mut defs = serde_json::Map::new();
+            for i in 0..length {
+                defs.insert(format!("a{i}"), json!({"$ref": format!("#/$defs/a{}", i + 1)}));
+            }
+            defs.insert(format!("a{length}"), last);
+            json!({"$defs": defs, "$ref": "#/$defs/a0"})
+        };
+        let again = json!({"items": {"$ref": "#/$defs/a0"}});
+        assert!(refused(chain(json!({}), 900)).contains("within each other"));
+        assert!(refused(chain(again.clone(), 900)).contains("refers to itself"));
+        let graph = SchemaGraph::new(&chain(again, 100)).unwrap();
+        let deep = (0..100).fold(json!([]), |inner, _| json!([inner]));
+        assert!(!graph.is_within(1e9, &deep), "too many calls within each other");
+        // Many subschemas over many elements: no more is looked at than the budget allows.
+        let wide = json!({"anyOf": vec![json!({}); 200], "items": {"$ref": "#"}});
+        let graph = SchemaGraph::new(&wide).unwrap();
+        assert!(!graph.is_within(2e6, &json!(vec![1; 300_000])));
+        assert!(graph.is_within(2e6, &json!(vec![1; 3_000])));
     }
 }
