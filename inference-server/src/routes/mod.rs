@@ -97,6 +97,9 @@ async fn every_response(State(state): State<AppState>, request: Request, next: N
     if let Some(served) = state.readiness.served().filter(|_| !unknown) {
         headers.insert(MODEL_DIGEST_HEADER, served.digest.clone());
     }
+    // Answers are their asker's, and no page's to be shown as something else. No page of another site may read them: there is no CORS.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if state.readiness.is_leaving() {
         // The next request of this client should find another server.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -138,6 +138,23 @@ async fn keys_that_change_count_without_a_restart_and_a_broken_file_changes_noth
 }
 
 #[tokio::test]
+async fn no_page_of_another_site_may_read_an_answer_or_a_cache_keep_it() {
+    let server = ready().await;
+    let url = format!("{}/v1/models", server.url);
+    for method in [reqwest::Method::GET, reqwest::Method::OPTIONS] {
+        let request = server.client.request(method, &url).header("origin", "https://evil.example");
+        let request = request.header("access-control-request-method", "POST");
+        let headers = request.send().await.expect("it answers").headers().clone();
+        assert!(
+            !headers.keys().any(|name| name.as_str().starts_with("access-control-")),
+            "{headers:?}"
+        );
+        assert_eq!(headers["cache-control"], "no-store");
+        assert_eq!(headers["x-content-type-options"], "nosniff");
+    }
+}
+
+#[tokio::test]
 async fn without_keys_everybody_may_call() {
     let server = ready().await;
     assert_eq!(server.get("/v1/models").await.status(), StatusCode::OK);
