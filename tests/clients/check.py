@@ -57,7 +57,7 @@ def with_openai():
     check("openai: completions", len(plain.choices) == 2 and plain.choices[0].text, repr(plain.choices[0].text))
     stream = client.completions.create(model=MODEL, prompt="The capital of France is", stop=["\n"], stream=True, **SEEDED)
     check("openai: their stream", "".join(chunk.choices[0].text for chunk in stream) == plain.choices[0].text)
-    token = {"50256": -100, "1": 5}
+    token = {"5000": -100, "1": 5}
     check("openai: logit_bias", client.completions.create(model=MODEL, prompt="a", logit_bias=token, **SEEDED).choices)
 
     for what, error, call in [
