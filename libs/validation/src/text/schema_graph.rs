@@ -412,7 +412,7 @@ mod tests {
         let graph = SchemaGraph::new(&twice).unwrap();
         let deep = (0..100).fold(json!({}), |inner, _| json!({"x": inner}));
         assert!(graph.recursive && !graph.is_within(1e15, &deep));
-        assert!(graph.is_within(10.0, &json!({"x": 1})));
+        assert!(graph.is_within(20.0, &json!({"x": 1})));
 
         let tree = json!({"properties": {"left": {"$ref": "#"}, "right": {"$ref": "#"}}});
         let graph = SchemaGraph::new(&tree).unwrap();
