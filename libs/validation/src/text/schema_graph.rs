@@ -2,7 +2,6 @@
 //! exponential time, from those that do not.
 
 use std::collections::HashMap;
-use std::marker::PhantomData;
 
 use serde_json::Value;
 
@@ -32,18 +31,17 @@ enum Edge {
 }
 
 /// The cost of an instance, as far as it is known.
-struct Walk<'g, 'i> {
+struct Walk<'g> {
     graph: &'g SchemaGraph,
     budget: f64,
     /// By subschema, and list or object of the instance.
     known: HashMap<(usize, *const Value), f64>,
     /// Of all else: it has no parts.
     of_scalar: HashMap<usize, f64>,
-    _instance: PhantomData<&'i Value>,
 }
 
-impl<'i> Walk<'_, 'i> {
-    fn cost(&mut self, node: usize, instance: &'i Value, depth: usize) -> f64 {
+impl Walk<'_> {
+    fn cost(&mut self, node: usize, instance: &Value, depth: usize) -> f64 {
         let has_parts = matches!(instance, Value::Object(_) | Value::Array(_));
         let key = (node, std::ptr::from_ref(instance));
         let known = if has_parts { self.known.get(&key) } else { self.of_scalar.get(&node) };
@@ -62,11 +60,11 @@ impl<'i> Walk<'_, 'i> {
         cost
     }
 
-    fn sum(&mut self, node: usize, instance: &'i Value, depth: usize) -> f64 {
+    fn sum(&mut self, node: usize, instance: &Value, depth: usize) -> f64 {
         let graph = self.graph;
         let mut cost = 1.0;
         for (edge, to) in graph.nodes.get(node).into_iter().flatten() {
-            let parts: Box<dyn Iterator<Item = &'i Value>> = match (edge, instance) {
+            let parts: Box<dyn Iterator<Item = &Value>> = match (edge, instance) {
                 (Edge::Same, _) => Box::new(std::iter::once(instance)),
                 (Edge::Property(name), Value::Object(fields)) => {
                     Box::new(fields.get(name).into_iter())
@@ -111,18 +109,21 @@ impl SchemaGraph {
             return Err((format!("$id {id:?} below the root"), "no $id but the root's"));
         }
         let mut reader = Reader { root: schema, nodes: Vec::new(), known: HashMap::new() };
-        reader.node(schema)?;
+        reader.read(schema)?;
         let mut graph = Self { nodes: reader.nodes, recursive: false };
-        if graph.has_cycle(|edge| *edge == Edge::Same) {
+        if graph.order(|edge| *edge == Edge::Same).is_none() {
             return Err((
                 "a reference that leads back to itself at the same place of the text".to_owned(),
                 "references that end, or go on at a property or an element",
             ));
         }
-        graph.recursive = graph.has_cycle(|_| true);
-        // Of one that refers to itself the longest path is not easily found: it has at most all subschemas.
-        let (visits, depth) =
-            if graph.recursive { (1.0, graph.nodes.len()) } else { graph.visits_and_depth() };
+        let order = graph.order(|_| true);
+        graph.recursive = order.is_none();
+        let (visits, depth) = match order {
+            Some(order) => graph.visits_and_depth(&order),
+            // The longest path is not easily found: it has at most all subschemas.
+            None => (1.0, graph.nodes.len()),
+        };
         if visits > MAX_VISITS {
             let found = format!("a schema that visits {visits:.0} subschemas for one text");
             return Err((found, "at most 100,000"));
@@ -141,57 +142,42 @@ impl SchemaGraph {
     /// Whether a validator visits subschemas at most `budget` times for `instance`, and not too many within each other. It takes no more
     /// than that many steps to say so.
     pub(crate) fn is_within(&self, budget: f64, instance: &Value) -> bool {
-        let mut walk = Walk {
-            graph: self,
-            budget,
-            known: HashMap::new(),
-            of_scalar: HashMap::new(),
-            _instance: PhantomData,
-        };
+        let mut walk =
+            Walk { graph: self, budget, known: HashMap::new(), of_scalar: HashMap::new() };
         walk.cost(0, instance, 0) <= budget
     }
 
-    /// Whether edges of this kind form a cycle.
-    fn has_cycle(&self, counts: impl Fn(&Edge) -> bool) -> bool {
-        // Kahn's: what is left when nodes without incoming edges are taken away, one after the other, is on a cycle or behind one.
-        let mut incoming = vec![0_usize; self.nodes.len()];
+    /// The subschemas so that edges of this kind lead only to later ones (Kahn's algorithm); `None` if such edges form a cycle.
+    fn order(&self, counts: impl Fn(&Edge) -> bool) -> Option<Vec<usize>> {
         let targets = |node: usize| {
             let edges = self.nodes.get(node).into_iter().flatten();
-            edges.filter(|(edge, _)| counts(edge)).map(|(_, to)| *to).collect::<Vec<_>>()
+            edges.filter(|(edge, _)| counts(edge)).map(|(_, to)| *to)
         };
-        for node in 0..self.nodes.len() {
-            targets(node).into_iter().for_each(|to| incoming[to] += 1);
-        }
-        let mut free: Vec<usize> = (0..self.nodes.len()).filter(|n| incoming[*n] == 0).collect();
-        let mut taken = 0;
-        while let Some(node) = free.pop() {
-            taken += 1;
+        let mut incoming = vec![0_usize; self.nodes.len()];
+        (0..self.nodes.len()).flat_map(targets).for_each(|to| incoming[to] += 1);
+        let mut order: Vec<usize> = (0..self.nodes.len()).filter(|n| incoming[*n] == 0).collect();
+        let mut next = 0;
+        while let Some(node) = order.get(next).copied() {
+            next += 1;
             for to in targets(node) {
                 incoming[to] -= 1;
                 if incoming[to] == 0 {
-                    free.push(to);
+                    order.push(to);
                 }
             }
         }
-        taken < self.nodes.len()
+        (order.len() == self.nodes.len()).then_some(order)
     }
 
     /// Paths from the root of a graph without cycles, and the subschemas on the longest.
-    fn visits_and_depth(&self) -> (f64, usize) {
-        let mut incoming = vec![0_usize; self.nodes.len()];
-        self.nodes.iter().flatten().for_each(|(_, to)| incoming[*to] += 1);
+    fn visits_and_depth(&self, order: &[usize]) -> (f64, usize) {
         let (mut paths, mut depths) = (vec![0.0; self.nodes.len()], vec![1; self.nodes.len()]);
         paths[0] = 1.0;
-        let mut free: Vec<usize> = (0..self.nodes.len()).filter(|n| incoming[*n] == 0).collect();
-        while let Some(node) = free.pop() {
+        for &node in order {
             let (of_node, depth): (f64, usize) = (paths[node], depths[node]);
             for (_, to) in &self.nodes[node] {
                 paths[*to] += of_node;
                 depths[*to] = depths[*to].max(depth + 1);
-                incoming[*to] -= 1;
-                if incoming[*to] == 0 {
-                    free.push(*to);
-                }
             }
         }
         (paths.iter().sum(), depths.into_iter().max().unwrap_or(0))
@@ -205,13 +191,12 @@ struct Reader<'s> {
 }
 
 impl<'s> Reader<'s> {
-    /// The number of a subschema; its parts are read when it is first met. serde_json reads at most 128 levels, but a schema may also
-    /// come from YAML, so depth is bounded by what has been read so far.
-    fn node(&mut self, schema: &'s Value) -> Result<usize, Refused> {
-        let mut open = vec![schema];
-        let root = self.number(schema, &mut Vec::new())?;
+    /// Reads all that the root leads to, one after the other: a schema from YAML may be nested more deeply than calls should be.
+    fn read(&mut self, root: &'s Value) -> Result<(), Refused> {
+        let mut open = Vec::new();
+        self.number(root, &mut open)?;
         while let Some(schema) = open.pop() {
-            let number = self.number(schema, &mut Vec::new())?;
+            let number = self.number(schema, &mut open)?;
             if let Value::Object(keywords) = schema {
                 let mut found = Vec::new();
                 for (keyword, value) in keywords {
@@ -223,7 +208,7 @@ impl<'s> Reader<'s> {
                 }
             }
         }
-        Ok(root)
+        Ok(())
     }
 
     /// The number of a subschema, which is put among the open ones when it is new.
