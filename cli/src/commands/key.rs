@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use sha2::{Digest, Sha256};
+use textnlp_dataset::digest::{hex, sha256};
 
 use crate::args::KeyArgs;
 use crate::failure::Failure;
@@ -16,13 +16,9 @@ pub(crate) fn run(args: &KeyArgs) -> Result<(), Failure> {
     std::fs::File::open("/dev/urandom")
         .and_then(|mut source| source.read_exact(&mut random))
         .map_err(|error| Failure::failed(format!("no random numbers: /dev/urandom: {error}")))?;
-    let key = format!("tnlp_{}", hexadecimal(&random));
+    let key = format!("tnlp_{}", hex(&random));
     note("Only this line has the key; the file of keys has its hash:");
-    note(&format!("- {{name: {}, sha256: {}}}", args.name, hexadecimal(&Sha256::digest(&key))));
+    note(&format!("- {{name: {}, sha256: {}}}", args.name, sha256(key.as_bytes())));
     print_text(&format!("{key}\n"));
     Ok(())
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, ValueHint};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use textnlp_dataset::digest::hex;
 use textnlp_dataset::manifest::{self, Manifest};
 
 use crate::failure::Failure;
@@ -136,11 +137,6 @@ pub(crate) fn digest(path: &Path) -> io::Result<String> {
             count => hasher.update(&buffer[..count]),
         }
     }
-}
-
-/// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn send(root: &Path, name: &str, offset: u64) -> io::Result<()> {

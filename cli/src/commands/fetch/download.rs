@@ -9,6 +9,7 @@ use futures::StreamExt;
 use reqwest::header::{AUTHORIZATION, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE};
 use reqwest::{Method, Response, StatusCode};
 use sha2::{Digest, Sha256};
+use textnlp_dataset::digest::hex;
 use textnlp_dataset::net::{Access, AddressError, Client};
 
 use super::error::FetchError;
@@ -207,7 +208,7 @@ fn check(url: &str, partial: Partial, expected: &Expected) -> Result<(), FetchEr
         let found = partial.bytes;
         return Err(FetchError::Digest(format!("{url} has {found} bytes, not {bytes}")));
     }
-    let found: String = partial.hasher.finalize().iter().map(|b| format!("{b:02x}")).collect();
+    let found = hex(&partial.hasher.finalize());
     match &expected.sha256 {
         Some(sha256) if *sha256 != found => Err(FetchError::Digest(format!(
             "{url} has the SHA-256 {found}, not {sha256}; it is another file than the one that was asked for"

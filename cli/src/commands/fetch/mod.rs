@@ -10,9 +10,9 @@ mod objects;
 
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
 use textnlp_crds::model::{ModelSource, UrlSource};
 use textnlp_crds::task::{Fetched, MODEL_SECRET_MOUNT, MODELS_MOUNT, Termination};
+use textnlp_dataset::digest;
 use textnlp_dataset::net::Access;
 
 use self::cache::Cache;
@@ -136,8 +136,7 @@ fn name_of(source: &ModelSource) -> Result<String, FetchError> {
             kind.remove("secretRef");
         }
     }
-    let canonical = textnlp_dataset::digest::canonical(&decides);
-    let hash: String = Sha256::digest(canonical).iter().map(|b| format!("{b:02x}")).collect();
+    let hash = digest::sha256(&digest::canonical(&decides));
     Ok(hash[..32].to_owned())
 }
 

@@ -6,10 +6,11 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+use textnlp_dataset::digest::hex;
 use textnlp_dataset::manifest;
 
 use super::super::error::Error;
-use super::super::send::{Listed, digest, hex};
+use super::super::send::{Listed, digest};
 
 /// Folder of the parts.
 const PARTS: &str = ".textnlp-get";

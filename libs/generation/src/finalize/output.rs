@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use sha2::{Digest, Sha256};
 use textnlp_dataset::Record;
+use textnlp_dataset::digest::hex;
 use textnlp_dataset::format::{self, Format, Schema, TableWriter};
 use textnlp_dataset::manifest::FileSummary;
 use textnlp_dataset::store::{Store, Upload};
@@ -80,8 +81,7 @@ impl Sink {
     }
 
     pub(super) fn finish(self) -> Result<FileSummary, Error> {
-        let digest = self.hasher.finalize();
-        let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hex(&self.hasher.finalize());
         self.upload.commit()?;
         Ok(FileSummary { path: self.path, bytes: self.bytes, sha256 })
     }
