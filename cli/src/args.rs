@@ -241,8 +241,7 @@ pub(crate) struct KeyArgs {
 }
 
 fn key_name(text: &str) -> Result<String, String> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&c);
-    match (1..=63).contains(&text.len()) && text.chars().all(allowed) {
+    match textnlp_inference_server::is_key_name(text) {
         true => Ok(text.to_owned()),
         false => Err("a name has 1 to 63 letters, digits, `-`, `_` and `.`".to_owned()),
     }

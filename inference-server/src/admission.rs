@@ -63,7 +63,7 @@ impl Admission {
         work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let permit = Arc::clone(&self.encoders).acquire_owned().await;
-        blocking((), permit.map_err(|_| ApiError::Internal)?, work).await
+        blocking(permit.map_err(|_| ApiError::Internal)?, work).await
     }
 
     /// A place among the calls that need no model; taken before their body is read.
@@ -79,19 +79,18 @@ impl Admission {
         work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let permit = Arc::clone(&self.workers).acquire_owned().await;
-        blocking(place, permit.map_err(|_| ApiError::Internal)?, work).await
+        blocking((place, permit.map_err(|_| ApiError::Internal)?), work).await
     }
 }
 
 /// Work away from the threads that serve connections. It goes on when the client goes, and so keeps its permits.
 async fn blocking<T: Send + 'static>(
-    place: impl Send + 'static,
-    permit: OwnedSemaphorePermit,
+    permits: impl Send + 'static,
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let work = move || {
         let done = work();
-        drop((place, permit));
+        drop(permits);
         done
     };
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {

@@ -23,6 +23,7 @@ mod routes;
 mod served;
 mod server;
 
+pub use access::is_key_name;
 pub use config::ServerConfig;
 pub use loading::{LoadError, LoadPhase, Loading, ModelSettings};
 pub use server::{Drained, ServeError, Stop, run};

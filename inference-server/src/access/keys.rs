@@ -120,10 +120,14 @@ impl Keys {
     }
 }
 
-fn read(entry: Entry) -> Result<([u8; 32], Key), String> {
+/// Whether a key may have this name: 1 to 63 letters, digits, `-`, `_` and `.`.
+pub fn is_key_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&c);
-    let name = &entry.name;
-    if !(1..=63).contains(&name.len()) || !name.chars().all(allowed) {
+    (1..=63).contains(&name.len()) && name.chars().all(allowed)
+}
+
+fn read(entry: Entry) -> Result<([u8; 32], Key), String> {
+    if !is_key_name(&entry.name) {
         return Err(".name: expected 1 to 63 letters, digits, `-`, `_` and `.`".to_owned());
     }
     let hash = hash(&entry.sha256).ok_or_else(|| {

@@ -13,6 +13,7 @@ use std::time::{Instant, SystemTime};
 use http::{HeaderMap, header};
 use sha2::{Digest, Sha256};
 
+pub use self::keys::is_key_name;
 pub(crate) use self::keys::{Keys, Scope};
 use self::limits::Limits;
 pub(crate) use self::reload::reload;

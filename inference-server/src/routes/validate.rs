@@ -9,7 +9,7 @@ use textnlp_crds::admission::{self, Cause};
 use textnlp_crds::validation::Validation;
 use textnlp_dataset::SourceRecord;
 use textnlp_generation::evaluation::{Entry, Evaluated, Evaluation};
-use textnlp_generation::report::{Failures, NamedDistribution, Rejection, Score};
+use textnlp_generation::report::{Failures, NamedDistribution, Rejection, Score, passes};
 use textnlp_generation::scoring::Scoring;
 
 use super::AppState;
@@ -79,15 +79,14 @@ fn evaluate(request: ValidateRequest) -> Result<ValidateResponse, ApiError> {
 }
 
 fn response(found: Evaluated, results: Option<Vec<Value>>) -> ValidateResponse {
-    let gates = found.scores.iter().all(|s| s.gate.as_ref().is_none_or(|gate| gate.passed));
     ValidateResponse {
+        passed: passes(&found.scores, &found.rows),
         records: found.rows.requested,
         rows: found.rows,
         rejections: found.rejections,
         failures: found.failures,
         scores: found.scores,
         distributions: found.distributions,
-        passed: gates && found.rows.accepted > 0,
         results,
     }
 }

@@ -199,11 +199,12 @@ impl Evaluation<'_> {
             if let Some(mut of_thread) = share.take() {
                 let scored = catch_unwind(AssertUnwindSafe(|| {
                     for (entry, id) in &entries {
-                        let line = self.entry(entry, id.as_deref(), &mut of_thread);
+                        let judgement = self.judge(entry, id.as_deref(), &mut of_thread);
                         if lines {
-                            out.extend_from_slice(line.to_string().as_bytes());
+                            out.extend_from_slice(line(entry, &judgement).to_string().as_bytes());
                             out.push(b'\n');
                         }
+                        of_thread.count(entry, judgement);
                     }
                     of_thread
                 }));
@@ -214,43 +215,19 @@ impl Evaluation<'_> {
         }
     }
 
-    fn entry(&self, entry: &Entry, new_id: Option<&str>, share: &mut Share<'_>) -> Value {
-        let (record, id) = (&entry.record, entry.record.id());
-        let judgement = match (&record.record, &entry.given) {
-            (Err(error), _) => failed(error.message.clone()),
-            (Ok(_), Err(message)) => failed(message.clone()),
-            (Ok(_), Ok(given)) => self.judge(&Named { record, id: new_id }, given, share),
+    /// What becomes of an entry; its scores are in the share's sums.
+    fn judge(&self, entry: &Entry, id: Option<&str>, share: &mut Share<'_>) -> Judgement {
+        let record = Named { record: &entry.record, id };
+        let given = match (&entry.record.record, &entry.given) {
+            (Err(error), _) => return failed(error.message.clone()),
+            (Ok(_), Err(message)) => return failed(message.clone()),
+            (Ok(_), Ok(given)) => given,
         };
-        match judgement {
-            Judgement::Rejected { filter, scores } => {
-                let line = json!({"id": id, "scores": scores, "rejectedBy": filter});
-                *share.rejected.entry(filter).or_default() += 1;
-                line
-            }
-            Judgement::Accepted { scores } => {
-                share.accepted += 1;
-                if share.samples.len() < SAMPLES
-                    || share.samples.last_key_value().is_some_and(|(last, _)| record.index < *last)
-                {
-                    share.samples.insert(record.index, shown(record.fields()));
-                    share.trim_samples();
-                }
-                json!({"id": id, "scores": scores})
-            }
-            Judgement::Failed { stage, message } => {
-                let line = json!({"id": id, "error": message});
-                share.fail(stage, (1, record.index, format!("row {id}: {message}")));
-                line
-            }
-        }
-    }
-
-    fn judge(&self, record: &Named<'_>, given: &[f64], share: &mut Share<'_>) -> Judgement {
-        let mut scores = match self.scoring.decide(record) {
+        let mut scores = match self.scoring.decide(&record) {
             Judgement::Accepted { scores } => scores,
             other => return other,
         };
-        if let Err(error) = share.scorer.add(record) {
+        if let Err(error) = share.scorer.add(&record) {
             return failed(error.to_string());
         }
         for ((metric, value), sum) in self.given.iter().zip(given).zip(&mut share.given) {
@@ -284,12 +261,9 @@ impl Evaluation<'_> {
                 column: column.clone(),
                 value: found.as_ref().map(|found| found.value),
                 ci: None,
-                gate: metric.gate.map(|range| GateReport {
-                    stat: None,
-                    min: range.min(),
-                    max: range.max(),
-                    passed: found.as_ref().is_some_and(|f| Gate::on_given(range).passes(f)),
-                }),
+                gate: metric
+                    .gate
+                    .map(|range| GateReport::new(&Gate::on_given(range), None, found.as_ref())),
                 signature,
             });
             if let Some(distribution) = found.and_then(|found| found.distribution) {
@@ -328,6 +302,25 @@ impl Share<'_> {
         Ok(())
     }
 
+    fn count(&mut self, entry: &Entry, judgement: Judgement) {
+        let record = &entry.record;
+        match judgement {
+            Judgement::Accepted { .. } => {
+                self.accepted += 1;
+                if self.samples.len() < SAMPLES
+                    || self.samples.last_key_value().is_some_and(|(last, _)| record.index < *last)
+                {
+                    self.samples.insert(record.index, shown(record.fields()));
+                    self.trim_samples();
+                }
+            }
+            Judgement::Rejected { filter, .. } => *self.rejected.entry(filter).or_default() += 1,
+            Judgement::Failed { stage, message } => {
+                self.fail(stage, (1, record.index, format!("row {}: {message}", record.id())));
+            }
+        }
+    }
+
     fn fail(&mut self, stage: String, (rows, index, first): (u64, u64, String)) {
         let known = self.failed.entry(stage).or_insert((0, u64::MAX, String::new()));
         known.0 += rows;
@@ -340,6 +333,18 @@ impl Share<'_> {
         while self.samples.len() > SAMPLES {
             self.samples.pop_last();
         }
+    }
+}
+
+/// What is written of an entry.
+fn line(entry: &Entry, judgement: &Judgement) -> Value {
+    let id = entry.record.id();
+    match judgement {
+        Judgement::Accepted { scores } => json!({"id": id, "scores": scores}),
+        Judgement::Rejected { filter, scores } => {
+            json!({"id": id, "scores": scores, "rejectedBy": filter})
+        }
+        Judgement::Failed { message, .. } => json!({"id": id, "error": message}),
     }
 }
 
@@ -429,7 +434,7 @@ fn write_in_order(
 fn shown(fields: &Record) -> Record {
     let cut = |value: &Value| match value.as_str() {
         Some(text) if text.len() > SHOWN => {
-            let end = (0..=SHOWN).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            let end = text.floor_char_boundary(SHOWN);
             Value::from(format!("{}…", text.get(..end).unwrap_or_default()))
         }
         _ => value.clone(),

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use textnlp_crds::job_status::{
-    ConfidenceInterval, GateResult, OutputStatus, Rejection, Rows, Score, Usage, ValidationStatus,
+    GateResult, OutputStatus, Rejection, Rows, Score, Usage, ValidationStatus,
 };
 use textnlp_crds::task::{Finalized, Prepared, Verdict};
 
@@ -73,7 +73,7 @@ fn score(score: &crate::report::Score) -> Option<Score> {
         metric: serde_json::from_value(json!(score.metric)).ok()?,
         column: score.column.clone(),
         value: score.value,
-        ci: score.ci.map(|ci| ConfidenceInterval { low: ci.low, high: ci.high, level: ci.level }),
+        ci: score.ci,
         gate: score.gate.as_ref().map(|gate| GateResult {
             min: gate.min,
             max: gate.max,

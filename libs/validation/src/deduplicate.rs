@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use foldhash::fast::RandomState;
 
-use crate::metrics::near_duplicate_rate::text_shingles;
+use crate::metrics::near_duplicate_rate::{NEAR, text_shingles};
 use crate::text::folding::duplicate_key;
 use crate::text::minhash::{NearIndex, Shingles};
 
@@ -23,6 +23,13 @@ pub struct Deduplicator(Kept);
 enum Kept {
     Exact(HashSet<u128, RandomState>),
     Near(Box<NearIndex<Shingles>>),
+}
+
+impl Likeness {
+    /// [`Likeness::Near`] from the similarity on that holds where none is given, or from this one.
+    pub fn near(threshold: Option<f64>) -> Self {
+        Self::Near(threshold.unwrap_or(NEAR))
+    }
 }
 
 impl Deduplicator {

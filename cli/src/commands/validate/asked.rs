@@ -59,7 +59,6 @@ impl Measured {
             scoring.add_metric(Asked {
                 metric: name.clone(),
                 params: Value::Object(given),
-                reads_text: info.is_none_or(|info| info.needs_text),
                 column: column.to_owned(),
                 reference: args.reference.clone(),
                 gate: gate(name),

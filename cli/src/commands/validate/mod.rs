@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use textnlp_dataset::SourceRecord;
 use textnlp_dataset::source::{self, Options};
 use textnlp_generation::evaluation::{Entry, Evaluated, Evaluation, Given};
-use textnlp_generation::report::{NamedDistribution, Report, Score, number};
+use textnlp_generation::report::{NamedDistribution, Report, Score, number, passes};
 
 use self::asked::Measured;
 use self::command::Values;
@@ -167,8 +167,8 @@ fn next_values(values: &mut [Values]) -> Result<Vec<f64>, String> {
 }
 
 fn report(args: &ValidateArgs, found: Evaluated, begun: Instant) -> Report {
-    let gates = found.scores.iter().all(|s| s.gate.as_ref().is_none_or(|gate| gate.passed));
     Report {
+        passed: passes(&found.scores, &found.rows),
         records: found.rows.requested,
         rows: found.rows,
         rejections: found.rejections,
@@ -176,7 +176,6 @@ fn report(args: &ValidateArgs, found: Evaluated, begun: Instant) -> Report {
         scores: found.scores,
         distributions: found.distributions,
         samples: if args.report.is_empty() { Vec::new() } else { found.samples },
-        passed: gates && found.rows.accepted > 0,
         digest: String::new(),
         model: None,
         output: Default::default(),

@@ -31,7 +31,7 @@ use crate::completer::Models;
 use crate::error::Error;
 use crate::job::Job;
 use crate::prepare::Prepared;
-use crate::report::{Failures, ModelReport, OutputReport, Rejection, Report, Usage};
+use crate::report::{Failures, ModelReport, OutputReport, Rejection, Report, Usage, passes};
 use crate::rows;
 use crate::scoring::{Judgement, Scorer};
 
@@ -338,7 +338,6 @@ fn report(
     result: &Passed,
     closing: Closing<'_>,
 ) -> Report {
-    let gates_passed = result.scores.iter().all(|s| s.gate.as_ref().is_none_or(|g| g.passed));
     let bytes =
         result.files.iter().filter(|f| f.path.starts_with("dataset.")).map(|f| f.bytes).sum();
     Report {
@@ -349,7 +348,7 @@ fn report(
         scores: result.scores.clone(),
         distributions: result.distributions.clone(),
         samples: result.samples.clone(),
-        passed: gates_passed && result.counts.accepted > 0,
+        passed: passes(&result.scores, &result.counts),
         digest: result.digest.clone(),
         model: job.models().iter().next().and_then(|name| models.facts(name)).map(|facts| {
             ModelReport {

@@ -5,8 +5,10 @@ mod markdown;
 mod plot;
 
 use serde::{Deserialize, Serialize};
+pub use textnlp_crds::job_status::ConfidenceInterval;
 use textnlp_dataset::Record;
 use textnlp_dataset::manifest::RowCounts;
+use textnlp_validation::{DatasetScore, Gate};
 
 /// The result of a job, as `run --json` prints it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,17 +90,6 @@ pub struct Score {
     pub signature: String,
 }
 
-/// A confidence interval, by the bootstrap.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct ConfidenceInterval {
-    /// Its lower end.
-    pub low: f64,
-    /// Its upper end.
-    pub high: f64,
-    /// The part of the resamples' scores within it.
-    pub level: f64,
-}
-
 /// A bound that the dataset must keep.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GateReport {
@@ -113,6 +104,27 @@ pub struct GateReport {
     pub max: Option<f64>,
     /// Whether it held; a value that could not be had does not pass.
     pub passed: bool,
+}
+
+impl GateReport {
+    /// What became of a gate on a score, or on one that could not be had.
+    pub fn new(gate: &Gate, stat: Option<String>, found: Option<&DatasetScore>) -> Self {
+        Self {
+            stat,
+            min: gate.range().min(),
+            max: gate.range().max(),
+            passed: found.is_some_and(|found| gate.passes(found)),
+        }
+    }
+}
+
+fn gate_failed(scores: &[Score]) -> bool {
+    scores.iter().any(|s| s.gate.as_ref().is_some_and(|g| !g.passed))
+}
+
+/// Whether a dataset with these scores passes: it has rows, and no gate failed.
+pub fn passes(scores: &[Score], rows: &RowCounts) -> bool {
+    rows.accepted > 0 && !gate_failed(scores)
 }
 
 /// Spread of a row metric.
@@ -179,7 +191,7 @@ impl Usage {
 impl Report {
     /// Whether a gate failed.
     pub fn gate_failed(&self) -> bool {
-        self.scores.iter().any(|s| s.gate.as_ref().is_some_and(|g| !g.passed))
+        gate_failed(&self.scores)
     }
 }
 

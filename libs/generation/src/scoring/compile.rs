@@ -53,9 +53,6 @@ pub(super) fn params_value(params: Option<&MetricParams>) -> Value {
     params.and_then(|p| serde_json::to_value(p).ok()).unwrap_or(Value::Null)
 }
 
-/// The similarity from which on texts are near duplicates, where the manifest gives none.
-const NEAR: f64 = 0.8;
-
 pub(super) fn duplicates(spec: &Deduplicate) -> Duplicates {
     Duplicates {
         target: Target {
@@ -65,7 +62,7 @@ pub(super) fn duplicates(spec: &Deduplicate) -> Duplicates {
         },
         likeness: match spec.method {
             DuplicateMethod::Exact => Likeness::Exact,
-            DuplicateMethod::Near => Likeness::Near(spec.threshold.unwrap_or(NEAR)),
+            DuplicateMethod::Near => Likeness::near(spec.threshold),
         },
     }
 }

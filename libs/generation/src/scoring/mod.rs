@@ -12,7 +12,7 @@ use textnlp_crds::validation::{DUPLICATE, Gate as GateSpec, Validation};
 use textnlp_dataset::{Outcome, Record, Row};
 use textnlp_validation::{
     Bootstrap, Filter, Gate, Likeness, Metric, ParamError, Range, RowError, Sample, Stat,
-    TextMetric,
+    TextMetric, registry,
 };
 
 pub use self::duplicates::RowDeduplicator;
@@ -72,7 +72,6 @@ struct NamedGate {
     /// Index into `measures`.
     measure: usize,
     gate: Gate,
-    range: Range,
     stat: Option<String>,
 }
 
@@ -83,9 +82,7 @@ pub struct Asked {
     pub metric: String,
     /// Its parameters: an object, or null.
     pub params: Value,
-    /// Whether it reads a text, or counts rows.
-    pub reads_text: bool,
-    /// The field that it reads.
+    /// The field that it reads, if it reads texts and does not count rows.
     pub column: String,
     /// The field with the references.
     pub reference: Option<String>,
@@ -184,14 +181,15 @@ impl Scoring {
         let parsed = stat.map(Stat::parse).transpose().map_err(located)?;
         let gate =
             Gate::new(self.measures[measure].metric.info(), range, parsed).map_err(located)?;
-        self.gates.push(NamedGate { measure, gate, range, stat: stat.map(str::to_owned) });
+        self.gates.push(NamedGate { measure, gate, stat: stat.map(str::to_owned) });
         Ok(())
     }
 
     /// Adds a metric of a column as a command line names it, and the gate on it.
     pub fn add_metric(&mut self, asked: Asked) -> Result<(), Error> {
         let path = asked.metric.clone();
-        let column = Some(asked.column).filter(|_| asked.reads_text);
+        let counts = registry::info(&asked.metric).is_some_and(|info| !info.needs_text);
+        let column = Some(asked.column).filter(|_| !counts);
         let target = Target { path: path.clone(), column, reference: asked.reference };
         let measure = self.measure(target, &asked.metric, asked.params, true)?;
         match asked.gate {

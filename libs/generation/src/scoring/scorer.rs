@@ -111,12 +111,7 @@ fn line(
             None => found.map(|f| f.value),
         },
         ci: interval.map(|i| ConfidenceInterval { low: i.low, high: i.high, level: i.level }),
-        gate: gate.map(|gate| GateReport {
-            stat: gate.stat.clone(),
-            min: gate.range.min(),
-            max: gate.range.max(),
-            passed: found.is_some_and(|f| gate.gate.passes(f)),
-        }),
+        gate: gate.map(|gate| GateReport::new(&gate.gate, gate.stat.clone(), found)),
         signature: found.map_or_else(|| measure.metric.signature(), |f| f.signature.clone()),
     }
 }

@@ -10,6 +10,9 @@ use crate::text::folding::fold;
 use crate::text::minhash::{Shingles, near_earlier, shingles};
 use crate::text::sampled::row_order;
 
+/// From which similarity on two texts are near duplicates, where nothing else is asked for.
+pub(crate) const NEAR: f64 = 0.8;
+
 /// Words in a shingle.
 const SIZE: usize = 5;
 
@@ -23,7 +26,7 @@ pub(crate) const INFO: Info = Info {
     params: &[ParamInfo {
         name: "threshold",
         description: "The Jaccard similarity from which on two texts are near duplicates.",
-        kind: ParamKind::Number(0.2, 0.95, Some(0.8)),
+        kind: ParamKind::Number(0.2, 0.95, Some(NEAR)),
     }],
 };
 
@@ -32,7 +35,7 @@ struct NearDuplicateRate {
 }
 
 pub(crate) fn new(params: &Params) -> impl Definition + use<> {
-    NearDuplicateRate { threshold: params.number("threshold").unwrap_or(0.8) }
+    NearDuplicateRate { threshold: params.number("threshold").unwrap_or(NEAR) }
 }
 
 /// The shingles by which texts are compared.
