@@ -59,12 +59,18 @@ bench: model ## decode and prefill rates, and a job over HTTP, beside llama.cpp 
 clients: model build ## stock clients of OpenAI's API against the server: openai for Python and Node, LangChain, litellm (needs Node)
 	scripts/test-clients.sh
 
+.PHONY: openapi-check
+openapi-check: model build ## schemathesis over /openapi.json with a real model: no 5xx, no answer that it does not describe
+	scripts/test-openapi.sh
+
 .PHONY: manifests
 manifests: ## tests of the chart, plain YAML, Argo CD's health scripts and kstatus (needs Go)
 	scripts/test-manifests.sh
 
-generate: ## writes the generated files again: the CRDs, then what is made from them and from the chart
-	$(CARGO) run --package textnlp-crds --bin crdgen
+generate: ## writes the generated files again: the CRDs, openapi.json, then what is made from them and from the chart
+	$(CARGO) build $(ALL) --bin crdgen --bin openapigen
+	$(TARGET)/debug/crdgen
+	$(TARGET)/debug/openapigen
 	scripts/generate-manifests.sh
 
 .PHONY: bench-operator

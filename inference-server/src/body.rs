@@ -70,7 +70,8 @@ async fn discard(mut stream: BodyDataStream) {
     let _ = tokio::time::timeout(DISCARD_TIME, rest).await;
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+/// JSON text as a value of that type.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();

@@ -68,7 +68,7 @@ impl Acceptor {
             tracing::debug!("cannot set TCP_NODELAY: {error}");
         }
         let service = TowerToHyperService::new(self.router.clone());
-        let connection = self.http.serve_connection(TokioIo::new(stream), service);
+        let connection = self.http.serve_connection(TokioIo::new(stream), service).with_upgrades();
         async move {
             let _place = place;
             let mut connection = std::pin::pin!(connection);

@@ -109,6 +109,12 @@ pub(crate) enum ApiError {
     /// A fault of this server.
     #[error("the server failed on this request; its log says why")]
     Internal,
+    /// A path that is a socket.
+    #[error("GET /generate is a WebSocket (version 13); without one, use POST")]
+    UpgradeRequired,
+    /// A socket that a page of another site asks for.
+    #[error("sockets are not for pages of other sites")]
+    ForeignOrigin,
     /// No such route.
     #[error("there is no {method} {path} here")]
     NotFound {
@@ -222,6 +228,8 @@ impl ApiError {
             Self::Internal => "internal_error",
             Self::NotFound { .. } => "not_found",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
+            Self::UpgradeRequired => "upgrade_required",
+            Self::ForeignOrigin => "foreign_origin",
         }
     }
 
@@ -240,7 +248,8 @@ impl ApiError {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Forbidden { .. } => StatusCode::FORBIDDEN,
+            Self::Forbidden { .. } | Self::ForeignOrigin => StatusCode::FORBIDDEN,
+            Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
             Self::QueueFull { .. } | Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::ModelFailed(_) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Loading(_) | Self::Draining | Self::EngineStopped(_) => {

@@ -17,13 +17,16 @@ mod generation;
 mod inflight;
 mod loading;
 mod metrics;
+mod openapi;
 mod readiness;
 mod recorder;
 mod routes;
+mod rows;
 mod served;
 mod server;
 
 pub use access::is_key_name;
 pub use config::ServerConfig;
 pub use loading::{LoadError, LoadPhase, Loading, ModelSettings};
+pub use openapi::openapi;
 pub use server::{Drained, ServeError, Stop, run};

@@ -84,7 +84,9 @@ where
     if let (Some(path), Some(text)) = (config.keys.clone(), text) {
         watching.spawn(reload(path, Arc::clone(&access), text));
     }
-    let state = AppState { config: Arc::clone(&config), readiness, metrics, admission, access };
+    let sockets = TaskTracker::new();
+    let state =
+        AppState { config: Arc::clone(&config), readiness, metrics, admission, access, sockets };
     let acceptor = Acceptor::new(listener, router(state.clone()), &config);
     let (close, closing) = watch::channel(false);
     let connections = TaskTracker::new();
@@ -108,15 +110,16 @@ where
     tracing::info!("draining: new requests are refused");
     let _ = close.send(true);
     connections.close();
+    state.sockets.close();
     // Those who come now get their 503, and are not waited for.
     let late = TaskTracker::new();
     let (_never, open) = watch::channel(false);
     let drained = tokio::select! {
         () = acceptor.run(&late, &open) => false,
-        () = connections.wait() => true,
+        () = async { tokio::join!(connections.wait(), state.sockets.wait()); } => true,
         () = tokio::time::sleep(config.drain_limit) => false,
     };
-    let cut = if drained { 0 } else { connections.len() };
+    let cut = if drained { 0 } else { connections.len() + state.sockets.len() };
     stop_engine(&state).await;
     Ok(Drained { cut })
 }

@@ -1,16 +1,17 @@
 //! Errors in OpenAI's shape.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// `{"error": …}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct ErrorBody {
     /// The error.
     pub(crate) error: ErrorDetail,
 }
 
 /// What is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct ErrorDetail {
     /// For people.
     pub(crate) message: String,

@@ -4,14 +4,19 @@
 pub(crate) mod chat;
 pub(crate) mod completions;
 pub(crate) mod error;
+pub(crate) mod format;
+pub(crate) mod generate;
+pub(crate) mod health;
 pub(crate) mod models;
+pub(crate) mod validate;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `stop`: one text, or several.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected a text or a list of texts")]
 pub(crate) enum Stop {
     /// One text.
@@ -21,7 +26,7 @@ pub(crate) enum Stop {
 }
 
 /// `stream_options`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 pub(crate) struct StreamOptions {
     /// Whether a last chunk has the usage.
     #[serde(default)]
@@ -29,7 +34,7 @@ pub(crate) struct StreamOptions {
 }
 
 /// `response_format`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct ResponseFormat {
     /// Only `text` is supported.
     #[serde(rename = "type")]
@@ -40,7 +45,7 @@ pub(crate) struct ResponseFormat {
 pub(crate) type LogitBias = BTreeMap<String, f64>;
 
 /// Counts of tokens.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Usage {
     /// Tokens of the prompts.
     pub(crate) prompt_tokens: usize,
@@ -53,7 +58,7 @@ pub(crate) struct Usage {
 }
 
 /// How a prompt's tokens were computed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct PromptTokensDetails {
     /// Tokens whose keys and values were there already.
     pub(crate) cached_tokens: usize,

@@ -1,9 +1,10 @@
 //! `GET /v1/models`.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// All models of a server: one.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ModelList {
     /// `list`.
     pub(crate) object: &'static str,
@@ -12,7 +13,7 @@ pub(crate) struct ModelList {
 }
 
 /// A model.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Model {
     /// Its name.
     pub(crate) id: String,

@@ -2,6 +2,8 @@
 
 mod chat;
 mod completions;
+pub(crate) mod manifest;
+pub(crate) mod rows;
 mod sampling;
 
 use textnlp_engine::engine::{self, LanguageModelInfo};

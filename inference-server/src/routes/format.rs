@@ -7,11 +7,10 @@ use std::sync::{Arc, Mutex};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
-use serde::Deserialize;
-use serde_json::{Map, Value};
 use textnlp_dataset::format::{self, Format, Options, Schema};
 
 use super::AppState;
+use crate::api::format::FormatRequest;
 use crate::body::read_json;
 use crate::error::ApiError;
 
@@ -20,21 +19,6 @@ const MAX_FIELDS: usize = 1_000;
 
 /// Its rows times its fields.
 const MAX_CELLS: usize = 1_000_000;
-
-/// What is to be written.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FormatRequest {
-    /// The rows, objects.
-    rows: Vec<Map<String, Value>>,
-    /// `JSONL`, `CSV`, `Markdown` or `Parquet`.
-    format: Format,
-    /// The fields, in the order in which they are written; all of them if it is not given.
-    fields: Option<Vec<String>>,
-    /// CSV: a `'` before what a spreadsheet would take for a formula.
-    #[serde(default)]
-    escape_formulas: bool,
-}
 
 pub(super) async fn format(
     State(state): State<AppState>,

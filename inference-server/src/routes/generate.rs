@@ -1,73 +1,91 @@
-//! `POST /v1/completions` and `POST /v1/chat/completions`.
+//! `POST /generate`: rows from records and columns, as `textnlp run` makes them. Whole, or as lines of JSON while they are made.
 
+use std::convert::Infallible;
 use std::time::Instant;
 
+use axum::Json;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::response::Response;
-use http::HeaderMap;
-use serde::de::DeserializeOwned;
-use textnlp_crds::task::MODEL_DIGEST_HEADER;
+use axum::response::{IntoResponse, Response};
+use futures::stream;
+use http::{HeaderMap, HeaderValue, header};
+use tokio::sync::mpsc::Receiver;
 
 use super::AppState;
+use super::complete::check_digest;
 use crate::access::Caller;
-use crate::answer::{self, Chat, Envelope, Shape, Text};
-use crate::api::chat::ChatRequest;
-use crate::api::completions::CompletionRequest;
-use crate::ask::Ask;
+use crate::api::generate::{GenerateEvent, GenerateRequest, GenerateResponse};
 use crate::body::read_json;
 use crate::error::ApiError;
-use crate::generation::{Generation, Origin};
-use crate::inflight::Source;
-use crate::served::Served;
+use crate::generation::Origin;
+use crate::rows;
 
-pub(super) async fn chat(
+/// How the lines of an answer are called.
+const LINES: &str = "application/x-ndjson";
+
+pub(super) async fn generate(
     State(state): State<AppState>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    generate::<ChatRequest, Chat>(&state, request, "chatcmpl").await
-}
-
-pub(super) async fn completions(
-    State(state): State<AppState>,
-    request: Request,
-) -> Result<Response, ApiError> {
-    generate::<CompletionRequest, Text>(&state, request, "cmpl").await
-}
-
-async fn generate<Body, S>(
-    state: &AppState,
-    request: Request,
-    id_prefix: &str,
-) -> Result<Response, ApiError>
-where
-    Body: DeserializeOwned,
-    Ask: TryFrom<Body, Error = ApiError>,
-    S: Shape,
-{
     let arrived = Instant::now();
     let served = state.readiness.accept()?;
     let source = check_digest(served, request.headers())?;
+    let turn = state.admission.queue()?;
+    let accepts_lines = accepts_lines(request.headers());
     let caller = request.extensions().get::<Caller>().cloned();
-    let body: Body = read_json(request, &state.config).await?;
-    let ask = Ask::try_from(body)?;
-    if ask.model != served.name {
-        return Err(ApiError::UnknownModel { found: ask.model, known: served.name.clone() });
+    let body: GenerateRequest = read_json(request, &state.config).await?;
+    let streamed = body.stream.unwrap_or(accepts_lines);
+    let origin = Origin { source, arrived, caller };
+    let events = rows::begin(&state, served, body, streamed, origin, turn).await?;
+    match streamed {
+        true => Ok(lines(events)),
+        false => Ok(Json(whole(events).await?).into_response()),
     }
-    let envelope = Envelope::new(served, id_prefix, ask.choices);
-    let delivery = ask.delivery;
-    let generation =
-        Generation::start(state, served, ask, Origin { source, arrived, caller }).await?;
-    answer::answer::<S>(envelope, generation, delivery).await
 }
 
-/// A job pins the digest of its model: it must not get another one's answers.
-fn check_digest(served: &Served, headers: &HeaderMap) -> Result<Source, ApiError> {
-    match headers.get(MODEL_DIGEST_HEADER) {
-        None => Ok(Source::External),
-        Some(wanted) if *wanted == served.digest => Ok(Source::Job),
-        Some(wanted) => Err(ApiError::ModelChanged {
-            wanted: String::from_utf8_lossy(wanted.as_bytes()).into_owned(),
-            found: served.model.info().digest.clone(),
-        }),
+fn accepts_lines(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    accept.is_some_and(|accept| accept.contains(LINES))
+}
+
+async fn whole(mut events: Receiver<GenerateEvent>) -> Result<GenerateResponse, ApiError> {
+    let (mut rows, mut rejected, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+    while let Some(event) = events.recv().await {
+        match event {
+            GenerateEvent::Row(row) => rows.push(row),
+            GenerateEvent::Rejected(row) => rejected.push(row),
+            GenerateEvent::Failed(row) => failed.push(row),
+            GenerateEvent::Error(error) => return Err(ApiError::ModelFailed(error.message)),
+            GenerateEvent::Summary(summary) => {
+                return Ok(GenerateResponse { rows, rejected, failed, summary: *summary });
+            }
+        }
+    }
+    Err(ApiError::Internal)
+}
+
+fn lines(events: Receiver<GenerateEvent>) -> Response {
+    let lines = stream::unfold(Some(events), |events| async move {
+        let (event, more) = next(events?).await;
+        let mut line = serde_json::to_vec(&event).unwrap_or_default();
+        line.push(b'\n');
+        Some((Ok::<_, Infallible>(Bytes::from(line)), more))
+    });
+    let mut response = Body::from_stream(lines).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(LINES));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+/// The next event, and where further ones come from, unless it is the last.
+pub(super) async fn next(
+    mut events: Receiver<GenerateEvent>,
+) -> (GenerateEvent, Option<Receiver<GenerateEvent>>) {
+    match events.recv().await {
+        Some(event @ (GenerateEvent::Summary(_) | GenerateEvent::Error(_))) => (event, None),
+        Some(event) => (event, Some(events)),
+        // The rows' thread has ended in the midst of them.
+        None => (GenerateEvent::Error(ApiError::Internal.body().error), None),
     }
 }

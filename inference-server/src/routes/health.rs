@@ -4,9 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use serde_json::json;
 
 use super::AppState;
+use crate::api::health::Health;
 use crate::readiness::Phase;
 
 /// A server that loads or drains is alive; one whose engine has ended can only be started again.
@@ -16,10 +16,10 @@ pub(super) async fn live(State(state): State<AppState>) -> Response {
     match engine {
         Some(cause) if phase != Phase::Draining => {
             let cause = cause.unwrap_or_else(|| "the engine was stopped".to_owned());
-            let body = Json(json!({"status": "failed", "cause": cause}));
-            (StatusCode::INTERNAL_SERVER_ERROR, body).into_response()
+            let body = Health { status: "failed", phase: phase.as_str(), cause: Some(cause) };
+            (StatusCode::INTERNAL_SERVER_ERROR, Json(body)).into_response()
         }
-        _ => Json(json!({"status": "ok", "phase": phase.as_str()})).into_response(),
+        _ => Json(Health { status: "ok", phase: phase.as_str(), cause: None }).into_response(),
     }
 }
 
@@ -29,5 +29,5 @@ pub(super) async fn ready(State(state): State<AppState>) -> Response {
         Phase::Ready => (StatusCode::OK, "ready"),
         _ => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
     };
-    (status, Json(json!({"status": word, "phase": phase.as_str()}))).into_response()
+    (status, Json(Health { status: word, phase: phase.as_str(), cause: None })).into_response()
 }

@@ -1,10 +1,13 @@
 //! The routes, and what happens to every request: a panic is answered, responses carry the model's digest.
 
+mod complete;
+mod description;
 mod format;
 mod generate;
 mod health;
 mod models;
 mod scrape;
+mod socket;
 mod validate;
 
 use std::any::Any;
@@ -17,6 +20,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::{HeaderValue, StatusCode, header};
 use textnlp_crds::task::MODEL_DIGEST_HEADER;
+use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::access::{Access, Scope};
@@ -39,13 +43,16 @@ pub(crate) struct AppState {
     pub(crate) admission: Arc<Admission>,
     /// Who may call.
     pub(crate) access: Arc<Access>,
+    /// Connections that have become sockets, which a server that ends waits for.
+    pub(crate) sockets: TaskTracker,
 }
 
 /// All routes.
 pub(crate) fn router(state: AppState) -> Router {
     Router::new()
-        .route("/v1/completions", post(generate::completions))
-        .route("/v1/chat/completions", post(generate::chat))
+        .route("/v1/completions", post(complete::completions))
+        .route("/v1/chat/completions", post(complete::chat))
+        .route("/generate", post(generate::generate).get(socket::generate))
         .route("/validate", post(validate::validate))
         .route("/format", post(format::format))
         .route("/v1/models", get(models::list))
@@ -53,6 +60,8 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(scrape::metrics))
+        .route("/openapi.json", get(description::openapi))
+        .route("/docs", get(description::docs))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         // Around all routes, those that there are not among them: what nobody thought of is closed.
@@ -90,7 +99,7 @@ async fn authorize(State(state): State<AppState>, mut request: Request, next: Ne
 
 async fn every_response(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let is_api = path.starts_with("/v1/") || ["/validate", "/format"].contains(&path);
+    let is_api = path.starts_with("/v1/") || ["/generate", "/validate", "/format"].contains(&path);
     let mut response = next.run(request).await;
     let unknown = response.status() == StatusCode::UNAUTHORIZED;
     let headers = response.headers_mut();

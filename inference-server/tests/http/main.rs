@@ -4,6 +4,7 @@ mod access;
 mod chat;
 mod completions;
 mod errors;
+mod generate;
 mod lifecycle;
 mod limits;
 mod model;

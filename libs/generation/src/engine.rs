@@ -7,8 +7,8 @@ use std::time::Instant;
 use textnlp_crds::sampling::ResolvedSampling;
 use textnlp_engine::chat::Message;
 use textnlp_engine::engine::{
-    self, Engine, EngineConfig, Event, LoadOptions, ModelCache, OpenModel, PromptEncoder, RowError,
-    Sink, Ticket,
+    self, Engine, EngineConfig, Event, LanguageModel, LoadOptions, ModelCache, OpenModel,
+    PromptEncoder, RowError, Sink, Ticket,
 };
 use textnlp_engine::model::Model;
 use textnlp_engine::models::{CpuModel, KvPrecision, Precision};
@@ -169,8 +169,16 @@ pub struct EngineCompleter {
 }
 
 impl EngineCompleter {
+    /// With a model that is loaded already.
+    pub fn of(model: &LanguageModel) -> Self {
+        Self { prompts: Arc::clone(model.prompts()), engine: Some(model.engine().clone()) }
+    }
+
     /// Token ids of a prompt.
-    fn tokens(&self, prompt: &Prompt) -> Result<Vec<u32>, CompletionError> {
+    ///
+    /// # Errors
+    /// [`CompletionError::Request`]: it cannot be rendered or encoded.
+    pub fn tokens(&self, prompt: &Prompt) -> Result<Vec<u32>, CompletionError> {
         let prompt = match prompt {
             Prompt::Text(text) => engine::Prompt::Text(text.clone()),
             Prompt::Chat(turns) => engine::Prompt::Chat(
@@ -188,15 +196,21 @@ impl EngineCompleter {
 
     /// Begins a completion; `sink` gets its events on the engine's thread. Dropping the ticket stops it.
     pub fn start(&self, request: &Request, sink: Sink) -> Result<Ticket, CompletionError> {
+        self.start_tokens(self.tokens(&request.prompt)?, request, sink)
+    }
+
+    /// The same for a prompt of which the tokens are known.
+    pub fn start_tokens(
+        &self,
+        prompt: Vec<u32>,
+        request: &Request,
+        sink: Sink,
+    ) -> Result<Ticket, CompletionError> {
         let engine = self.engine.as_ref().ok_or_else(|| {
             CompletionError::Model("the model's weights are not loaded".to_owned())
         })?;
-        let request = engine::Request {
-            prompt: self.tokens(&request.prompt)?,
-            params: params(&request.sampling),
-            seed: request.seed,
-            choice: 0,
-        };
+        let params = params(&request.sampling);
+        let request = engine::Request { prompt, params, seed: request.seed, choice: 0 };
         engine.submit(request, sink).map_err(|e| CompletionError::Model(e.to_string()))
     }
 }
@@ -212,6 +226,15 @@ fn params(sampling: &ResolvedSampling) -> SamplingParams {
         max_tokens: sampling.max_tokens.unsigned_abs(),
         stop: sampling.stop.clone(),
         ..SamplingParams::default()
+    }
+}
+
+/// What an engine's event means for a row; nothing while its text grows.
+pub fn ended(event: Event) -> Option<Result<Completion, CompletionError>> {
+    match event {
+        Event::Token { .. } => None,
+        Event::Finished(done) => Some(Ok(completion(done))),
+        Event::Failed(error) => Some(Err(failure(&error))),
     }
 }
 
@@ -240,11 +263,7 @@ impl Completer for EngineCompleter {
             let (sender, receiver) = oneshot::channel();
             let sender = Mutex::new(Some(sender));
             let sink: Sink = Box::new(move |event| {
-                let answer = match event {
-                    Event::Token { .. } => return,
-                    Event::Finished(done) => Ok(completion(done)),
-                    Event::Failed(error) => Err(failure(&error)),
-                };
+                let Some(answer) = ended(event) else { return };
                 if let Some(sender) = sender.lock().ok().and_then(|mut sender| sender.take()) {
                     // Nobody waits any more: the row was given up.
                     let _ = sender.send(answer);

@@ -5,8 +5,9 @@
 //! scores, gates and writes the dataset. Each step can be run again: what is finished stays as it is.
 //!
 //! [`local`] runs all of it in one process; [`steps`] has it as a cluster's pods do, with [`shards`] and a completer over
-//! [`http`](mod@http). [`task`] reads what the operator tells its pods.
+//! [`http`](mod@http). [`task`] reads what the operator tells its pods. [`call`] makes rows for a program that brings its records.
 
+pub mod call;
 pub mod completer;
 pub mod engine;
 pub mod error;

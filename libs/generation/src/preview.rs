@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 use textnlp_dataset::{Row, SourceRecord};
 
+use crate::call;
 use crate::completer::Models;
 use crate::error::Error;
 use crate::job::Job;
-use crate::prepare::{FieldNames, Source};
+use crate::prepare::Source;
 use crate::progress::Progress;
 use crate::row::RowMaker;
 
@@ -19,39 +21,8 @@ pub async fn preview(
     source: &Source,
     rows: usize,
 ) -> Result<Vec<Row>, Error> {
-    check(&job, source)?;
-    let samples = job.samples;
-    let mut wanted = Vec::new();
-    for record in source.records(&job.spec.source)? {
-        let record = Arc::new(record?);
-        wanted.extend((0..samples).map(|sample| (record.clone(), sample)));
-        if wanted.len() >= rows {
-            break;
-        }
-    }
-    wanted.truncate(rows);
-    let maker = Arc::new(RowMaker { job, models, progress: Arc::new(Progress::default()) });
-    let tasks: Vec<_> = wanted
-        .into_iter()
-        .map(|(record, sample)| {
-            let maker = maker.clone();
-            tokio::spawn(async move { maker.make(&record, sample).await })
-        })
-        .collect();
-    let mut made = Vec::new();
-    for task in tasks {
-        made.push(task.await.map_err(|e| Error::Internal(format!("a row's task: {e}")))??);
-    }
-    Ok(made)
-}
-
-/// The checks that a run would make of the source.
-fn check(job: &Job, source: &Source) -> Result<(), Error> {
-    let mut fields = FieldNames::default();
-    for record in source.records(&job.spec.source)? {
-        fields.add(&record?);
-    }
-    job.check_fields(&fields.into_names())
+    let records = call::records(&job, source, rows)?;
+    call::rows(&job, &models, records, rows).take(rows).try_collect().await
 }
 
 /// What a job would ask of its models.
@@ -80,7 +51,7 @@ pub struct DryRun {
 
 /// Renders every prompt that can be rendered before the run and counts its tokens.
 pub fn dry_run(job: Arc<Job>, models: Models, source: &Source) -> Result<DryRun, Error> {
-    check(&job, source)?;
+    call::records(&job, source, 0)?;
     let generated: Vec<_> = job.columns.iter().filter_map(|c| Some((c, c.generated()?))).collect();
     let mut result = DryRun {
         unknown: generated

@@ -1,5 +1,6 @@
 //! Row values counted in bins of equal width, for plots.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// At most so many bins, or one more.
@@ -7,7 +8,7 @@ const BINS: f64 = 20.0;
 
 /// How many rows have a value in each bin. Bin i holds the values from `start + i · step` to below the next bin's start; the last one
 /// holds its end too. If all values are equal there is one bin, and `step` is 0.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Histogram {
     /// Where the first bin begins: a multiple of `step`.
     pub start: f64,

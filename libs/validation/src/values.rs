@@ -17,7 +17,7 @@ const FRACTION_BITS: u32 = f64::MANTISSA_DIGITS - 1;
 /// Figures of a metric's row values. Quantiles interpolate linearly between the two nearest rows (the default of numpy and pandas).
 /// They are exact up to 65,536 different values; beyond, and for the quantiles only, values are cut to as many leading bits as keeps
 /// them within that number (1 M values spread over 0–1: relative error below 0.03 %).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Distribution {
     /// The mean, from the exact sum.
     pub mean: f64,

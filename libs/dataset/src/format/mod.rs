@@ -7,6 +7,7 @@ mod text;
 
 use std::io::{self, Write};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -18,7 +19,7 @@ use crate::record::{Outcome, Record, Row};
 pub const METADATA: &str = "_textnlp";
 
 /// A file format of the dataset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Format {
     /// One JSON object a line.
     #[serde(rename = "JSONL")]

@@ -8,14 +8,14 @@ use crate::job::Job;
 use crate::scoring::{Judgement, RowDeduplicator, Scoring};
 
 /// What decides of rows in their order: a row's duplicates stand before it.
-pub(super) struct Judge<'a> {
+pub(crate) struct Judge<'a> {
     scoring: &'a Scoring,
     mask: Option<Mask<'a>>,
     deduplicator: Option<RowDeduplicator<'a>>,
 }
 
 impl<'a> Judge<'a> {
-    pub(super) fn new(job: &'a Job) -> Self {
+    pub(crate) fn new(job: &'a Job) -> Self {
         Self {
             scoring: &job.scoring,
             mask: job.spec.output.mask_pii.as_ref().map(Mask::new),
@@ -24,7 +24,7 @@ impl<'a> Judge<'a> {
     }
 
     /// The row as the dataset knows it, and what becomes of it.
-    pub(super) fn row(&mut self, mut row: Row) -> (Row, Judgement) {
+    pub(crate) fn row(&mut self, mut row: Row) -> (Row, Judgement) {
         if let Some(mask) = &self.mask {
             mask.apply(&mut row);
         }

@@ -6,6 +6,7 @@ mod judge;
 mod losses;
 mod mask;
 mod output;
+mod tally;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -13,27 +14,27 @@ use std::time::Instant;
 use serde_json::json;
 use textnlp_crds::output::OutputFormat;
 use textnlp_dataset::chunk::{self, Rows};
-use textnlp_dataset::digest::{DatasetDigest, canonical, sha256};
+use textnlp_dataset::digest::{canonical, sha256};
 use textnlp_dataset::format::{self, Format, Schema, Verdict};
-use textnlp_dataset::manifest::{
-    self, FileSummary, Manifest, ModelSummary, RowCounts, SourceSummary,
-};
+use textnlp_dataset::manifest::{self, FileSummary, Manifest, ModelSummary, SourceSummary};
 use textnlp_dataset::plan::RowRange;
 use textnlp_dataset::store::Store;
-use textnlp_dataset::{Outcome, Record, Row, card};
+use textnlp_dataset::{Record, Row, card};
 
-use self::judge::Judge;
+pub(crate) use self::judge::Judge;
 pub use self::losses::LOST_STAGE;
 use self::losses::WithLosses;
 use self::output::{Sink, Table};
+use self::tally::Tallied;
+pub(crate) use self::tally::{Counted, Tally};
 
 use crate::completer::Models;
 use crate::error::Error;
 use crate::job::Job;
 use crate::prepare::Prepared;
-use crate::report::{Failures, ModelReport, OutputReport, Rejection, Report, Usage, passes};
+use crate::report::{ModelReport, OutputReport, Report, passes};
 use crate::rows;
-use crate::scoring::{Judgement, Scorer};
+use crate::scoring::Judgement;
 
 /// Accepted rows that a report shows.
 const SAMPLES: usize = 3;
@@ -150,31 +151,20 @@ fn stored<'a>(prepared: &Prepared, store: &'a dyn Store) -> Result<Rows<'a>, Err
 
 /// What the pass over all rows found.
 struct Passed {
-    counts: RowCounts,
-    rejections: Vec<Rejection>,
-    failures: Vec<Failures>,
+    rows: Tallied,
     samples: Vec<Record>,
-    usage: Usage,
-    digest: String,
     schema: Schema,
     files: Vec<FileSummary>,
-    scores: Vec<crate::report::Score>,
-    distributions: Vec<crate::report::NamedDistribution>,
 }
 
 /// The one pass over all rows, in row order and in bounded memory.
 struct Pass<'a> {
-    scorer: Scorer<'a>,
-    digest: DatasetDigest,
+    tally: Tally<'a>,
     schema: Schema,
     tables: Vec<Table>,
     rejected: Sink,
     failed: Sink,
-    counts: RowCounts,
-    rejections: Vec<Rejection>,
-    failures: Vec<Failures>,
     samples: Vec<Record>,
-    usage: Usage,
 }
 
 impl<'a> Pass<'a> {
@@ -190,64 +180,27 @@ impl<'a> Pass<'a> {
             }
         }
         Ok(Self {
-            scorer: job.scoring.scorer(),
-            digest: DatasetDigest::new(),
+            tally: Tally::new(job, prepared.rows()),
             schema: names,
             tables,
             rejected: Sink::create(store, REJECTED)?,
             failed: Sink::create(store, FAILED)?,
-            counts: RowCounts { requested: prepared.rows(), ..RowCounts::default() },
-            rejections: job
-                .scoring
-                .rejecters()
-                .map(|f| Rejection { filter: f.to_owned(), rows: 0 })
-                .collect(),
-            failures: Vec::new(),
             samples: Vec::new(),
-            usage: Usage::default(),
         })
     }
 
     fn row(&mut self, row: Row, judgement: Judgement) -> Result<(), Error> {
-        for tokens in row.meta.tokens.values() {
-            self.usage.prompt_tokens += tokens.prompt;
-            self.usage.completion_tokens += tokens.completion;
-            self.usage.requests += 1;
-        }
-        match judgement {
-            Judgement::Accepted { scores } => self.accept(&row, scores),
-            Judgement::Rejected { filter, scores } => {
-                self.counts.rejected += 1;
-                if let Some(rejection) = self.rejections.iter_mut().find(|r| r.filter == filter) {
-                    rejection.rows += 1;
-                }
-                let verdict = Verdict { scores, rejected_by: Some(filter) };
-                self.rejected.line(&format::flatten(&row, &verdict))
-            }
-            Judgement::Failed { stage, message } => {
-                self.counts.failed += 1;
-                match self.failures.iter_mut().find(|f| f.stage == stage) {
-                    Some(failures) => failures.rows += 1,
-                    None => self.failures.push(Failures {
-                        stage: stage.clone(),
-                        rows: 1,
-                        first: format!("row {}: {message}", row.id),
-                    }),
-                }
-                let row = Row { outcome: Outcome::Failed { stage, message }, ..row };
-                self.failed.line(&format::flatten(&row, &Verdict::default()))
-            }
+        match self.tally.add(row, judgement)? {
+            Counted::Accepted(flat, row) => self.accept(&flat, &row),
+            Counted::Rejected(flat) => self.rejected.line(&flat),
+            Counted::Failed(flat) => self.failed.line(&flat),
         }
     }
 
-    fn accept(&mut self, row: &Row, scores: Record) -> Result<(), Error> {
-        self.counts.accepted += 1;
-        self.scorer.add(row).map_err(|e| Error::Internal(format!("row {}: {e}", row.id)))?;
-        self.digest.add(row);
-        let flat = format::flatten(row, &Verdict { scores, rejected_by: None });
-        self.schema.add(&flat);
+    fn accept(&mut self, flat: &Record, row: &Row) -> Result<(), Error> {
+        self.schema.add(flat);
         for table in &mut self.tables {
-            table.write(&flat)?;
+            table.write(flat)?;
         }
         if self.samples.len() < SAMPLES {
             let shown =
@@ -264,21 +217,9 @@ impl<'a> Pass<'a> {
             files.push(table.finish()?);
         }
         // Only the dataset counts as output; where the other rows went is listed as well.
-        let others = [self.rejected.finish()?, self.failed.finish()?];
-        let (scores, distributions) = self.scorer.finish(&self.counts);
-        files.extend(others);
-        Ok(Passed {
-            counts: self.counts,
-            rejections: self.rejections,
-            failures: self.failures,
-            samples: self.samples,
-            usage: self.usage,
-            digest: format!("sha256:{}", self.digest.current()),
-            schema: self.schema,
-            files,
-            scores,
-            distributions,
-        })
+        files.extend([self.rejected.finish()?, self.failed.finish()?]);
+        let (rows, samples, schema) = (self.tally.finish(), self.samples, self.schema);
+        Ok(Passed { rows, samples, schema, files })
     }
 }
 
@@ -340,30 +281,25 @@ fn report(
 ) -> Report {
     let bytes =
         result.files.iter().filter(|f| f.path.starts_with("dataset.")).map(|f| f.bytes).sum();
+    let rows = &result.rows;
     Report {
         records: prepared.snapshot.records,
-        rows: result.counts,
-        rejections: result.rejections.clone(),
-        failures: result.failures.clone(),
-        scores: result.scores.clone(),
-        distributions: result.distributions.clone(),
+        rows: rows.counts,
+        rejections: rows.rejections.clone(),
+        failures: rows.failures.clone(),
+        scores: rows.scores.clone(),
+        distributions: rows.distributions.clone(),
         samples: result.samples.clone(),
-        passed: passes(&result.scores, &result.counts),
-        digest: result.digest.clone(),
-        model: job.models().iter().next().and_then(|name| models.facts(name)).map(|facts| {
-            ModelReport {
-                name: facts.name.clone(),
-                digest: facts.digest.clone(),
-                numerics: facts.numerics.clone(),
-            }
-        }),
+        passed: passes(&rows.scores, &rows.counts),
+        digest: rows.digest.clone(),
+        model: ModelReport::of(job, models),
         output: OutputReport {
             directory: closing.place.to_owned(),
             formats: job.spec.output.formats.iter().map(|f| format!("{f:?}")).collect(),
-            rows: result.counts.accepted,
+            rows: rows.counts.accepted,
             bytes,
         },
-        usage: result.usage,
+        usage: rows.usage,
         seconds: closing.begun.elapsed().as_secs_f64(),
     }
 }
@@ -401,8 +337,8 @@ fn describe(
             offset: prepared.snapshot.offset,
         },
         models: by_column,
-        digest: result.digest.clone(),
-        rows: result.counts,
+        digest: result.rows.digest.clone(),
+        rows: result.rows.counts,
         seed: job.seed,
         versions: BTreeMap::from([("textnlp".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
         chunks: chunk_paths(store)?,

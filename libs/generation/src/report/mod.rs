@@ -4,11 +4,15 @@ mod html;
 mod markdown;
 mod plot;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 pub use textnlp_crds::job_status::ConfidenceInterval;
 use textnlp_dataset::Record;
 use textnlp_dataset::manifest::RowCounts;
 use textnlp_validation::{DatasetScore, Gate};
+
+use crate::completer::Models;
+use crate::job::Job;
 
 /// The result of a job, as `run --json` prints it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,7 +54,7 @@ pub struct Report {
 }
 
 /// Rows that a filter rejected.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rejection {
     /// Name of the filter.
     pub filter: String,
@@ -59,7 +63,7 @@ pub struct Rejection {
 }
 
 /// Rows that failed at one step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failures {
     /// The step.
     pub stage: String,
@@ -70,7 +74,7 @@ pub struct Failures {
 }
 
 /// A metric's value over the dataset.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Score {
     /// Metric.
     pub metric: String,
@@ -91,7 +95,7 @@ pub struct Score {
 }
 
 /// A bound that the dataset must keep.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GateReport {
     /// Which statistic of a row metric it bounds; absent: the dataset's value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -128,7 +132,7 @@ pub fn passes(scores: &[Score], rows: &RowCounts) -> bool {
 }
 
 /// Spread of a row metric.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NamedDistribution {
     /// Metric.
     pub metric: String,
@@ -141,7 +145,7 @@ pub struct NamedDistribution {
 }
 
 /// The model that generated.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelReport {
     /// Name of the ModelDeployment.
     pub name: String,
@@ -149,6 +153,18 @@ pub struct ModelReport {
     pub digest: String,
     /// Name of the arithmetic.
     pub numerics: String,
+}
+
+impl ModelReport {
+    /// The model of a job's generated columns, if there are any.
+    pub(crate) fn of(job: &Job, models: &Models) -> Option<Self> {
+        let facts = job.models().iter().next().and_then(|name| models.facts(name))?;
+        Some(Self {
+            name: facts.name.clone(),
+            digest: facts.digest.clone(),
+            numerics: facts.numerics.clone(),
+        })
+    }
 }
 
 /// Where a dataset is.
@@ -165,8 +181,9 @@ pub struct OutputReport {
 }
 
 /// What was asked of models.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "RowsUsage")]
 pub struct Usage {
     /// Tokens read.
     pub prompt_tokens: u64,

@@ -1,0 +1,176 @@
+//! `GET /generate` as a WebSocket (RFC 6455): the first message is the request, the server's messages are the events of its rows, and
+//! then it closes. A client that closes earlier stops the work.
+
+use std::time::Instant;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use futures::{SinkExt, StreamExt};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
+
+use super::AppState;
+use super::complete::check_digest;
+use super::generate::next;
+use crate::access::Caller;
+use crate::admission::Place;
+use crate::api::generate::{GenerateEvent, GenerateRequest};
+use crate::body::parse;
+use crate::error::ApiError;
+use crate::generation::Origin;
+use crate::rows;
+
+type Socket = WebSocketStream<TokioIo<Upgraded>>;
+
+pub(super) async fn generate(
+    State(state): State<AppState>,
+    mut request: Request,
+) -> Result<Response, ApiError> {
+    let served = state.readiness.accept()?;
+    let source = check_digest(served, request.headers())?;
+    let key = handshake(request.method(), request.headers())?;
+    let turn = state.admission.queue()?;
+    let caller = request.extensions().get::<Caller>().cloned();
+    let upgrade = hyper::upgrade::on(&mut request);
+    let origin = Origin { source, arrived: Instant::now(), caller };
+    state.sockets.clone().spawn(serve(state, upgrade, origin, turn));
+    let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, key);
+    Ok(response)
+}
+
+/// The answer to a client's key.
+fn handshake(method: &Method, headers: &HeaderMap) -> Result<HeaderValue, ApiError> {
+    let has = |name: header::HeaderName, word: &str| {
+        let value = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        value.split(',').any(|part| part.trim().eq_ignore_ascii_case(word))
+    };
+    let key = headers.get(header::SEC_WEBSOCKET_KEY);
+    let upgrades = has(header::CONNECTION, "upgrade") && has(header::UPGRADE, "websocket");
+    let (Some(key), true, &Method::GET) = (key, upgrades, method) else {
+        return Err(ApiError::UpgradeRequired);
+    };
+    if !has(header::SEC_WEBSOCKET_VERSION, "13") {
+        return Err(ApiError::UpgradeRequired);
+    }
+    // A browser asks no leave for sockets as it does for requests: a page of another site would reach a server of this machine.
+    if !same_site(headers) {
+        return Err(ApiError::ForeignOrigin);
+    }
+    HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|_| ApiError::UpgradeRequired)
+}
+
+fn same_site(headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return true };
+    let origin = origin.to_str().unwrap_or_default();
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    origin.split_once("://").is_some_and(|(_, site)| !host.is_empty() && site == host)
+}
+
+async fn serve(state: AppState, upgrade: OnUpgrade, origin: Origin, turn: Place) {
+    let upgraded = match upgrade.await {
+        Ok(upgraded) => upgraded,
+        Err(error) => {
+            tracing::debug!("a socket was not opened: {error}");
+            return;
+        }
+    };
+    let limit = Some(state.config.body_limit);
+    let config = WebSocketConfig::default().max_message_size(limit).max_frame_size(limit);
+    let io = TokioIo::new(upgraded);
+    let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
+    let code = match answer(&state, &mut socket, origin, turn).await {
+        Ok(()) => CloseCode::Normal,
+        Err(Ended::Refused(error)) => {
+            let event = GenerateEvent::Error(error.body().error);
+            let _ = socket.send(message(&event)).await;
+            CloseCode::Policy
+        }
+        Err(Ended::Gone) => return,
+    };
+    let frame = CloseFrame { code, reason: Default::default() };
+    let closed = async {
+        let _ = socket.close(Some(frame)).await;
+        // The client's own close, which ends the connection in order.
+        while let Some(Ok(_)) = socket.next().await {}
+    };
+    let _ = tokio::time::timeout(state.config.body_timeout, closed).await;
+}
+
+/// Why there are no more rows.
+enum Ended {
+    Refused(ApiError),
+    Gone,
+}
+
+impl From<ApiError> for Ended {
+    fn from(error: ApiError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+async fn answer(
+    state: &AppState,
+    socket: &mut Socket,
+    origin: Origin,
+    turn: Place,
+) -> Result<(), Ended> {
+    let limit = state.config.body_timeout;
+    let first = tokio::time::timeout(limit, first(socket)).await;
+    let text = first.map_err(|_| ApiError::BodyTimeout { seconds: limit.as_secs() })??;
+    let request: GenerateRequest = parse(&text)?;
+    let served = state.readiness.accept()?;
+    let mut events = Some(rows::begin(state, served, request, true, origin, turn).await?);
+    while let Some(receiver) = events.take() {
+        let (event, more) = tokio::select! {
+            made = next(receiver) => made,
+            // Dropping the receiver stops the work.
+            ended = watched(socket) => return Err(ended),
+        };
+        events = more;
+        socket.send(message(&event)).await.map_err(|_| Ended::Gone)?;
+    }
+    Ok(())
+}
+
+/// The request.
+async fn first(socket: &mut Socket) -> Result<Vec<u8>, Ended> {
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Text(text))) => return Ok(text.as_bytes().to_vec()),
+            Some(Ok(Message::Binary(bytes))) => return Ok(bytes.to_vec()),
+            Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(Ended::Gone),
+            Some(Ok(_)) => {}
+        }
+    }
+}
+
+/// Waits for the client's end; pings are answered meanwhile.
+async fn watched(socket: &mut Socket) -> Ended {
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Ok(Message::Text(_) | Message::Binary(_))) => {
+                let message = "a socket takes one request; open another one for the next";
+                return Ended::Refused(ApiError::Parameter {
+                    param: None,
+                    message: message.to_owned(),
+                    code: "second_request",
+                });
+            }
+            _ => return Ended::Gone,
+        }
+    }
+}
+
+fn message(event: &GenerateEvent) -> Message {
+    Message::text(serde_json::to_string(event).unwrap_or_default())
+}
