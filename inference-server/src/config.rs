@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderValue;
+
 /// What a server is told beside its model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerConfig {
@@ -22,6 +24,8 @@ pub struct ServerConfig {
     pub connections: usize,
     /// How long running requests may take to finish once new ones are refused.
     pub drain_limit: Duration,
+    /// Origins (`https://host:port`) whose pages may read answers; none: no page of another site.
+    pub allowed_origins: Vec<HeaderValue>,
     /// The file of keys; none: everybody may call.
     pub keys: Option<PathBuf>,
 }
@@ -38,6 +42,7 @@ impl ServerConfig {
             body_timeout: Duration::from_secs(30),
             connections: 4096,
             drain_limit: Duration::from_secs(60),
+            allowed_origins: Vec::new(),
             keys: None,
         }
     }

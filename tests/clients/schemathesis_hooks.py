@@ -13,7 +13,7 @@ def map_body(context, body):
         for name, most in [("samples_per_record", 2), ("max_tokens", 8), ("max_completion_tokens", 8)]:
             if name in body:
                 body[name] = smaller(body[name], most)
-        if body.get("model") and "rows" not in body:
+        if isinstance(body.get("model"), str):
             body["model"] = "smollm2"
         for sampling in [body.get("sampling")] + [column.get("sampling") for column in body.get("columns") or [] if isinstance(column, dict)]:
             if isinstance(sampling, dict) and "maxTokens" in sampling:

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use http::HeaderValue;
 
 use super::formats::FormatArgs;
 use super::{CacheArgs, EngineArgs, SpeculationArgs};
@@ -46,6 +47,9 @@ pub(crate) struct ServeArgs {
     /// File of API keys, read again when it changes: without one of them nothing but the health checks answers
     #[arg(long, value_name = "FILE")]
     pub(crate) keys: Option<PathBuf>,
+    /// Let pages of this origin, like https://chat.example.com, read answers; can be given several times [default: none]
+    #[arg(long = "allow-origin", value_name = "ORIGIN", value_parser = origin)]
+    pub(crate) allowed_origins: Vec<HeaderValue>,
     /// Most bytes of a request's body
     #[arg(long, value_name = "BYTES", default_value = "4194304", value_parser = clap::value_parser!(u32).range(1024..))]
     pub(crate) max_body_bytes: u32,
@@ -67,5 +71,43 @@ fn digest(text: &str) -> Result<String, String> {
     match is_hash {
         true => Ok(text.to_owned()),
         false => Err("a digest is sha256: and 64 lower-case hexadecimal digits".to_owned()),
+    }
+}
+
+/// An origin as browsers send it: scheme, host, and port where it is not the usual one.
+fn origin(text: &str) -> Result<HeaderValue, String> {
+    let site = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let is_origin = site.is_some_and(|site| {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b".-:[]".contains(&b);
+        !site.is_empty()
+            && site.bytes().all(allowed)
+            && !site.bytes().any(|b| b.is_ascii_uppercase())
+    });
+    match HeaderValue::from_str(text) {
+        Ok(value) if is_origin => Ok(value),
+        _ => Err("an origin is http:// or https://, a host in lower case, and a port where needed; no path, no *".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_what_a_browser_sends() {
+        for text in ["https://chat.example.com", "http://localhost:3000", "http://[::1]:80"] {
+            assert!(origin(text).is_ok(), "{text}");
+        }
+        for text in [
+            "*",
+            "null",
+            "chat.example.com",
+            "https://",
+            "https://A.example",
+            "https://a/",
+            "https://*.a",
+        ] {
+            assert!(origin(text).is_err(), "{text}");
+        }
     }
 }

@@ -99,6 +99,7 @@ fn config(args: &ServeArgs) -> ServerConfig {
         capacity: capacity(args),
         body_limit: args.max_body_bytes as usize,
         drain_limit: Duration::from_secs(args.drain_seconds.into()),
+        allowed_origins: args.allowed_origins.clone(),
         keys: args.keys.clone(),
         ..ServerConfig::new(name)
     }

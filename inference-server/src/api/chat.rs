@@ -74,7 +74,8 @@ pub(crate) struct ChatRequest {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(rename = "Message")]
 pub(crate) struct ChatMessage {
-    /// Who speaks: `system`, `user` or `assistant`.
+    /// Who speaks; `developer` is `system`.
+    #[schemars(extend("enum" = ["system", "developer", "user", "assistant"]))]
     pub(crate) role: String,
     /// What is said.
     #[serde(default)]

@@ -87,7 +87,7 @@ pub(super) fn paths(schemas: &mut Schemas) -> Value {
         "/metrics",
         "get",
         Operation::get(s, "metrics", OPERATION, "For Prometheus")
-            .text("application/openmetrics-text; version=1.0.0; charset=utf-8", "string"),
+            .text("text/plain; version=0.0.4; charset=utf-8", "string"),
     );
     add(
         "/openapi.json",

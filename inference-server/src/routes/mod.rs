@@ -1,6 +1,7 @@
 //! The routes, and what happens to every request: a panic is answered, responses carry the model's digest.
 
 mod complete;
+mod cors;
 mod description;
 mod format;
 mod generate;
@@ -49,7 +50,8 @@ pub(crate) struct AppState {
 
 /// All routes.
 pub(crate) fn router(state: AppState) -> Router {
-    Router::new()
+    let origins = &state.config.allowed_origins;
+    let router = Router::new()
         .route("/v1/completions", post(complete::completions))
         .route("/v1/chat/completions", post(complete::chat))
         .route("/generate", post(generate::generate).get(socket::generate))
@@ -67,8 +69,10 @@ pub(crate) fn router(state: AppState) -> Router {
         // Around all routes, those that there are not among them: what nobody thought of is closed.
         .layer(middleware::from_fn_with_state(state.clone(), authorize))
         .layer(middleware::from_fn_with_state(state.clone(), every_response))
-        .layer(CatchPanicLayer::custom(panicked))
-        .with_state(state)
+        .layer(CatchPanicLayer::custom(panicked));
+    // A browser asks first, without a key.
+    let router = if origins.is_empty() { router } else { router.layer(cors::layer(origins)) };
+    router.with_state(state)
 }
 
 /// Lets in whom the keys let in, and writes down every call; never what was asked or answered.
@@ -106,7 +110,7 @@ async fn every_response(State(state): State<AppState>, request: Request, next: N
     if let Some(served) = state.readiness.served().filter(|_| !unknown) {
         headers.insert(MODEL_DIGEST_HEADER, served.digest.clone());
     }
-    // Answers are their asker's, and no page's to be shown as something else. No page of another site may read them: there is no CORS.
+    // Answers are their asker's, and no page's to be shown as something else.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if state.readiness.is_leaving() {

@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSoc
 
 use super::AppState;
 use super::complete::check_digest;
+use super::cors::may_open;
 use super::generate::next;
 use crate::access::Caller;
 use crate::admission::Place;
@@ -34,6 +35,9 @@ pub(super) async fn generate(
     let served = state.readiness.accept()?;
     let source = check_digest(served, request.headers())?;
     let key = handshake(request.method(), request.headers())?;
+    if !may_open(request.headers(), &state.config.allowed_origins) {
+        return Err(ApiError::ForeignOrigin);
+    }
     let turn = state.admission.queue()?;
     let caller = request.extensions().get::<Caller>().cloned();
     let upgrade = hyper::upgrade::on(&mut request);
@@ -61,18 +65,7 @@ fn handshake(method: &Method, headers: &HeaderMap) -> Result<HeaderValue, ApiErr
     if !has(header::SEC_WEBSOCKET_VERSION, "13") {
         return Err(ApiError::UpgradeRequired);
     }
-    // A browser asks no leave for sockets as it does for requests: a page of another site would reach a server of this machine.
-    if !same_site(headers) {
-        return Err(ApiError::ForeignOrigin);
-    }
     HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|_| ApiError::UpgradeRequired)
-}
-
-fn same_site(headers: &HeaderMap) -> bool {
-    let Some(origin) = headers.get(header::ORIGIN) else { return true };
-    let origin = origin.to_str().unwrap_or_default();
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    origin.split_once("://").is_some_and(|(_, site)| !host.is_empty() && site == host)
 }
 
 async fn serve(state: AppState, upgrade: OnUpgrade, origin: Origin, turn: Place) {

@@ -160,3 +160,31 @@ async fn without_keys_everybody_may_call() {
     assert_eq!(server.get("/v1/models").await.status(), StatusCode::OK);
     assert_eq!(post(&server, "anything", &greedy("a", 1)).await.status(), StatusCode::OK);
 }
+
+#[tokio::test]
+async fn only_pages_of_named_origins_may_read_answers() {
+    let mut config = config();
+    config.allowed_origins = vec!["https://chat.example".parse().expect("a value")];
+    for (server, named) in
+        [(ready_with(config, Kind::Successor).await, true), (ready().await, false)]
+    {
+        for (origin, allowed) in
+            [("https://chat.example", named), ("https://elsewhere.example", false)]
+        {
+            let models = server.client.get(format!("{}/v1/models", server.url));
+            let answer = models.header("origin", origin).send().await.expect("it answers");
+            let found = answer.headers().get("access-control-allow-origin");
+            assert_eq!(found.is_some(), allowed, "{origin}");
+            assert!(answer.headers().get("access-control-allow-credentials").is_none());
+            let url = format!("{}/v1/chat/completions", server.url);
+            let asked = server.client.request(reqwest::Method::OPTIONS, url);
+            let asked =
+                asked.header("origin", origin).header("access-control-request-method", "POST");
+            let asked =
+                asked.header("access-control-request-headers", "authorization,content-type");
+            let answer = asked.send().await.expect("it answers");
+            let found = answer.headers().get("access-control-allow-origin");
+            assert_eq!(found.is_some(), allowed, "{origin}");
+        }
+    }
+}

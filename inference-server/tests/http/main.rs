@@ -3,6 +3,7 @@
 mod access;
 mod chat;
 mod completions;
+mod description;
 mod errors;
 mod generate;
 mod lifecycle;
