@@ -2,7 +2,7 @@
 //! their own, where templates and filters may take their time. Who drops the events stops the work.
 
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use textnlp_generation::call::{Call, Made};
 use textnlp_generation::completer::{
@@ -24,6 +24,9 @@ use crate::served::Served;
 
 /// Rows that are finished and not yet taken.
 const BUFFER: usize = 16;
+
+/// How long a client may take none of them: its places are others' then.
+const STALLED: Duration = Duration::from_secs(60);
 
 /// Begins to make rows; their events come in the order of the rows.
 ///
@@ -97,11 +100,11 @@ impl Driver {
                     break GenerateEvent::Error(error.body().error);
                 }
             };
-            if sender.send(event).await.is_err() {
+            if sender.send_timeout(event, STALLED).await.is_err() {
                 return;
             }
         };
-        let _ = sender.send(last).await;
+        let _ = sender.send_timeout(last, STALLED).await;
     }
 
     fn facts(&self) -> ModelFacts {

@@ -12,7 +12,7 @@ use crate::api::generate::GenerateRequest;
 use crate::error::ApiError;
 
 /// Most rows of an answer that is sent whole, and of one that is streamed: what is more is a job.
-const MAX_ROWS: u64 = 10_000;
+const MAX_ROWS: u64 = 1_000;
 const MAX_STREAMED_ROWS: u64 = 1_000_000;
 
 /// Rows to make.

@@ -163,7 +163,7 @@ async fn a_request_that_cannot_work_is_refused_with_its_own_names() {
             "other",
         ),
         (json!({"samples_per_record": 0}), 400, "samples_per_record", "1"),
-        (json!({"samples_per_record": 10_001}), 400, "records", "stream"),
+        (json!({"samples_per_record": 1_001}), 400, "records", "stream"),
         (json!({"sampling": {"temprature": 1}}), 400, "sampling.temprature", "temperature"),
         (json!({"validation": {"metrics": [{"metric": "bleu"}]}}), 400, "validation", ""),
         (json!({"mask_pii": {"fields": ["nothing"]}}), 400, "mask_pii.fields[0]", "nothing"),
