@@ -26,8 +26,8 @@ pub struct AccessArgs {
     )]
     pub kubernetes_audience: String,
     /// File with the operator's own token, for the servers' metrics.
-    #[arg(long, env = "TEXTNLP_SERVER_TOKEN", default_value = SERVER_TOKEN_FILE, value_name = "FILE")]
-    pub server_token: PathBuf,
+    #[arg(long, env = "TEXTNLP_SERVER_TOKEN_FILE", default_value = SERVER_TOKEN_FILE, value_name = "FILE")]
+    pub server_token_file: PathBuf,
     /// Where servers reach the API server, as JSON: `{"to": [peers of a NetworkPolicy], "ports": [numbers]}`.
     #[arg(long, env = "TEXTNLP_API_SERVER", default_value = "{}", value_parser = api_server, value_name = "JSON")]
     pub api_server: ApiServer,
@@ -144,7 +144,7 @@ impl Access {
         }
         Ok(Some(Self {
             audience: text(&args.kubernetes_audience).ok_or(Error::NoAudience)?,
-            token: args.server_token.clone(),
+            token: args.server_token_file.clone(),
             api_server: args.api_server.clone(),
             keys,
             oidc,
