@@ -30,6 +30,13 @@ pub const OUTPUT_SECRET_MOUNT: &str = "/etc/textnlp/secrets/output";
 pub const MODEL_SECRET_MOUNT: &str = "/etc/textnlp/secrets/model";
 /// The parent of the Secrets of external models, one folder by the model's name (worker pods).
 pub const EXTERNAL_SECRETS_MOUNT: &str = "/etc/textnlp/secrets/models";
+/// The Secret with the API keys of a server, which may be missing: one file (server pods).
+pub const KEYS_MOUNT: &str = "/etc/textnlp/secrets/keys";
+/// Where Kubernetes puts the token of a pod's ServiceAccount, the cluster's CA and the namespace (server pods that ask the API
+/// server about their callers).
+pub const ACCOUNT_MOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// The token by which our own servers know a worker, and the operator: the kubelet renews it. No file: they ask for none.
+pub const SERVER_TOKEN_FILE: &str = "/var/run/secrets/textnlp.dev/token";
 /// The claim with models: the cache (written by fetch pods, read-only in servers), or the user's own claim (read-only).
 pub const MODELS_MOUNT: &str = "/var/lib/textnlp/models";
 /// Where a pod writes its [`Termination`].

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Parser, ValueEnum};
 
+use crate::access::{self, Access, AccessArgs};
 use crate::context::Scope;
 
 /// The TextNLP operator: runs GenerationJobs and serves ModelDeployments in a Kubernetes cluster.
@@ -55,6 +56,9 @@ pub struct Args {
     /// Seconds between two looks at the progress of one object.
     #[arg(long, env = "TEXTNLP_PROGRESS_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600), value_name = "N")]
     pub progress_seconds: u64,
+    /// Who may call the servers.
+    #[command(flatten)]
+    pub access: AccessArgs,
 }
 
 /// When nodes pull the image.
@@ -111,6 +115,8 @@ pub struct Config {
     pub progress_writes: u32,
     /// Time between two looks at the progress of one object.
     pub progress_interval: Duration,
+    /// Who may call the servers; none: everybody who reaches them.
+    pub access: Option<Access>,
 }
 
 /// Where replicas elect a leader.
@@ -133,6 +139,9 @@ pub enum Error {
     /// The image is empty.
     #[error("TEXTNLP_IMAGE is empty: name the image of the pods, such as registry/textnlp:0.1.0")]
     NoImage,
+    /// Who may call the servers.
+    #[error(transparent)]
+    Access(#[from] access::Error),
 }
 
 impl Config {
@@ -162,6 +171,7 @@ impl Config {
             concurrency: args.concurrency,
             progress_writes: args.progress_writes,
             progress_interval: Duration::from_secs(args.progress_seconds),
+            access: Access::new(&args.access)?,
         })
     }
 }
@@ -201,6 +211,12 @@ mod tests {
         let expected =
             Election { lease: "textnlp-operator".into(), namespace: "textnlp-system".into() };
         assert_eq!(election, Some(expected));
+    }
+
+    #[test]
+    fn the_help_is_of_the_operator_and_not_of_a_part_of_its_settings() {
+        let about = <Args as clap::CommandFactory>::command().get_about().map(ToString::to_string);
+        assert!(about.is_some_and(|about| about.starts_with("The TextNLP operator")));
     }
 
     #[test]

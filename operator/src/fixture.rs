@@ -16,9 +16,15 @@ use crate::watch::Lists;
 
 /// An operator in the namespace `textnlp-system`.
 pub(crate) fn config() -> Config {
+    config_with(&[])
+}
+
+/// The same, with these flags.
+pub(crate) fn config_with(flags: &[&str]) -> Config {
     let args =
         ["textnlp-operator", "--image", "textnlp:0.1.0", "--lease-namespace", "textnlp-system"];
-    Config::new(&Args::parse_from(args), Some("host".into())).expect("settings")
+    let args = Args::parse_from(args.iter().chain(flags));
+    Config::new(&args, Some("host".into())).expect("settings")
 }
 
 /// A context over this client, whose four caches count as filled.
@@ -30,7 +36,7 @@ pub(crate) fn context(client: Client) -> (Arc<Context>, Writers) {
         events: Events::new(Arc::clone(&metrics)).0,
         metrics,
         budget: Arc::new(Budget::new(1)),
-        scraper: Scraper::new().expect("a client"),
+        scraper: Scraper::new(None).expect("a client"),
     };
     let (context, writers) = Context::new(shared, Scope::Cluster, Lists::Streamed);
     for _ in 0..4 {

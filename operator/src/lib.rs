@@ -3,6 +3,7 @@
 //! Each controller has the shape `observe → validate → plan → apply → status`; only observe, apply and the status patch take a
 //! client. What both share lies here: the client and its gate, the loop, names, metadata, calls, conditions, events, pods.
 
+pub mod access;
 pub mod apply;
 pub mod budget;
 pub mod client;

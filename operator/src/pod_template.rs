@@ -16,6 +16,10 @@ use crate::meta::Owner;
 
 /// User and group of all pods: nobody's in particular, and in both images.
 pub const USER: i64 = 65_532;
+/// Files of Secrets, ConfigMaps and tokens: readable by the pod's user and group.
+pub const READ_ONLY: i32 = 0o440;
+/// Seconds that a pod's token is good for; the kubelet renews it long before.
+pub const TOKEN_SECONDS: i64 = 3_600;
 /// Name of the main container.
 pub const CONTAINER: &str = "textnlp";
 

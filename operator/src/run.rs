@@ -58,13 +58,14 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Error> {
     health.set_ready(true);
 
     let budget = Arc::new(Budget::new(config.progress_writes));
+    let token = config.access.as_ref().map(|access| access.token.clone());
     let shared = Shared {
         client,
         config: Arc::new(config),
         metrics,
         events,
         budget,
-        scraper: Scraper::new()?,
+        scraper: Scraper::new(token)?,
     };
     while !stop.is_cancelled() {
         tokio::select! {

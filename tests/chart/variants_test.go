@@ -2,8 +2,6 @@ package chart
 
 import (
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -37,6 +35,9 @@ var variants = map[string]string{
 	"CRD annotations": `crds: {keep: false, annotations: {argocd.argoproj.io/sync-options: Prune=false}}`,
 	"a parent chart":  `{enabled: true, global: {anything: 1}}`,
 	"other names":     `{nameOverride: tn, fullnameOverride: text}`,
+	"access":          `servers: {access: {kubernetes: {enabled: true}}}`,
+	"all access":      `servers: {access: {kubernetes: {enabled: true, audience: models, reviewers: [{kind: Group, name: "system:serviceaccounts:team-a"}, {kind: ServiceAccount, name: mine, namespace: team-b}]}, keysSecret: {name: textnlp-keys}, oidc: {issuer: "https://id.example/realm", audience: models, algorithms: [RS256, ES256]}}}`,
+	"own access":      `{rbac: {create: false}, servers: {access: {kubernetes: {enabled: true, reviewers: []}}}}`,
 }
 
 const digest = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -189,12 +190,9 @@ func TestTheContainerGetsWhatTheOperatorReads(t *testing.T) {
 }
 
 func TestTheOperatorReadsEveryVariableAndFlagThatTheChartSets(t *testing.T) {
-	const settings = "operator/src/config.rs"
-	if _, err := os.Stat(filepath.Join(root, settings)); err != nil {
-		t.Skipf("%s is not there yet", settings)
-	}
-	text := readFile(t, settings)
-	container := as[appsv1.Deployment](t, render(t, `{}`), operator).Spec.Template.Spec.Containers[0]
+	const settings = "operator/src/{config,access}.rs"
+	text := readFile(t, "operator/src/config.rs") + readFile(t, "operator/src/access.rs")
+	container := as[appsv1.Deployment](t, render(t, variants["all access"]), operator).Spec.Template.Spec.Containers[0]
 	for _, variable := range container.Env {
 		if !strings.Contains(text, `env = "`+variable.Name+`"`) {
 			t.Errorf("%s does not read %s", settings, variable.Name)

@@ -1,5 +1,6 @@
 //! End to end on a real Kubernetes: `make test` as root, or `make cluster` and then `make e2e`.
 
+mod access;
 mod admission;
 mod external;
 mod faults;

@@ -1,4 +1,5 @@
-//! The operator has the rights that it needs, and no other. Runs after the other tests: it reads what they made it do.
+//! The operator and the servers have the rights that they need, and no other. Runs after the other tests: it reads what they made
+//! them do.
 
 use std::collections::BTreeSet;
 
@@ -6,8 +7,10 @@ use serde_json::Value;
 use textnlp_tests::disturb::{OPERATOR, cluster};
 use textnlp_tests::kubectl;
 
-/// `group/resource verb` of every rule that the operator's account has.
-fn granted() -> BTreeSet<String> {
+/// `group/resource verb` of every rule that the operator has, or the servers.
+fn granted(component: &str) -> BTreeSet<String> {
+    let selector =
+        format!("app.kubernetes.io/name=textnlp-operator,app.kubernetes.io/component={component}");
     let mut all = BTreeSet::new();
     for kind in ["clusterroles", "roles"] {
         let text = kubectl(&[
@@ -16,7 +19,7 @@ fn granted() -> BTreeSet<String> {
             "get",
             kind,
             "--selector",
-            "app.kubernetes.io/name=textnlp-operator",
+            &selector,
             "--output",
             "json",
         ])
@@ -48,15 +51,15 @@ fn texts(list: &Value) -> Vec<&str> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
-/// `group/resource verb` of every request of the operator that the API server granted, and of those it refused.
+/// `group/resource verb` of every request of some accounts that the API server granted, and of those it refused.
 ///
 /// Refused is what was not granted in the same namespace at another time: an API server that has just started forbids what
 /// it has not read the roles for yet.
-fn used() -> (BTreeSet<String>, BTreeSet<String>) {
+fn used(accounts: &str) -> (BTreeSet<String>, BTreeSet<String>) {
     let log = std::fs::read_to_string(cluster(&["audit"]).trim()).expect("the audit log");
     let (mut granted, mut refused) = (BTreeSet::new(), BTreeSet::new());
     let mut granted_in = BTreeSet::new();
-    for line in log.lines().filter(|line| line.contains("system:serviceaccount:textnlp-system:")) {
+    for line in log.lines().filter(|line| line.contains(accounts)) {
         let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
         let object = &line["objectRef"];
         let text = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
@@ -93,12 +96,25 @@ fn used() -> (BTreeSet<String>, BTreeSet<String>) {
 
 #[test]
 fn every_right_of_the_operator_is_used_and_none_is_missing() {
-    let (used, refused) = used();
+    let (used, refused) = used("system:serviceaccount:textnlp-system:");
     assert!(refused.is_empty(), "refused: {refused:#?}");
-    // Finalizers are never requested by name: the right lets an owner reference block the owner's deletion.
-    let unused: Vec<String> = granted()
+    // Some are never requested by name: finalizers let an owner reference block the owner's deletion, and who may get a model is
+    // shown its servers' metrics, without which no test of scaling passes.
+    let by_name = |right: &str| {
+        !right.contains("/finalizers ") && right != "textnlp.dev/modeldeployments get"
+    };
+    let unused: Vec<String> = granted("operator")
         .into_iter()
-        .filter(|right| !right.contains("/finalizers ") && !used.contains(right))
+        .filter(|right| by_name(right) && !used.contains(right))
         .collect();
     assert!(unused.is_empty(), "no test made the operator use: {unused:#?}");
+}
+
+#[test]
+fn every_right_of_the_servers_is_used() {
+    let (used, _) = used("system:serviceaccount:e2e-");
+    let granted = granted("server");
+    assert_eq!(granted.len(), 2, "{granted:?}");
+    let unused: Vec<&String> = granted.difference(&used).collect();
+    assert!(unused.is_empty(), "no test made a server use: {unused:#?}");
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::json;
 use textnlp_tests::disturb::{then_undo, together};
-use textnlp_tests::{Model, Space, eventually, eventually_or, http};
+use textnlp_tests::{AUDIENCE, Model, Space, eventually, eventually_or, http};
 
 #[test]
 fn a_rollout_under_load_loses_no_request() {
@@ -13,10 +13,11 @@ fn a_rollout_under_load_loses_no_request() {
     let space = Space::new("rollout");
     space.apply(&Model::small("smollm2").with("replicas", json!(2)).0);
     space.until("mdl/smollm2", "both servers are ready", |o| o["status"]["readyReplicas"] == 2);
-    let address = address(&space);
+    let address = space.address("smollm2");
+    let token = space.token("default", Some(AUDIENCE));
     let body = json!({"model": "smollm2", "prompt": "A kettle is", "max_tokens": 4, "seed": 1});
     let body = body.to_string();
-    let ask = || match http::post(&address, "/v1/completions", &body) {
+    let ask = || match http::post_as(Some(&token), &address, "/v1/completions", &body) {
         Ok((200, _)) => Ok(()),
         other => Err(format!("{other:?}")),
     };
@@ -54,12 +55,4 @@ fn a_rollout_under_load_loses_no_request() {
         clients.into_iter().flat_map(|c| c.join().expect("a client")).collect::<Vec<String>>()
     });
     assert!(lost.is_empty(), "{} of {} requests: {lost:#?}", lost.len(), asked.into_inner());
-}
-
-/// Address and port of the model's Service.
-fn address(space: &Space) -> String {
-    let url = space.get("mdl/smollm2")["status"]["url"].as_str().unwrap_or_default().to_owned();
-    let host = url.trim_start_matches("http://").split('.').next().unwrap_or_default().to_owned();
-    let service = space.get(&format!("service/{host}"));
-    format!("{}:8000", service["spec"]["clusterIP"].as_str().unwrap_or_default())
 }

@@ -6,15 +6,36 @@ use std::time::Duration;
 
 /// Posts a JSON document; gives the status and the body, or why there was no answer.
 pub fn post(address: &str, path: &str, body: &str) -> Result<(u16, String), String> {
-    request("POST", address, path, body)
+    request("POST", address, path, None, body)
+}
+
+/// The same with a bearer token, if there is one.
+pub fn post_as(
+    token: Option<&str>,
+    address: &str,
+    path: &str,
+    body: &str,
+) -> Result<(u16, String), String> {
+    request("POST", address, path, token, body)
 }
 
 /// Gets a document; gives the status and the body, or why there was no answer.
 pub fn get(address: &str, path: &str) -> Result<(u16, String), String> {
-    request("GET", address, path, "")
+    request("GET", address, path, None, "")
 }
 
-fn request(method: &str, address: &str, path: &str, body: &str) -> Result<(u16, String), String> {
+/// The same with a bearer token, if there is one.
+pub fn get_as(token: Option<&str>, address: &str, path: &str) -> Result<(u16, String), String> {
+    request("GET", address, path, token, "")
+}
+
+fn request(
+    method: &str,
+    address: &str,
+    path: &str,
+    token: Option<&str>,
+    body: &str,
+) -> Result<(u16, String), String> {
     let failed = |error: std::io::Error| format!("{method} http://{address}{path}: {error}");
     let target = address
         .to_socket_addrs()
@@ -24,9 +45,11 @@ fn request(method: &str, address: &str, path: &str, body: &str) -> Result<(u16, 
     let mut stream =
         TcpStream::connect_timeout(&target, Duration::from_secs(10)).map_err(failed)?;
     stream.set_read_timeout(Some(Duration::from_secs(120))).map_err(failed)?;
+    let bearer = token.map(|token| format!("authorization: Bearer {token}\r\n"));
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n{}\
          content-length: {}\r\nconnection: close\r\n\r\n",
+        bearer.unwrap_or_default(),
         body.len()
     );
     stream

@@ -20,5 +20,5 @@ pub use job::{Job, Model};
 pub use local::{binary, local_report, model_file};
 pub use plugin::plugin;
 pub use server::Server;
-pub use space::{Space, condition};
+pub use space::{AUDIENCE, Space, condition};
 pub use wait::{eventually, eventually_or};

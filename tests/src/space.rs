@@ -4,8 +4,11 @@ use serde_json::{Value, json};
 
 use crate::command::{Answer, kubectl, run_with_input};
 use crate::local::{local_report, model_file};
-use crate::wait::eventually_or;
+use crate::wait::{eventually, eventually_or};
 use crate::{Job, Model};
+
+/// What tokens for our servers are for: the chart's `servers.access.kubernetes.audience`.
+pub const AUDIENCE: &str = "textnlp.dev";
 
 /// A namespace of a test. It is deleted at the end, also when the test fails (what it looked like is printed then).
 #[derive(Debug)]
@@ -117,6 +120,28 @@ impl Space {
         let answer = self.kubectl(&["get", kind, "--selector", selector, "--output", "json"]);
         let list: Value = serde_json::from_str(&answer.stdout).unwrap_or_default();
         list["items"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// A token of an account of this namespace, for an audience (without one, for the API server), as a user gets it.
+    #[track_caller]
+    pub fn token(&self, account: &str, audience: Option<&str>) -> String {
+        let audience = audience.map(|audience| format!("--audience={audience}"));
+        let arguments = ["create", "token", account].into_iter().chain(audience.as_deref());
+        let arguments: Vec<&str> = arguments.collect();
+        // The account is made a moment after its namespace.
+        eventually("a token", || {
+            let answer = self.kubectl(&arguments);
+            if answer.ok() { Ok(answer.stdout.trim().to_owned()) } else { Err(answer.stderr) }
+        })
+    }
+
+    /// Address and port of a model's Service.
+    pub fn address(&self, model: &str) -> String {
+        let model = self.get(&format!("mdl/{model}"));
+        let url = model["status"]["url"].as_str().unwrap_or_default();
+        let host = url.trim_start_matches("http://").split('.').next().unwrap_or_default();
+        let service = self.get(&format!("service/{host}"));
+        format!("{}:8000", service["spec"]["clusterIP"].as_str().unwrap_or_default())
     }
 
     /// Names of the pods of one component that run.

@@ -9,6 +9,12 @@ No wildcard, and nothing about Secrets: pods mount them, the operator never read
 - apiGroups: [textnlp.dev]
   resources: [generationjobs/status, modeldeployments/status]
   verbs: [patch]
+{{- if .Values.servers.access.kubernetes.enabled }}
+# Servers show their metrics to who may get their ModelDeployment.
+- apiGroups: [textnlp.dev]
+  resources: [modeldeployments]
+  verbs: [get]
+{{- end }}
 # Children name their owner with blockOwnerDeletion.
 - apiGroups: [textnlp.dev]
   resources: [generationjobs/finalizers, modeldeployments/finalizers]

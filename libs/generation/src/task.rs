@@ -7,7 +7,7 @@ use std::sync::Arc;
 use textnlp_crds::source::ObjectStore as ObjectStoreSpec;
 use textnlp_crds::task::{
     EXTERNAL_SECRETS_MOUNT, JobTask, ModelEndpoint, OUTPUT_MOUNT, OUTPUT_SECRET_MOUNT,
-    OWNED_CLAIM_FOLDER, SOURCE_CONFIG_MOUNT, SOURCE_MOUNT, SOURCE_SECRET_MOUNT,
+    OWNED_CLAIM_FOLDER, SERVER_TOKEN_FILE, SOURCE_CONFIG_MOUNT, SOURCE_MOUNT, SOURCE_SECRET_MOUNT,
 };
 use textnlp_dataset::net::Access;
 use textnlp_dataset::source::{Objects, SourceError};
@@ -163,8 +163,7 @@ impl Task {
         let workers = self.told.spec.execution.parallelism.unsigned_abs();
         for name in self.job.models() {
             let Some(endpoint) = self.told.models.get(name) else { continue };
-            let key = self.mount(EXTERNAL_SECRETS_MOUNT).join(name).join("apiKey");
-            let endpoint = http_endpoint(name, endpoint, key, workers);
+            let endpoint = self.endpoint(name, endpoint, workers);
             let completer =
                 HttpCompleter::connect(endpoint, self.access, metrics.clone(), cancel.clone());
             let completer = Arc::new(completer.await?);
@@ -172,6 +171,31 @@ impl Task {
             connected.completers.push(completer);
         }
         Ok(connected)
+    }
+
+    fn endpoint(&self, name: &str, endpoint: &ModelEndpoint, workers: u32) -> Endpoint {
+        let server = match &endpoint.external {
+            None => Server::Own {
+                pods: endpoint.pods.clone(),
+                digest: endpoint.digest.clone(),
+                // Mounted or not as the servers ask for it when the pod is made, which may be after the task was written.
+                token: Some(self.mount(SERVER_TOKEN_FILE)).filter(|token| token.exists()),
+            },
+            Some(external) => Server::External {
+                key: external
+                    .has_key
+                    .then(|| self.mount(EXTERNAL_SECRETS_MOUNT).join(name).join("apiKey")),
+                limits: external.limits.clone().unwrap_or_default(),
+                workers,
+            },
+        };
+        let model = endpoint.external.as_ref().map_or(name, |external| &external.model);
+        Endpoint {
+            name: name.to_owned(),
+            model: model.to_owned(),
+            url: endpoint.url.clone(),
+            server,
+        }
     }
 
     /// How many rows a worker has in flight.
@@ -229,19 +253,6 @@ fn facts(name: &str, endpoint: &ModelEndpoint) -> ModelFacts {
     }
 }
 
-fn http_endpoint(name: &str, endpoint: &ModelEndpoint, key: PathBuf, workers: u32) -> Endpoint {
-    let server = match &endpoint.external {
-        None => Server::Own { pods: endpoint.pods.clone(), digest: endpoint.digest.clone() },
-        Some(external) => Server::External {
-            key: external.has_key.then_some(key),
-            limits: external.limits.clone().unwrap_or_default(),
-            workers,
-        },
-    };
-    let model = endpoint.external.as_ref().map_or(name, |external| &external.model);
-    Endpoint { name: name.to_owned(), model: model.to_owned(), url: endpoint.url.clone(), server }
-}
-
 /// A place in an object store, as the manifest has it.
 pub fn location(spec: &ObjectStoreSpec, field: &'static str) -> Location {
     Location {
@@ -265,6 +276,43 @@ pub fn objects_of(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_our_own_servers_get_the_token_and_only_others_their_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("job.json");
+        let model = |url: &str, external| {
+            serde_json::json!({
+                "url": url, "digest": "sha256:00", "numerics": "cpu-1/int8", "reproducible": true, "chat": true,
+                "external": external,
+            })
+        };
+        let told = serde_json::json!({
+            "name": "tickets", "namespace": "shop", "uid": "uid-1",
+            "spec": {
+                "modelRef": {"name": "own"},
+                "source": {"inline": {"records": [{"product": "lamp"}]}},
+                "columns": [{"name": "ticket", "prompt": "{{ product }}"}],
+            },
+            "models": {
+                "own": model("http://own.shop.svc:8000", serde_json::Value::Null),
+                "theirs": model("http://theirs.example", serde_json::json!({"model": "m", "hasKey": true})),
+            },
+        });
+        std::fs::write(&file, told.to_string()).unwrap();
+        let task = Task::read(&file, folder.path(), Access::default()).unwrap();
+        let server = |name| task.endpoint(name, &task.told.models[name], 1).server;
+        let own = |token| Server::Own { pods: None, digest: "sha256:00".into(), token };
+        assert_eq!(server("own"), own(None));
+
+        let token = folder.path().join(&SERVER_TOKEN_FILE[1..]);
+        std::fs::create_dir_all(token.parent().unwrap()).unwrap();
+        std::fs::write(&token, "secret").unwrap();
+        assert_eq!(server("own"), own(Some(token)));
+        let key = folder.path().join(&EXTERNAL_SECRETS_MOUNT[1..]).join("theirs/apiKey");
+        let theirs = Server::External { key: Some(key), limits: Default::default(), workers: 1 };
+        assert_eq!(server("theirs"), theirs);
+    }
 
     #[test]
     fn the_rows_in_flight_follow_the_pods_unless_the_spec_says_how_many() {

@@ -105,7 +105,7 @@ async fn completer(url: &str, digest: &str, cancel: Cancel) -> HttpCompleter {
         name: "parrot".into(),
         model: "parrot".into(),
         url: url.to_owned(),
-        server: Whose::Own { pods, digest: digest.to_owned() },
+        server: Whose::Own { pods, digest: digest.to_owned(), token: None },
     };
     let metrics = RequestMetrics::default();
     HttpCompleter::connect(endpoint, Access::default(), metrics, cancel).await.unwrap()
@@ -387,41 +387,4 @@ async fn concurrency_can_be_raised_while_rows_run() {
     let ((done, progress), ()) = tokio::join!(place.work(&url, 0, 0, &options), raise);
     done.unwrap();
     assert_eq!((options.concurrency.get(), Progress::get(&progress.finished)), (8, 64));
-}
-
-#[tokio::test]
-async fn an_external_server_gets_its_key_and_no_parameters_of_ours() {
-    let folder = tempfile::tempdir().unwrap();
-    let key = folder.path().join("apiKey");
-    std::fs::write(&key, "hush\n").unwrap();
-    let behaviour = Behaviour { key: Some("hush".into()), silent: true, ..Behaviour::default() };
-    let server = Server::start(behaviour).await;
-    let endpoint = Endpoint {
-        name: "theirs".into(),
-        model: "llama-3".into(),
-        url: format!("{}/v1/", server.url()),
-        server: Whose::External { key: Some(key), limits: Default::default(), workers: 2 },
-    };
-    let connect = |access| {
-        let metrics = RequestMetrics::default();
-        HttpCompleter::connect(endpoint.clone(), access, metrics, Cancel::new())
-    };
-    // An address of this machine is refused unless it is allowed.
-    let error = connect(Access::default()).await.err().unwrap();
-    assert_eq!((error.reason(), error.exit_code()), ("ModelNotFound", 2));
-    let completer = connect(Access { loopback: true }).await.unwrap();
-    let request = textnlp_generation::completer::Request {
-        prompt: textnlp_generation::completer::Prompt::Text("Once".into()),
-        sampling: Default::default(),
-        seed: 5,
-        record: 0,
-    };
-    let done = completer.complete(request).await.unwrap();
-    assert_eq!((done.prompt_tokens, done.completion_tokens), (0, 0));
-    let bodies = server.parrots.bodies.lock().unwrap();
-    let keys: Vec<&String> = bodies[0].as_object().unwrap().keys().collect();
-    assert_eq!(keys, ["model", "prompt", "n", "seed", "temperature", "top_p", "max_tokens"]);
-    assert_eq!(bodies[0]["model"], "llama-3");
-    let headers = server.parrots.headers.lock().unwrap();
-    assert!(headers.get("x-textnlp-model-digest").is_none());
 }

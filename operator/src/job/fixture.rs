@@ -13,7 +13,7 @@ use textnlp_crds::{GenerationJob, ModelDeployment};
 use super::children::{Child, Step};
 use super::observe::{Needs, Observed};
 use super::position::validation_hash;
-pub(super) use crate::fixture::{config, merge};
+pub(super) use crate::fixture::{config, config_with, merge};
 use crate::meta::Owner;
 
 /// The digest of the model.

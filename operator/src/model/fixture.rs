@@ -5,7 +5,7 @@ use textnlp_crds::ModelDeployment;
 use textnlp_crds::task::Fetched;
 
 use super::validate::{Validated, validate};
-pub(super) use crate::fixture::config;
+pub(super) use crate::fixture::{config, config_with};
 
 /// The name of the children of [`model`].
 pub(super) const NAME: &str = "mdl-smollm2-4a49acf8";

@@ -1,6 +1,7 @@
 //! The controller of ModelDeployments: observe → validate → plan → apply → status. I/O in [`mod@observe`], [`mod@apply`] and the
 //! status patch alone.
 
+mod access;
 pub mod apply;
 pub mod caches;
 pub mod demand;

@@ -13,7 +13,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use textnlp_crds::task::{SERVER_PORT, labels};
 
+use super::access::egress;
 use super::validate::Validated;
+use crate::access::Access;
 use crate::names;
 
 /// Component of everything that belongs to the servers.
@@ -69,8 +71,43 @@ fn service_spec(model: &Validated) -> ServiceSpec {
     }
 }
 
-/// Requests come from pods of the model's namespace, and from the operator's, which reads the metrics. Servers call nobody.
-pub fn network_policy(model: &Validated, operator_namespace: Option<&str>) -> NetworkPolicy {
+/// Requests come from pods of the model's namespace, and from the operator's, which reads the metrics; servers call nobody. Servers
+/// that know their callers let any pod of the cluster ask.
+pub fn network_policy(
+    model: &Validated,
+    operator_namespace: Option<&str>,
+    access: Option<&Access>,
+) -> NetworkPolicy {
+    let from = match access {
+        Some(_) => vec![all_pods()],
+        None => those_nearby(operator_namespace),
+    };
+    NetworkPolicy {
+        metadata: model.owner.object_meta(&model.child_name(), SERVER),
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(label_selector(selector(model))),
+            policy_types: Some(vec!["Ingress".into(), "Egress".into()]),
+            ingress: Some(vec![NetworkPolicyIngressRule {
+                from: Some(from),
+                ports: Some(vec![NetworkPolicyPort {
+                    port: Some(IntOrString::Int(SERVER_PORT.into())),
+                    protocol: Some("TCP".into()),
+                    end_port: None,
+                }]),
+            }]),
+            egress: access.map(egress),
+        }),
+    }
+}
+
+fn all_pods() -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        namespace_selector: Some(LabelSelector::default()),
+        ..NetworkPolicyPeer::default()
+    }
+}
+
+fn those_nearby(operator_namespace: Option<&str>) -> Vec<NetworkPolicyPeer> {
     let neighbours = NetworkPolicyPeer {
         pod_selector: Some(LabelSelector::default()),
         ..NetworkPolicyPeer::default()
@@ -81,22 +118,7 @@ pub fn network_policy(model: &Validated, operator_namespace: Option<&str>) -> Ne
         )),
         ..NetworkPolicyPeer::default()
     });
-    NetworkPolicy {
-        metadata: model.owner.object_meta(&model.child_name(), SERVER),
-        spec: Some(NetworkPolicySpec {
-            pod_selector: Some(label_selector(selector(model))),
-            policy_types: Some(vec!["Ingress".into(), "Egress".into()]),
-            ingress: Some(vec![NetworkPolicyIngressRule {
-                from: Some([neighbours].into_iter().chain(operator).collect()),
-                ports: Some(vec![NetworkPolicyPort {
-                    port: Some(IntOrString::Int(SERVER_PORT.into())),
-                    protocol: Some("TCP".into()),
-                    end_port: None,
-                }]),
-            }]),
-            egress: None,
-        }),
-    }
+    [neighbours].into_iter().chain(operator).collect()
 }
 
 /// A drain of nodes takes one server at a time, and those that do not answer at any time.
@@ -113,8 +135,8 @@ pub fn disruption_budget(model: &Validated) -> PodDisruptionBudget {
     }
 }
 
-/// The account of servers and fetch pods: it may do nothing at the API server, and has no token. None where the user names
-/// one of their own.
+/// The account of servers and fetch pods: it may do nothing at the API server but ask about callers, where servers know them. None
+/// where the user names one of their own.
 pub fn service_account(model: &Validated) -> Option<ServiceAccount> {
     let own = model.spec.pod.as_ref().and_then(|pod| pod.service_account_name.as_ref());
     own.is_none().then(|| ServiceAccount {
@@ -174,7 +196,7 @@ mod tests {
     #[test]
     fn only_neighbours_and_the_operator_reach_the_servers_and_they_reach_nobody() {
         check(
-            network_policy(&in_claim(), Some("textnlp-system")),
+            network_policy(&in_claim(), Some("textnlp-system"), None),
             json!({
                 "apiVersion": "networking.k8s.io/v1",
                 "kind": "NetworkPolicy",
@@ -192,7 +214,7 @@ mod tests {
                 },
             }),
         );
-        let alone = network_policy(&in_claim(), None).spec.and_then(|spec| spec.ingress);
+        let alone = network_policy(&in_claim(), None, None).spec.and_then(|spec| spec.ingress);
         check(
             alone,
             json!([{"from": [{"podSelector": {}}], "ports": [{"port": 8000, "protocol": "TCP"}]}]),

@@ -223,8 +223,13 @@ pub fn interval(context: &Context, model: &Validated, holds: &Holds, lively: boo
 }
 
 async fn sample(scraper: &Scraper, ip: &str, now: Timestamp) -> Option<Sample> {
-    match scraper.scrape(ip, SERVER_PORT).await {
+    match scraper.scrape_server(ip, SERVER_PORT).await {
         Ok(samples) => Some(read(&samples, now)),
+        // A server that is starting or ending is no news; one that does not let the operator in does not mend itself.
+        Err(error) if error.is_refusal() => {
+            tracing::warn!(%error, "a server does not show its metrics");
+            None
+        }
         Err(error) => {
             tracing::debug!(%error, "a server's metrics cannot be read");
             None

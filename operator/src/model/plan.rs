@@ -108,7 +108,11 @@ pub fn plan(
     Plan {
         service_account: network::service_account(model).into(),
         cache: cache(model, fetched),
-        network_policy: Wish::Have(Box::new(network::network_policy(model, operator_namespace))),
+        network_policy: Wish::Have(Box::new(network::network_policy(
+            model,
+            operator_namespace,
+            config.access.as_ref(),
+        ))),
         service: Wish::Have(Box::new(network::service(model))),
         headless_service: Wish::Have(Box::new(network::headless_service(model))),
         disruption_budget: Wish::Have(Box::new(network::disruption_budget(model))),

@@ -12,6 +12,7 @@ use textnlp_crds::engine::Engine;
 use textnlp_crds::scaling::Rollout;
 use textnlp_crds::task::{Fetched, MODELS_MOUNT, SERVER_PORT};
 
+use super::access;
 use super::formats::format_flags;
 use super::network::{PORT_NAME, SERVER, label_selector, selector};
 use super::place::{MODELS, models_volume, mount, pod_spec};
@@ -32,13 +33,18 @@ pub fn deployment(model: &Validated, fetched: &Fetched, config: &Config) -> Depl
     let rollout = model.spec.rollout.clone().unwrap_or_default();
     let template = Template {
         component: SERVER,
-        args: server_args(model, fetched, &rollout),
-        container: server(model),
+        args: server_args(model, fetched, &rollout, config),
+        container: server(model, config),
         pod: PodSpec {
             termination_grace_period_seconds: Some(
                 i64::from(rollout.drain_seconds) + PRE_STOP_SECONDS + GRACE_MARGIN_SECONDS,
             ),
-            volumes: Some(vec![models_volume(model)]),
+            volumes: Some(
+                [models_volume(model)]
+                    .into_iter()
+                    .chain(config.access.iter().flat_map(access::volumes))
+                    .collect(),
+            ),
             ..pod_spec(model)
         },
         user: model.spec.pod.as_ref(),
@@ -63,7 +69,12 @@ pub fn deployment(model: &Validated, fetched: &Fetched, config: &Config) -> Depl
     }
 }
 
-fn server_args(model: &Validated, fetched: &Fetched, rollout: &Rollout) -> Vec<String> {
+fn server_args(
+    model: &Validated,
+    fetched: &Fetched,
+    rollout: &Rollout,
+    config: &Config,
+) -> Vec<String> {
     let mut args: Vec<String> =
         ["serve", "--model", &model_path(&fetched.path), "--name", model.owner.name()]
             .map(Into::into)
@@ -74,10 +85,13 @@ fn server_args(model: &Validated, fetched: &Fetched, rollout: &Rollout) -> Vec<S
     }
     args.extend(["--drain-seconds".into(), rollout.drain_seconds.to_string()]);
     args.extend(engine_flags(model.spec.engine.as_ref()));
+    args.extend(config.access.iter().flat_map(|access| access::flags(model, access)));
     args
 }
 
-fn server(model: &Validated) -> Container {
+fn server(model: &Validated, config: &Config) -> Container {
+    let models = mount(MODELS, MODELS_MOUNT, true);
+    let mounts = [models].into_iter().chain(config.access.iter().flat_map(access::mounts));
     Container {
         ports: Some(vec![ContainerPort {
             name: Some(PORT_NAME.into()),
@@ -86,7 +100,7 @@ fn server(model: &Validated) -> Container {
             ..ContainerPort::default()
         }]),
         resources: model.spec.resources.clone(),
-        volume_mounts: Some(vec![mount(MODELS, MODELS_MOUNT, true)]),
+        volume_mounts: Some(mounts.collect()),
         // It answers `/healthz` while it loads: the start is not what liveness has to wait for.
         startup_probe: Some(probe("/healthz", 2, 60)),
         readiness_probe: Some(probe("/readyz", 2, 3)),

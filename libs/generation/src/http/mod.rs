@@ -4,7 +4,7 @@
 //! our own servers go to the pod that rendezvous hashing gives the record, so that its samples share a prompt's KV cache.
 
 mod backoff;
-mod key;
+mod bearer;
 mod limits;
 mod pods;
 mod wire;
@@ -20,7 +20,7 @@ use textnlp_crds::task::MODEL_DIGEST_HEADER;
 use textnlp_dataset::net::{self, Access, AddressError};
 use tokio::sync::watch;
 
-use self::key::ApiKey;
+use self::bearer::Bearer;
 use self::limits::Limiter;
 use self::pods::Pods;
 use self::wire::{Answer, Dialect, Meaning};
@@ -65,6 +65,8 @@ pub enum Server {
         pods: Option<String>,
         /// Model digest that every answer must come from.
         digest: String,
+        /// File with the token of this pod's account, where the servers let in only those that they know.
+        token: Option<PathBuf>,
     },
     /// Somebody else's.
     External {
@@ -82,7 +84,7 @@ pub struct HttpCompleter {
     endpoint: Endpoint,
     client: net::Client,
     pods: Option<Pods>,
-    key: Option<ApiKey>,
+    bearer: Option<Bearer>,
     limiter: Option<Limiter>,
     metrics: RequestMetrics,
     cancel: Cancel,
@@ -124,16 +126,19 @@ impl HttpCompleter {
                 .tcp_user_timeout(USER_TIMEOUT)
         })
         .map_err(located)?;
-        let (pods, key, limiter) = match &endpoint.server {
-            Server::Own { pods: Some(service), .. } => {
-                (Some(Pods::follow(service).await), None, None)
+        let (pods, bearer, limiter) = match &endpoint.server {
+            Server::Own { pods, token, .. } => {
+                let pods = match pods {
+                    Some(service) => Some(Pods::follow(service).await),
+                    None => None,
+                };
+                (pods, token.clone().map(Bearer::token), None)
             }
-            Server::Own { pods: None, .. } => (None, None, None),
             Server::External { key, limits, workers } => {
-                (None, key.clone().map(ApiKey::in_file), Some(Limiter::share(limits, *workers)))
+                (None, key.clone().map(Bearer::key), Some(Limiter::share(limits, *workers)))
             }
         };
-        Ok(Self { endpoint, client, pods, key, limiter, metrics, cancel })
+        Ok(Self { endpoint, client, pods, bearer, limiter, metrics, cancel })
     }
 
     /// The addresses of the ready pods as they change; none for a server that is not in this cluster.
@@ -173,23 +178,21 @@ impl HttpCompleter {
                 Try::Meaning(Meaning::Row(message)) => {
                     return Err(CompletionError::Request(message));
                 }
-                Try::Meaning(Meaning::End(CompletionError::Unauthorized(_)))
-                    if self.key.is_some() && !doubted =>
-                {
-                    // The Secret may have changed since the key was read.
+                Try::Meaning(Meaning::End(error)) => {
+                    let refused = matches!(error, CompletionError::Unauthorized(_));
+                    let credential = self.bearer.as_ref().filter(|_| refused);
+                    if doubted || (credential.is_none() && pod.is_none()) {
+                        return Err(error);
+                    }
                     doubted = true;
-                    self.key.iter().for_each(ApiKey::forget);
-                    continue;
-                }
-                Try::Meaning(Meaning::End(_)) if pod.is_some() && !doubted => {
-                    // A pod's address may be another model's since the last lookup.
-                    doubted = true;
-                    if let Some(pods) = &self.pods {
+                    // The file may have changed since it was read, and a pod's address be another model's since the last
+                    // lookup.
+                    credential.inspect(|bearer| bearer.forget());
+                    if let (Some(pods), Some(_)) = (&self.pods, pod) {
                         pods.refresh().await;
                     }
                     continue;
                 }
-                Try::Meaning(Meaning::End(error)) => return Err(error),
                 Try::Meaning(Meaning::Again(after)) => wait = after,
                 Try::Lost { why, connected } => {
                     if round.is_power_of_two() {
@@ -238,13 +241,14 @@ impl HttpCompleter {
             Ok(request) => request.header(CONTENT_TYPE, "application/json").timeout(timeout),
             Err(error) => return Try::Meaning(Meaning::End(self.refused(&error))),
         };
-        let request = match (self.digest(), &self.key) {
-            (Some(digest), _) => request.header(MODEL_DIGEST_HEADER, digest),
-            (None, Some(key)) => match key.header(Instant::now()) {
-                Ok(header) => request.header(AUTHORIZATION, header),
-                Err(error) => return Try::Meaning(Meaning::End(error)),
-            },
-            (None, None) => request,
+        let request = match self.digest() {
+            Some(digest) => request.header(MODEL_DIGEST_HEADER, digest),
+            None => request,
+        };
+        let request = match self.bearer.as_ref().map(|bearer| bearer.header(Instant::now())) {
+            Some(Ok(header)) => request.header(AUTHORIZATION, header),
+            Some(Err(error)) => return Try::Meaning(Meaning::End(error)),
+            None => request,
         };
         let _in_flight = self.metrics.begin();
         let response = match request.body(body).send().await {

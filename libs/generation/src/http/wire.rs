@@ -10,6 +10,9 @@ use crate::completer::{Completion, CompletionError, Prompt, Request};
 /// Longest wait that a server may ask for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
 
+/// Our own servers know every account of their namespace.
+const OWN_REFUSES: &str = "workers that were started before servers.access was changed have no token that fits: `kubectl textnlp retry` the job";
+
 /// Longest message of a server that is passed on, in characters.
 const MAX_MESSAGE: usize = 300;
 
@@ -98,9 +101,13 @@ pub(super) fn judge(answer: &Answer<'_>, model: &str, digest: Option<&str>) -> M
             answer.location.map_or("another address".to_owned(), sanitized)
         ))),
         401..=403 => Meaning::End(CompletionError::Unauthorized(format!(
-            "model {model:?}: the server refuses the request ({}): {}; check the Secret with the apiKey, and what it allows",
+            "model {model:?}: the server refuses the request ({}): {}; {}",
             answer.status,
-            said()
+            said(),
+            match digest {
+                Some(_) => OWN_REFUSES,
+                None => "check the Secret with the apiKey, and what it allows",
+            }
         ))),
         404 | 405 | 410 => Meaning::End(CompletionError::ModelUnknown(format!(
             "model {model:?}: the server does not have it ({}): {}; check the model's name and the address",
@@ -375,7 +382,7 @@ mod tests {
         let error = end(judged(401, r#"{"error": "bad key"}"#));
         assert!(
             matches!(&error, CompletionError::Unauthorized(_))
-                && error.to_string().contains("bad key"),
+                && error.to_string().contains("bad key; workers that were started before"),
             "{error}"
         );
         let error = end(judged(404, ""));

@@ -54,7 +54,8 @@ impl Blueprint<'_> {
         meta::hash(&serde_json::json!([
             execution.pod,
             config.image,
-            config.image_pull_policy.as_str()
+            config.image_pull_policy.as_str(),
+            config.access.as_ref().map(|access| &access.audience)
         ]))
     }
 

@@ -1,17 +1,15 @@
 //! What a job's pods mount: the task, the output, and for prepare and workers what they read. `docs/pods.md` has the table. No I/O.
 
 use k8s_openapi::api::core::v1::{
-    ConfigMapVolumeSource, KeyToPath, PersistentVolumeClaimVolumeSource, SecretVolumeSource,
-    Volume, VolumeMount,
+    ConfigMapVolumeSource, KeyToPath, PersistentVolumeClaimVolumeSource, ProjectedVolumeSource,
+    SecretVolumeSource, ServiceAccountTokenProjection, Volume, VolumeMount, VolumeProjection,
 };
 use textnlp_crds::source::ObjectStore;
 use textnlp_crds::task;
 
 use crate::job::build::Blueprint;
 use crate::job::children::Step;
-
-/// Files of Secrets and ConfigMaps: readable by the pod's user and group.
-const READ_ONLY: i32 = 0o440;
+use crate::pod_template::{READ_ONLY, TOKEN_SECONDS};
 
 /// Volumes, and where they are mounted.
 #[derive(Default)]
@@ -36,7 +34,10 @@ impl Mounts {
         );
         match step {
             Step::Prepare => mounts.source(blueprint),
-            Step::Generate => mounts.model_secrets(blueprint),
+            Step::Generate => {
+                mounts.model_secrets(blueprint);
+                mounts.server_token(blueprint);
+            }
             Step::Finalize => {}
         }
         mounts
@@ -54,7 +55,7 @@ impl Mounts {
 
     fn task(&mut self, name: &str) {
         let map = ConfigMapVolumeSource { name: name.into(), ..ConfigMapVolumeSource::default() };
-        let folder = task::TASK_FILE.rsplit_once('/').map_or(task::TASK_FILE, |(folder, _)| folder);
+        let (folder, _) = in_folder(task::TASK_FILE);
         self.add(
             Volume { name: "task".into(), config_map: Some(map), ..Volume::default() },
             folder,
@@ -123,4 +124,31 @@ impl Mounts {
             self.secret(&format!("model-secret-{index}"), secret, Some("apiKey"), &path);
         }
     }
+
+    /// What our own servers know the worker by, where they ask.
+    fn server_token(&mut self, blueprint: &Blueprint<'_>) {
+        let own = blueprint.task.models.values().any(|model| model.external.is_none());
+        let Some(access) = blueprint.config.access.as_ref().filter(|_| own) else { return };
+        let (folder, file) = in_folder(task::SERVER_TOKEN_FILE);
+        let token = VolumeProjection {
+            service_account_token: Some(ServiceAccountTokenProjection {
+                audience: Some(access.audience.clone()),
+                expiration_seconds: Some(TOKEN_SECONDS),
+                path: file.into(),
+            }),
+            ..VolumeProjection::default()
+        };
+        let source =
+            ProjectedVolumeSource { default_mode: Some(READ_ONLY), sources: Some(vec![token]) };
+        self.add(
+            Volume { name: "server-token".into(), projected: Some(source), ..Volume::default() },
+            folder,
+            true,
+        );
+    }
+}
+
+/// The folder and the name of a file.
+fn in_folder(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("/", path))
 }

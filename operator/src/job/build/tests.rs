@@ -13,8 +13,18 @@ use crate::job::validate::validate;
 const FIRST: Turn<'static> = Turn { attempt: 0, run: 0, child: None };
 
 fn built(fields: Value, one_node: bool, build: impl Fn(&Blueprint<'_>) -> Job) -> Value {
+    built_with(fields, &[], one_node, build)
+}
+
+/// The same, under an operator with these flags.
+fn built_with(
+    fields: Value,
+    flags: &[&str],
+    one_node: bool,
+    build: impl Fn(&Blueprint<'_>) -> Job,
+) -> Value {
     let job = fixture::job(fields);
-    let config = fixture::config();
+    let config = fixture::config_with(flags);
     let owner = fixture::owner(&job);
     let task = task_of(&job);
     let blueprint = blueprint(&job, &owner, &task, &config, one_node);
@@ -176,6 +186,41 @@ fn generate_is_an_indexed_job_of_workers_with_the_keys_of_external_models() {
     });
     assert_eq!(found["spec"], expected);
     assert_eq!(found["metadata"]["name"], "gj-tickets-4a49acf8-generate-0");
+}
+
+#[test]
+fn workers_and_nobody_else_have_a_token_for_servers_that_ask_for_one() {
+    let access = ["--kubernetes-access=true", "--kubernetes-audience=models.example"];
+    let pod = |build: fn(&Blueprint<'_>) -> Job| {
+        built_with(json!({}), &access, false, build)["spec"]["template"]["spec"].clone()
+    };
+    let worker = pod(|blueprint| generate(blueprint, &FIRST, &fixture::answered()));
+    let token = json!({"name": "server-token", "projected": {"defaultMode": 0o440, "sources": [
+        {"serviceAccountToken": {"audience": "models.example", "expirationSeconds": 3600, "path": "token"}},
+    ]}});
+    assert_eq!(worker["volumes"][3], token);
+    let mount = json!({"name": "server-token", "mountPath": "/var/run/secrets/textnlp.dev", "readOnly": true});
+    assert_eq!(worker["containers"][0]["volumeMounts"][3], mount);
+    assert_eq!(worker["automountServiceAccountToken"], false);
+    let others: [fn(&Blueprint<'_>) -> Job; 2] =
+        [|blueprint| prepare(blueprint, &FIRST), |blueprint| finalize(blueprint, &FIRST, false)];
+    for build in others {
+        assert!(!pod(build)["volumes"].to_string().contains("server-token"));
+    }
+}
+
+#[test]
+fn workers_of_external_models_alone_have_no_token_of_ours() {
+    let job = fixture::job(json!({}));
+    let owner = fixture::owner(&job);
+    let mut task = task_of(&job);
+    for model in task.models.values_mut() {
+        model.external = Some(Default::default());
+    }
+    let config = fixture::config_with(&["--kubernetes-access=true"]);
+    let blueprint = blueprint(&job, &owner, &task, &config, false);
+    let worker = serde_json::to_value(generate(&blueprint, &FIRST, &fixture::answered()));
+    assert!(!worker.expect("JSON").to_string().contains("server-token"));
 }
 
 #[test]

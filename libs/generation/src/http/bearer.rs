@@ -1,4 +1,4 @@
-//! The key of an external server: a file of a mounted Secret, read again when it may have changed.
+//! What a server knows us by: a key of its own, or the token of this pod's account. A mounted file, read again when it may have changed.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -8,20 +8,32 @@ use http::HeaderValue;
 
 use crate::completer::CompletionError;
 
-/// How long a key is taken for the one in the file. Kubernetes brings a changed Secret within about a minute.
+/// How long what was read is taken for what is in the file. Kubernetes brings a changed Secret within about a minute, and a new token
+/// while the old one is good for minutes.
 const FRESH: Duration = Duration::from_secs(10);
 
 /// A bearer token in a file. It is never shown: the header is marked as sensitive, and errors name the file.
 #[derive(Debug)]
-pub(super) struct ApiKey {
+pub(super) struct Bearer {
     path: PathBuf,
+    /// What it is, for messages.
+    name: &'static str,
     read: Mutex<Option<(Instant, HeaderValue)>>,
 }
 
-impl ApiKey {
-    /// The key in this file.
-    pub(super) fn in_file(path: PathBuf) -> Self {
-        Self { path, read: Mutex::new(None) }
+impl Bearer {
+    /// The key of an external server: `apiKey` of a Secret.
+    pub(super) fn key(path: PathBuf) -> Self {
+        Self {
+            path,
+            name: "key of the external server (apiKey in its Secret)",
+            read: Mutex::new(None),
+        }
+    }
+
+    /// The token of this pod's account, for our own servers.
+    pub(super) fn token(path: PathBuf) -> Self {
+        Self { path, name: "token for the model's servers", read: Mutex::new(None) }
     }
 
     /// Value of the header `Authorization`.
@@ -45,15 +57,15 @@ impl ApiKey {
     fn load(&self) -> Result<HeaderValue, CompletionError> {
         let failed = |why: &str| {
             let path = self.path.display();
-            CompletionError::Unauthorized(format!("the key of the external server, {path}, {why}"))
+            CompletionError::Unauthorized(format!("the {}, {path}, {why}", self.name))
         };
         let text = std::fs::read_to_string(&self.path)
             .map_err(|error| failed(&format!("cannot be read: {error}")))?;
-        let key = text.trim();
-        if key.is_empty() {
-            return Err(failed("is empty; put it into the Secret's key apiKey"));
+        let secret = text.trim();
+        if secret.is_empty() {
+            return Err(failed("is empty"));
         }
-        let mut value = HeaderValue::from_str(&format!("Bearer {key}"))
+        let mut value = HeaderValue::from_str(&format!("Bearer {secret}"))
             .map_err(|_| failed("holds characters that no header can have"))?;
         value.set_sensitive(true);
         Ok(value)
@@ -68,7 +80,7 @@ mod tests {
     fn a_key_is_read_again_after_a_while_and_never_shown() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("apiKey");
-        let key = ApiKey::in_file(path.clone());
+        let key = Bearer::key(path.clone());
         let begun = Instant::now();
         assert!(key.header(begun).unwrap_err().to_string().contains("apiKey, cannot be read"));
         std::fs::write(&path, "first\n").unwrap();
