@@ -55,6 +55,13 @@ e2e: model build ## the tests on a real Kubernetes, which it starts (root); E2E_
 bench: model ## decode and prefill rates, and a job over HTTP, beside llama.cpp (built once: 6 minutes); then the example job
 	scripts/bench.sh
 
+.PHONY: bench-serve soak
+bench-serve: model ## the server beside llama-server: 1, 8 and 32 clients that stream chats
+	scripts/bench-serve.sh
+
+soak: model ## all that clients do to a server, right and wrong, for MINUTES (30): nothing may fail or stay behind
+	scripts/soak.sh
+
 .PHONY: clients
 clients: model build ## stock clients of OpenAI's API against the server: openai for Python and Node, LangChain, litellm (needs Node)
 	scripts/test-clients.sh

@@ -11,7 +11,6 @@ mod follow;
 mod ground;
 mod kubelet;
 mod measure;
-mod metrics;
 mod plain;
 mod pods;
 mod process;

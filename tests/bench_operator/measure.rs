@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use kube::core::GroupVersionKind;
 use serde_json::Value;
+use textnlp_tests::metrics::{Histogram, sum};
 use textnlp_tests::{condition, run_with_input};
 
 use crate::Args;
@@ -15,7 +16,6 @@ use crate::error::Error;
 use crate::fixtures::{self, NAMESPACE, PLAIN};
 use crate::follow::until;
 use crate::ground::Ground;
-use crate::metrics::{Histogram, sum};
 use crate::plain::{Plain, create_all};
 use crate::process::{ControlPlane, Operator};
 use crate::report::{Machine, Memory, OperatorRun, PlainRun, Ratio, Report};

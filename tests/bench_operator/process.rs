@@ -7,12 +7,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use textnlp_tests::http;
+use textnlp_tests::process::Usage;
 
 use crate::error::Error;
 use crate::fixtures::NAMESPACE;
 
-/// The kernel counts processor time in hundredths of a second, whatever its own clock.
-const TICKS_PER_SECOND: f64 = 100.0;
 /// How long the operator may take until it is ready.
 const START: Duration = Duration::from_secs(60);
 
@@ -81,7 +80,8 @@ impl Operator {
 
     /// What it uses.
     pub(crate) fn usage(&self) -> Result<Usage, Error> {
-        usage(self.child.id())
+        let pid = self.child.id();
+        Usage::of(pid).map_err(Error::file(format!("/proc/{pid}")))
     }
 }
 
@@ -96,40 +96,6 @@ impl Drop for Operator {
 fn free_address() -> Result<String, Error> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(Error::file("a port"))?;
     listener.local_addr().map(|address| address.to_string()).map_err(Error::file("a port"))
-}
-
-/// What a process uses.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Usage {
-    /// Resident memory now, in MiB.
-    pub(crate) resident: f64,
-    /// The most that it ever was, in MiB.
-    pub(crate) peak: f64,
-    /// Processor seconds since its start.
-    pub(crate) processor: f64,
-}
-
-/// What process `pid` uses.
-fn usage(pid: u32) -> Result<Usage, Error> {
-    let read = |name: &str| {
-        let path = format!("/proc/{pid}/{name}");
-        std::fs::read_to_string(&path).map_err(Error::file(path))
-    };
-    let (status, stat) = (read("status")?, read("stat")?);
-    parse_usage(&status, &stat)
-        .ok_or(Error::Unreadable { what: format!("/proc/{pid}"), found: stat })
-}
-
-fn parse_usage(status: &str, stat: &str) -> Option<Usage> {
-    let mebibytes = |key: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
-        Some(line.split_whitespace().next()?.parse::<f64>().ok()? / 1024.0)
-    };
-    // The program's name, in parentheses, may hold anything.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks = |index: usize| fields.get(index)?.parse::<f64>().ok();
-    let processor = (ticks(11)? + ticks(12)?) / TICKS_PER_SECOND;
-    Some(Usage { resident: mebibytes("VmRSS:")?, peak: mebibytes("VmHWM:")?, processor })
 }
 
 /// The test cluster's processes, by name.
@@ -149,27 +115,8 @@ impl ControlPlane {
             let record: serde_json::Value =
                 serde_json::from_str(&std::fs::read_to_string(&path).ok()?).ok()?;
             let pid = u32::try_from(record["pid"].as_u64()?).ok()?;
-            Some((path.file_stem()?.to_str()?.to_owned(), usage(pid).ok()?.processor))
+            Some((path.file_stem()?.to_str()?.to_owned(), Usage::of(pid).ok()?.processor))
         };
         records.filter_map(|record| seconds(record.path())).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_and_processor_time_are_read_past_any_program_name() {
-        let status = "Name:\tx\nVmHWM:\t  204800 kB\nVmRSS:\t  102400 kB\n";
-        let stat = "7 (a) b (c) S 1 7 7 0 -1 0 0 0 0 0 150 50 0 0 20 0 1 0 9";
-        let usage = parse_usage(status, stat).expect("usage");
-        assert_eq!((usage.resident, usage.peak, usage.processor), (100.0, 200.0, 2.0));
-        assert!(parse_usage("", stat).is_none());
-    }
-
-    #[test]
-    fn this_process_uses_something() {
-        assert!(usage(std::process::id()).expect("usage").resident > 0.0);
     }
 }

@@ -13,6 +13,8 @@ mod wait;
 pub mod disturb;
 pub mod http;
 pub mod kueue;
+pub mod metrics;
+pub mod process;
 pub mod proxy;
 
 pub use command::{Answer, kubectl, run, run_with_input};

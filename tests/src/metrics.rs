@@ -1,4 +1,4 @@
-//! The operator's own figures, out of its `/metrics`. No I/O.
+//! Figures out of a `/metrics`. No I/O.
 
 /// One sample of a metric.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,8 +22,16 @@ fn label<'a>(labels: &'a str, key: &str) -> Option<&'a str> {
     labels.split(',').find_map(|pair| pair.strip_prefix(prefix.as_str())?.strip_suffix('"'))
 }
 
+/// The sum of a metric over all its series; none if there is no such metric.
+pub fn total(text: &str, name: &str) -> Option<f64> {
+    samples(text)
+        .filter(|sample| sample.name == name)
+        .map(|sample| sample.value)
+        .reduce(|a, b| a + b)
+}
+
 /// The sum of a metric over the series that have a label value.
-pub(crate) fn sum(text: &str, name: &str, key: &str, value: &str) -> f64 {
+pub fn sum(text: &str, name: &str, key: &str, value: &str) -> f64 {
     let ours =
         |sample: &Sample<'_>| sample.name == name && label(sample.labels, key) == Some(value);
     samples(text).filter(ours).map(|sample| sample.value).sum()
@@ -31,11 +39,11 @@ pub(crate) fn sum(text: &str, name: &str, key: &str, value: &str) -> f64 {
 
 /// A histogram: how many observations are at most as large as each bound, in the order of the bounds.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Histogram(Vec<(f64, f64)>);
+pub struct Histogram(Vec<(f64, f64)>);
 
 impl Histogram {
     /// The histogram `name` of the series that have a label value.
-    pub(crate) fn read(text: &str, name: &str, key: &str, value: &str) -> Self {
+    pub fn read(text: &str, name: &str, key: &str, value: &str) -> Self {
         let bucket = format!("{name}_bucket");
         let mut buckets: Vec<(f64, f64)> = samples(text)
             .filter(|sample| sample.name == bucket && label(sample.labels, key) == Some(value))
@@ -52,7 +60,7 @@ impl Histogram {
     }
 
     /// What was observed since an earlier reading.
-    pub(crate) fn since(&self, earlier: &Self) -> Self {
+    pub fn since(&self, earlier: &Self) -> Self {
         let before = |bound: f64| {
             earlier.0.iter().find(|(other, _)| *other == bound).map_or(0.0, |found| found.1)
         };
@@ -60,7 +68,7 @@ impl Histogram {
     }
 
     /// A quantile as Prometheus computes it: by linear interpolation in its bucket; none without observations.
-    pub(crate) fn quantile(&self, q: f64) -> Option<f64> {
+    pub fn quantile(&self, q: f64) -> Option<f64> {
         let total = self.0.last()?.1;
         if total <= 0.0 {
             return None;
@@ -100,6 +108,8 @@ mod tests {
     fn one_controller_is_told_from_another() {
         assert_eq!(sum(TEXT, "x_reconciles_total", "controller", "a"), 10.0);
         assert_eq!(sum(TEXT, "x_reconciles_total", "controller", "c"), 0.0);
+        assert_eq!(total(TEXT, "x_reconciles_total"), Some(13.0));
+        assert_eq!(total(TEXT, "y_total"), None);
     }
 
     #[test]
