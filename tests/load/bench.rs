@@ -87,7 +87,9 @@ struct Server {
 
 pub(crate) async fn run(args: &BenchArgs) -> Result<ExitCode, Error> {
     let prompts = read_prompts(&args.prompts)?;
-    let client = reqwest::Client::builder().build().map_err(Error::http("a client"))?;
+    // A connection for each request: llama-server closes idle ones, while the next request may be on its way.
+    let client = reqwest::Client::builder().pool_max_idle_per_host(0);
+    let client = client.build().map_err(Error::http("a client"))?;
     let url = format!("{}/v1/chat/completions", args.url.trim_end_matches('/'));
     let server = Arc::new(Server { client, url, model: args.model.clone() });
     // What is done once at the first request is not measured.
