@@ -22,8 +22,9 @@ mod recorder;
 mod routes;
 mod served;
 mod server;
+mod tls;
 
-pub use access::is_key_name;
-pub use config::ServerConfig;
+pub use access::{TokenAlgorithm, is_key_name};
+pub use config::{KubernetesConfig, OidcConfig, ServerConfig, TlsConfig};
 pub use loading::{LoadError, LoadPhase, Loading, ModelSettings};
 pub use server::{Drained, ServeError, Stop, run};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::access::{AccessArgs, TlsArgs};
 use super::formats::FormatArgs;
 use super::{CacheArgs, EngineArgs, SpeculationArgs};
 use crate::log::LogFormat;
@@ -43,9 +44,10 @@ pub(crate) struct ServeArgs {
     pub(crate) queue: u16,
     #[command(flatten)]
     pub(crate) formats: FormatArgs,
-    /// File of API keys, read again when it changes: without one of them nothing but the health checks answers
-    #[arg(long, value_name = "FILE")]
-    pub(crate) keys: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
     /// Most bytes of a request's body
     #[arg(long, value_name = "BYTES", default_value = "4194304", value_parser = clap::value_parser!(u32).range(1024..))]
     pub(crate) max_body_bytes: u32,
