@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) mod access;
 pub(crate) mod formats;
 pub(crate) mod pods;
 pub(crate) mod serve;

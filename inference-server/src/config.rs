@@ -1,9 +1,11 @@
-//! Limits of the server. No I/O.
+//! Limits of the server, and who may call. No I/O.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderValue;
+
+use crate::access::TokenAlgorithm;
 
 /// What a server is told beside its model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +28,53 @@ pub struct ServerConfig {
     pub drain_limit: Duration,
     /// Origins (`https://host:port`) whose pages may read answers; none: no page of another site.
     pub allowed_origins: Vec<HeaderValue>,
-    /// The file of keys; none: everybody may call.
+    /// The file of keys. Without it and the next two, everybody may call.
     pub keys: Option<PathBuf>,
+    /// The issuer of tokens.
+    pub oidc: Option<OidcConfig>,
+    /// The cluster whose tokens count.
+    pub kubernetes: Option<KubernetesConfig>,
+    /// Certificate and key; none: plain HTTP.
+    pub tls: Option<TlsConfig>,
+}
+
+/// An OIDC issuer, and what its tokens must be like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OidcConfig {
+    /// Its URL, exactly as in its tokens.
+    pub issuer: String,
+    /// The audience that they must have.
+    pub audience: String,
+    /// How they may be signed.
+    pub algorithms: Vec<TokenAlgorithm>,
+    /// What stands before the names of our scopes in theirs.
+    pub scope_prefix: String,
+    /// PEM of the certificate authorities of the issuer's own server; none: the system's.
+    pub ca: Option<PathBuf>,
+    /// A key that is not known makes its keys be fetched again, but not more often than that.
+    pub refresh_gap: Duration,
+}
+
+/// A cluster that is asked who may call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KubernetesConfig {
+    /// Namespace of the ModelDeployment that is served.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The audience that tokens must have.
+    pub audience: String,
+    /// Another API server than the pod's own, over HTTP without a credential: for tests.
+    pub api_server: Option<String>,
+}
+
+/// Files of the server's certificate, both PEM. They are read again when they change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// The certificate, and those between it and its authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 impl ServerConfig {
@@ -44,6 +91,23 @@ impl ServerConfig {
             drain_limit: Duration::from_secs(60),
             allowed_origins: Vec::new(),
             keys: None,
+            oidc: None,
+            kubernetes: None,
+            tls: None,
+        }
+    }
+}
+
+impl OidcConfig {
+    /// The defaults, for tokens of that issuer for that audience.
+    pub fn new(issuer: impl Into<String>, audience: impl Into<String>) -> Self {
+        Self {
+            issuer: issuer.into(),
+            audience: audience.into(),
+            algorithms: TokenAlgorithm::DEFAULT.to_vec(),
+            scope_prefix: String::new(),
+            ca: None,
+            refresh_gap: Duration::from_secs(60),
         }
     }
 }

@@ -8,11 +8,13 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::config::ServerConfig;
+use crate::tls::Tls;
 
 /// How long to wait after an accept that failed for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -26,16 +28,27 @@ pub(crate) struct Acceptor {
     places: Arc<Semaphore>,
     http: http1::Builder,
     router: Router,
+    /// None: plain HTTP.
+    tls: Option<Arc<Tls>>,
+    handshake_timeout: Duration,
 }
 
 impl Acceptor {
-    pub(crate) fn new(listener: TcpListener, router: Router, config: &ServerConfig) -> Self {
+    pub(crate) fn new(
+        listener: TcpListener,
+        router: Router,
+        tls: Option<Arc<Tls>>,
+        config: &ServerConfig,
+    ) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(config.header_timeout)
             .max_header_size(config.header_limit);
         let places = config.connections.clamp(1, Semaphore::MAX_PERMITS);
-        Self { listener, places: Arc::new(Semaphore::new(places)), http, router }
+        let places = Arc::new(Semaphore::new(places));
+        // Its first bytes come as late as a request's.
+        let handshake_timeout = config.header_timeout;
+        Self { listener, places, http, router, tls, handshake_timeout }
     }
 
     /// Never returns. Connections are tasks of `tracker`; each closes after its current request soon after
@@ -61,34 +74,57 @@ impl Acceptor {
         &self,
         stream: TcpStream,
         place: OwnedSemaphorePermit,
-        mut closing: watch::Receiver<bool>,
+        closing: watch::Receiver<bool>,
     ) -> impl Future<Output = ()> + use<> {
         // Tokens are small and should not wait for each other.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!("cannot set TCP_NODELAY: {error}");
         }
-        let service = TowerToHyperService::new(self.router.clone());
-        let connection = self.http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let (http, router) = (self.http.clone(), self.router.clone());
+        let tls = self.tls.as_ref().map(|tls| tls.acceptor());
+        let timeout = self.handshake_timeout;
         async move {
             let _place = place;
-            let mut connection = std::pin::pin!(connection);
-            let closed = async {
-                // An error says that the server has ended.
-                let _ = closing.wait_for(|closing| *closing).await;
-                tokio::time::sleep(LINGER).await;
+            let Some(tls) = tls else { return answer(&http, stream, router, closing).await };
+            let handshake = tokio::time::timeout(timeout, tls.accept(stream));
+            let shaken = tokio::select! {
+                shaken = handshake => shaken,
+                () = closed(closing.clone()) => return,
             };
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = closed => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            if let Err(error) = ended {
-                tracing::debug!("a connection ended with: {error}");
+            match shaken {
+                Ok(Ok(stream)) => answer(&http, stream, router, closing).await,
+                Ok(Err(error)) => tracing::debug!("a TLS handshake failed: {error}"),
+                Err(_) => tracing::debug!("a TLS handshake took too long"),
             }
         }
     }
+}
+
+/// Answers requests until the connection ends.
+async fn answer<S>(http: &http1::Builder, stream: S, router: Router, closing: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = TowerToHyperService::new(router);
+    let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = closed(closing) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!("a connection ended with: {error}");
+    }
+}
+
+/// Ready when connections take no more requests.
+async fn closed(mut closing: watch::Receiver<bool>) {
+    // An error says that the server has ended.
+    let _ = closing.wait_for(|closing| *closing).await;
+    tokio::time::sleep(LINGER).await;
 }
 
 /// The client went before it was accepted.

@@ -88,6 +88,9 @@ pub(crate) enum ApiError {
         /// When there is room again.
         seconds: u64,
     },
+    /// Those who know who may call do not answer.
+    #[error("whether you may call cannot be found out now; try again later")]
+    AccessUnavailable,
     /// As many requests as the server takes.
     #[error("{capacity} completions are running or waiting, which is the limit; try again later")]
     QueueFull {
@@ -221,6 +224,7 @@ impl ApiError {
             Self::Unauthorized => "invalid_api_key",
             Self::Forbidden { .. } => "insufficient_scope",
             Self::RateLimited { .. } => "rate_limit_exceeded",
+            Self::AccessUnavailable => "access_unavailable",
             Self::Loading(_) => "model_loading",
             Self::Draining => "server_draining",
             Self::EngineStopped(_) => "engine_stopped",
@@ -252,9 +256,10 @@ impl ApiError {
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
             Self::QueueFull { .. } | Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::ModelFailed(_) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Loading(_) | Self::Draining | Self::EngineStopped(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::AccessUnavailable
+            | Self::Loading(_)
+            | Self::Draining
+            | Self::EngineStopped(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 

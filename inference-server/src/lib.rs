@@ -24,9 +24,10 @@ mod routes;
 mod rows;
 mod served;
 mod server;
+mod tls;
 
-pub use access::is_key_name;
-pub use config::ServerConfig;
+pub use access::{TokenAlgorithm, is_key_name};
+pub use config::{KubernetesConfig, OidcConfig, ServerConfig, TlsConfig};
 pub use loading::{LoadError, LoadPhase, Loading, ModelSettings};
 pub use openapi::openapi;
 pub use server::{Drained, ServeError, Stop, run};

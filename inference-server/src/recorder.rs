@@ -73,7 +73,7 @@ impl Recorder {
     fn account(&mut self, completion: usize) {
         if let Some((access, caller, prompt)) = self.account.take() {
             access.used(&caller, (prompt + completion) as u64);
-            self.metrics.used(caller.name(), prompt as u64, completion as u64);
+            self.metrics.used(caller.label(), prompt as u64, completion as u64);
         }
     }
 

@@ -11,7 +11,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
-use crate::access::{Access, Keys, reload};
+use crate::access::{Access, Keys, Kubernetes, Oidc, reload};
 use crate::admission::Admission;
 use crate::answer::unix_seconds;
 use crate::config::ServerConfig;
@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::readiness::Readiness;
 use crate::routes::{AppState, router};
 use crate::served::Served;
+use crate::tls::Tls;
 
 /// How a server is asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +51,17 @@ pub enum ServeError {
         /// What is wrong.
         message: String,
     },
+    /// The certificate or its key cannot be used.
+    #[error("TLS: {}: {message}", path.display())]
+    Certificate {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// The issuer or the cluster that say who may call cannot be asked.
+    #[error("{0}")]
+    Access(String),
     /// The listener has no address, or the operating system gives no thread for loading.
     #[error("cannot start the server: {0}")]
     Start(#[from] std::io::Error),
@@ -71,23 +83,29 @@ where
     L: FnOnce(&Loading) -> Result<LanguageModel, LoadError> + Send + 'static,
 {
     let (keys, text) = read_keys(config.keys.as_deref())?.unzip();
-    tracing::info!("listening on http://{}", listener.local_addr()?);
+    let access = Arc::new(open_access(keys, &config)?);
+    let tls = config.tls.as_ref().map(Tls::open).transpose()?.map(Arc::new);
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    tracing::info!("listening on {scheme}://{}", listener.local_addr()?);
     let config = Arc::new(config);
     let readiness = Arc::new(Readiness::default());
     let now = Instant::now();
     let metrics = Arc::new(Metrics::new(&config.model_name, Arc::clone(&readiness), now));
     let loading = Loading::new(Arc::clone(&readiness), Arc::clone(&metrics));
     let admission = Arc::new(Admission::new(config.capacity));
-    let access = Arc::new(Access::new(keys));
-    // It ends with the server: a file that changes then changes nothing.
+    // They end with the server: a file that changes then changes nothing.
     let mut watching = JoinSet::new();
+    watching.spawn(Arc::clone(&access).keep_fresh());
+    if let Some(tls) = &tls {
+        watching.spawn(Arc::clone(tls).keep_fresh());
+    }
     if let (Some(path), Some(text)) = (config.keys.clone(), text) {
         watching.spawn(reload(path, Arc::clone(&access), text));
     }
     let sockets = TaskTracker::new();
     let state =
         AppState { config: Arc::clone(&config), readiness, metrics, admission, access, sockets };
-    let acceptor = Acceptor::new(listener, router(state.clone()), &config);
+    let acceptor = Acceptor::new(listener, router(state.clone()), tls, &config);
     let (close, closing) = watch::channel(false);
     let connections = TaskTracker::new();
 
@@ -122,6 +140,17 @@ where
     let cut = if drained { 0 } else { connections.len() + state.sockets.len() };
     stop_engine(&state).await;
     Ok(Drained { cut })
+}
+
+/// Those who say who may call.
+fn open_access(keys: Option<Keys>, config: &ServerConfig) -> Result<Access, ServeError> {
+    let oidc = config.oidc.as_ref().map(Oidc::new).transpose();
+    let kubernetes = config.kubernetes.as_ref().map(Kubernetes::new).transpose();
+    Ok(Access::new(
+        keys,
+        oidc.map_err(ServeError::Access)?,
+        kubernetes.map_err(ServeError::Access)?,
+    ))
 }
 
 /// The keys of a file, and its text.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use http::HeaderValue;
 
+use super::access::{AccessArgs, TlsArgs};
 use super::formats::FormatArgs;
 use super::{CacheArgs, EngineArgs, SpeculationArgs};
 use crate::log::LogFormat;
@@ -44,9 +45,10 @@ pub(crate) struct ServeArgs {
     pub(crate) queue: u16,
     #[command(flatten)]
     pub(crate) formats: FormatArgs,
-    /// File of API keys, read again when it changes: without one of them nothing but the health checks answers
-    #[arg(long, value_name = "FILE")]
-    pub(crate) keys: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
     /// Let pages of this origin, like https://chat.example.com, read answers; can be given several times [default: none]
     #[arg(long = "allow-origin", value_name = "ORIGIN", value_parser = origin)]
     pub(crate) allowed_origins: Vec<HeaderValue>,

@@ -100,7 +100,10 @@ fn config(args: &ServeArgs) -> ServerConfig {
         body_limit: args.max_body_bytes as usize,
         drain_limit: Duration::from_secs(args.drain_seconds.into()),
         allowed_origins: args.allowed_origins.clone(),
-        keys: args.keys.clone(),
+        keys: args.access.keys.clone(),
+        oidc: args.access.oidc(),
+        kubernetes: args.access.kubernetes(),
+        tls: args.tls.tls(),
         ..ServerConfig::new(name)
     }
 }
@@ -111,6 +114,8 @@ fn refused(error: ServeError) -> Failed {
         ServeError::Load(load) if load.is_permanent() => (load.reason(), Failure::usage(&error)),
         ServeError::Load(load) => (load.reason(), Failure::failed(&error)),
         ServeError::Keys { .. } => ("InvalidKeys", Failure::usage(&error)),
+        ServeError::Certificate { .. } => ("InvalidCertificate", Failure::usage(&error)),
+        ServeError::Access(_) => ("InvalidAccess", Failure::usage(&error)),
         ServeError::Start(_) => ("ServerFailed", Failure::failed(&error)),
     }
 }
@@ -142,6 +147,7 @@ async fn exit_at_next(mut terminate: Signal, mut interrupt: Signal) {
 #[cfg(test)]
 mod tests {
     use textnlp_engine::models::{KvPrecision, Precision};
+    use textnlp_inference_server::{OidcConfig, TlsConfig};
 
     use super::*;
     use clap::Parser;
@@ -192,6 +198,67 @@ mod tests {
         assert_eq!((engine.queue, config(&given).capacity), (10, 10));
         assert!(!engine.speculation);
         assert!(settings(&args(&[]), Formats::default()).options.engine.speculation);
+    }
+
+    #[test]
+    fn who_may_call_is_as_the_flags_say() {
+        let none = config(&args(&[]));
+        assert_eq!((none.keys, none.oidc, none.kubernetes, none.tls), (None, None, None, None));
+        let oidc = ["--oidc-issuer", "https://a.example", "--oidc-audience", "b"];
+        let found = config(&args(&oidc)).oidc;
+        assert_eq!(found, Some(OidcConfig::new("https://a.example", "b")));
+        let more = ["--oidc-algorithms", "EdDSA,PS256", "--oidc-scope-prefix", "api:"];
+        let found = config(&args(&[oidc, more].concat())).oidc.expect("it is on");
+        let names: Vec<String> = found.algorithms.iter().map(ToString::to_string).collect();
+        assert_eq!((names.join(" "), found.scope_prefix), ("EdDSA PS256".into(), "api:".into()));
+        let found = config(&args(&["--kubernetes-access", "shop/smollm2"])).kubernetes;
+        let found = found.expect("it is on");
+        assert_eq!((&*found.namespace, &*found.name), ("shop", "smollm2"));
+        assert_eq!((&*found.audience, found.api_server), ("textnlp.dev", None));
+        let found = config(&args(&["--tls-certificate", "c.pem", "--tls-key", "k.pem"])).tls;
+        assert_eq!(found, Some(TlsConfig { certificate: "c.pem".into(), key: "k.pem".into() }));
+    }
+
+    #[test]
+    fn flags_of_access_that_would_let_in_others_than_meant_are_refused() {
+        for flags in [
+            &["--oidc-issuer", "https://a.example"][..],
+            &["--oidc-audience", "b"],
+            &["--oidc-algorithms", "RS256"],
+            &[
+                "--oidc-issuer",
+                "https://a.example",
+                "--oidc-audience",
+                "b",
+                "--oidc-algorithms",
+                "HS256",
+            ],
+            &[
+                "--oidc-issuer",
+                "https://a.example",
+                "--oidc-audience",
+                "b",
+                "--oidc-algorithms",
+                "RS256,none",
+            ],
+            &[
+                "--oidc-issuer",
+                "https://a.example",
+                "--oidc-audience",
+                "b",
+                "--oidc-algorithms",
+                "",
+            ],
+            &["--kubernetes-access", "smollm2"],
+            &["--kubernetes-access", "/smollm2"],
+            &["--kubernetes-access", "shop/a/b"],
+            &["--kubernetes-audience", "b"],
+            &["--tls-certificate", "c.pem"],
+            &["--tls-key", "k.pem"],
+        ] {
+            let all = ["textnlp", "serve", "--model", "m"].iter().chain(flags);
+            assert!(Cli::try_parse_from(all).is_err(), "{flags:?}");
+        }
     }
 
     #[test]

@@ -19,12 +19,12 @@ use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, header};
 use textnlp_crds::task::MODEL_DIGEST_HEADER;
 use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::access::{Access, Scope};
+use crate::access::{Access, Caller, Scope};
 use crate::admission::Admission;
 use crate::config::ServerConfig;
 use crate::error::ApiError;
@@ -75,7 +75,11 @@ pub(crate) fn router(state: AppState) -> Router {
     router.with_state(state)
 }
 
-/// Lets in whom the keys let in, and writes down every call; never what was asked or answered.
+/// Of an answer to somebody who may be anybody.
+#[derive(Debug, Clone, Copy)]
+struct ToStranger;
+
+/// Lets in whom `access` lets in, and writes down every call; never what was asked or answered.
 async fn authorize(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let scope = match request.uri().path() {
         "/healthz" | "/readyz" => return next.run(request).await,
@@ -83,20 +87,27 @@ async fn authorize(State(state): State<AppState>, mut request: Request, next: Ne
         _ => Scope::Inference,
     };
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let checked = state.access.check(request.headers(), scope);
-    let (name, response) = match checked {
+    let checked = state.access.check(request.headers(), scope).await;
+    let (caller, response) = match checked {
         Ok(None) => return next.run(request).await,
         Ok(Some(caller)) => {
-            let name = caller.name().to_owned();
-            request.extensions_mut().insert(caller);
-            (name, next.run(request).await)
+            request.extensions_mut().insert(caller.clone());
+            (Some(caller), next.run(request).await)
         }
-        Err(error) => (String::new(), error.into_response()),
+        Err(error) => {
+            let is_stranger = matches!(error, ApiError::Unauthorized | ApiError::AccessUnavailable);
+            let mut response = error.into_response();
+            if is_stranger {
+                response.extensions_mut().insert(ToStranger);
+            }
+            (None, response)
+        }
     };
     let status = response.status();
-    if !name.is_empty() {
-        state.metrics.called(&name, status);
+    if let Some(caller) = &caller {
+        state.metrics.called(caller.label(), status);
     }
+    let name = caller.as_ref().map_or("", Caller::name);
     tracing::info!(target: "audit", key = name, %method, path, status = status.as_u16(), "call");
     response
 }
@@ -105,9 +116,9 @@ async fn every_response(State(state): State<AppState>, request: Request, next: N
     let path = request.uri().path();
     let is_api = path.starts_with("/v1/") || ["/generate", "/validate", "/format"].contains(&path);
     let mut response = next.run(request).await;
-    let unknown = response.status() == StatusCode::UNAUTHORIZED;
+    let is_stranger = response.extensions().get::<ToStranger>().is_some();
     let headers = response.headers_mut();
-    if let Some(served) = state.readiness.served().filter(|_| !unknown) {
+    if let Some(served) = state.readiness.served().filter(|_| !is_stranger) {
         headers.insert(MODEL_DIGEST_HEADER, served.digest.clone());
     }
     // Answers are their asker's, and no page's to be shown as something else.
@@ -143,6 +154,7 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
 mod tests {
     use super::*;
     use axum::body::Body;
+    use http::StatusCode;
     use tower::ServiceExt;
 
     #[tokio::test]

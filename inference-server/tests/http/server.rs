@@ -66,11 +66,14 @@ where
             Err(_) => std::future::pending().await,
         }
     };
+    let tls = config.tls.is_some();
     let task = tokio::spawn(run(listener, config, load, shutdown));
     // A connection for each request: an idle one may be closed while the next request is on its way.
     let client = reqwest::Client::builder().timeout(PATIENCE).pool_max_idle_per_host(0);
-    let client = client.build().expect("a client");
-    Server { url: format!("http://{address}"), address, gate, client, stop: Some(stop), task }
+    // Tests of certificates have clients of their own.
+    let client = client.tls_danger_accept_invalid_certs(tls).build().expect("a client");
+    let scheme = if tls { "https" } else { "http" };
+    Server { url: format!("{scheme}://{address}"), address, gate, client, stop: Some(stop), task }
 }
 
 impl Server {
