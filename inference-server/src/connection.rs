@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::config::ServerConfig;
+use crate::stall::Stalling;
 
 /// How long to wait after an accept that failed for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -26,6 +27,7 @@ pub(crate) struct Acceptor {
     places: Arc<Semaphore>,
     http: http1::Builder,
     router: Router,
+    answer_timeout: Duration,
 }
 
 impl Acceptor {
@@ -35,7 +37,8 @@ impl Acceptor {
             .header_read_timeout(config.header_timeout)
             .max_header_size(config.header_limit);
         let places = config.connections.clamp(1, Semaphore::MAX_PERMITS);
-        Self { listener, places: Arc::new(Semaphore::new(places)), http, router }
+        let (places, answer_timeout) = (Arc::new(Semaphore::new(places)), config.answer_timeout);
+        Self { listener, places, http, router, answer_timeout }
     }
 
     /// Never returns. Connections are tasks of `tracker`; each closes after its current request soon after
@@ -68,7 +71,8 @@ impl Acceptor {
             tracing::debug!("cannot set TCP_NODELAY: {error}");
         }
         let service = TowerToHyperService::new(self.router.clone());
-        let connection = self.http.serve_connection(TokioIo::new(stream), service);
+        let stream = TokioIo::new(Stalling::new(stream, self.answer_timeout));
+        let connection = self.http.serve_connection(stream, service);
         async move {
             let _place = place;
             let mut connection = std::pin::pin!(connection);

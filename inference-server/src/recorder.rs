@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use textnlp_engine::engine::Event;
 
 use crate::access::{Access, Caller};
-use crate::admission::Place;
 use crate::inflight::InflightGuard;
+use crate::line::Place;
 use crate::metrics::Metrics;
 
 /// Lives as long as the engine has the completion, however slowly its client reads: so it also holds its place and its
@@ -120,8 +120,8 @@ impl Drop for Recorder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admission::Admission;
     use crate::inflight::Source;
+    use crate::line::Line;
     use textnlp_engine::engine::{Completion, FinishReason};
 
     fn value(metrics: &Metrics, series: &str) -> f64 {
@@ -130,8 +130,12 @@ mod tests {
         line.trim().parse().expect("a number")
     }
 
+    fn line() -> Arc<Line> {
+        Arc::new(Line::new(1, 1))
+    }
+
     fn recorder(metrics: &Arc<Metrics>, start: Instant) -> Recorder {
-        let place = Admission::new(1).enter(1).expect("there is room").remove(0);
+        let place = line().enter(1, None).expect("there is room").remove(0);
         let inflight = metrics.enter(Source::External, start);
         Recorder::new(Arc::clone(metrics), start, inflight, place)
     }
@@ -140,7 +144,7 @@ mod tests {
     fn gaps_are_those_between_tokens_and_held_back_text_is_none() {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
-        let metrics = Arc::new(Metrics::new("m", Arc::default(), start));
+        let metrics = Arc::new(Metrics::new("m", Arc::default(), line(), start));
         let mut recorder = recorder(&metrics, start);
         let token = Event::Token { text: String::new(), logprob: None };
         for seconds in [2, 5, 9, 9] {
@@ -171,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_completion_that_nobody_waits_for_is_aborted() {
-        let metrics = Arc::new(Metrics::new("m", Arc::default(), Instant::now()));
+        let metrics = Arc::new(Metrics::new("m", Arc::default(), line(), Instant::now()));
         drop(recorder(&metrics, Instant::now()));
         let series = "vllm:request_success_total{model_name=\"m\",finished_reason=\"abort\"}";
         assert_eq!(value(&metrics, series), 1.0);

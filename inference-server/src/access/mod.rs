@@ -6,6 +6,8 @@
 mod keys;
 mod limits;
 mod reload;
+#[cfg(test)]
+mod timing;
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
@@ -38,6 +40,11 @@ pub(crate) struct Access {
 pub(crate) struct Caller(Arc<str>);
 
 impl Caller {
+    #[cfg(test)]
+    pub(crate) fn named(name: &str) -> Self {
+        Self(name.into())
+    }
+
     /// The name of the key.
     pub(crate) fn name(&self) -> &str {
         &self.0
