@@ -7,13 +7,15 @@ use std::thread;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::ApiError;
+use crate::line::Line;
 
 /// Bounds on the work that is taken.
 #[derive(Debug)]
 pub(crate) struct Admission {
     /// Completions that are computed or wait.
-    places: Arc<Semaphore>,
-    capacity: usize,
+    line: Arc<Line>,
+    /// Bytes of requests whose prompts are not tokens yet.
+    bytes: Arc<Semaphore>,
     /// Prompts that are being rendered and tokenized.
     encoders: Arc<Semaphore>,
     /// Calls without a model, whose work may be long: those that wait or run, and those that run.
@@ -24,16 +26,40 @@ pub(crate) struct Admission {
 /// Calls without a model that wait or run at once.
 const CALLS: usize = 64;
 
-/// A place; free again when it is dropped.
-pub(crate) type Place = OwnedSemaphorePermit;
+/// Bytes of bodies that are read, or wait to become tokens: what all clients together can make the server remember.
+const BYTES: usize = 256 << 20;
+
+/// A call's turn; the next one's when it is dropped.
+pub(crate) type Call = OwnedSemaphorePermit;
+
+/// Bytes that a request has taken; free again when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Bytes {
+    all: Arc<Semaphore>,
+    taken: Option<OwnedSemaphorePermit>,
+}
+
+impl Bytes {
+    /// Takes more.
+    pub(crate) fn take(&mut self, count: usize) -> Result<(), ApiError> {
+        let full = || ApiError::BodiesFull;
+        let count = u32::try_from(count).map_err(|_| full())?;
+        let more = Arc::clone(&self.all).try_acquire_many_owned(count).map_err(|_| full())?;
+        match &mut self.taken {
+            Some(taken) => taken.merge(more),
+            none => *none = Some(more),
+        }
+        Ok(())
+    }
+}
 
 impl Admission {
-    pub(crate) fn new(capacity: usize) -> Self {
-        let capacity = capacity.clamp(1, Semaphore::MAX_PERMITS);
+    /// `capacity` completions, of which the engine has `turns` at once.
+    pub(crate) fn new(capacity: usize, turns: usize) -> Self {
         let encoders = thread::available_parallelism().map_or(1, usize::from);
         Self {
-            places: Arc::new(Semaphore::new(capacity)),
-            capacity,
+            line: Arc::new(Line::new(capacity, turns)),
+            bytes: Arc::new(Semaphore::new(BYTES)),
             encoders: Arc::new(Semaphore::new(encoders)),
             calls: Arc::new(Semaphore::new(CALLS)),
             // Half of the processors stay for the model.
@@ -41,20 +67,14 @@ impl Admission {
         }
     }
 
-    /// Places for all choices of a request, or none.
-    pub(crate) fn enter(&self, choices: usize) -> Result<Vec<Place>, ApiError> {
-        if choices > self.capacity {
-            let message = format!(
-                "the request asks for {choices} completions; this server takes {} at most",
-                self.capacity
-            );
-            return Err(ApiError::invalid("n", message));
-        }
-        let full = || ApiError::QueueFull { capacity: self.capacity };
-        let count = u32::try_from(choices).map_err(|_| full())?;
-        let places = Arc::clone(&self.places).try_acquire_many_owned(count);
-        let mut places = places.map_err(|_| full())?;
-        Ok((0..choices).filter_map(|_| places.split(1)).collect())
+    /// Where completions wait for the engine.
+    pub(crate) fn line(&self) -> &Arc<Line> {
+        &self.line
+    }
+
+    /// The bytes of a request, none yet.
+    pub(crate) fn bytes(&self) -> Bytes {
+        Bytes { all: Arc::clone(&self.bytes), taken: None }
     }
 
     /// Prepares prompts, away from the threads that serve connections: a template or a long text may take its time.
@@ -67,7 +87,7 @@ impl Admission {
     }
 
     /// A place among the calls that need no model; taken before their body is read.
-    pub(crate) fn queue(&self) -> Result<Place, ApiError> {
+    pub(crate) fn queue(&self) -> Result<Call, ApiError> {
         let place = Arc::clone(&self.calls).try_acquire_owned();
         place.map_err(|_| ApiError::QueueFull { capacity: CALLS })
     }
@@ -75,7 +95,7 @@ impl Admission {
     /// Does the work of such a call when its turn comes.
     pub(crate) async fn compute<T: Send + 'static>(
         &self,
-        place: Place,
+        place: Call,
         work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let permit = Arc::clone(&self.workers).acquire_owned().await;
@@ -105,23 +125,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_while_a_prompt_is_prepared_fails_that_request_alone() {
-        let admission = Admission::new(1);
+        let admission = Admission::new(1, 1);
         let failed = admission.encode(|| -> Result<(), ApiError> { panic!("a template") }).await;
         assert_eq!(failed, Err(ApiError::Internal));
         assert_eq!(admission.encode(|| Ok(7)).await, Ok(7));
     }
 
     #[test]
-    fn a_request_gets_all_its_places_or_none() {
-        let admission = Admission::new(3);
-        let first = admission.enter(2).expect("there is room");
-        assert_eq!(first.len(), 2);
-        let refused = admission.enter(2).expect_err("one place is left");
-        assert_eq!(refused, ApiError::QueueFull { capacity: 3 });
-        let second = admission.enter(1).expect("the last place");
+    fn bytes_are_free_again_with_their_request() {
+        let admission = Admission::new(1, 1);
+        let (mut first, mut second) = (admission.bytes(), admission.bytes());
+        assert_eq!((first.take(BYTES - 10), first.take(5)), (Ok(()), Ok(())));
+        assert_eq!((second.take(6), second.take(5)), (Err(ApiError::BodiesFull), Ok(())));
         drop(first);
-        assert_eq!(admission.enter(2).expect("free again").len(), 2);
-        drop(second);
-        assert_eq!(admission.enter(4).expect_err("never").status().as_u16(), 400);
+        assert_eq!(second.take(BYTES - 5), Ok(()));
     }
 }

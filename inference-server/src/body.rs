@@ -8,6 +8,7 @@ use futures::StreamExt;
 use http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 
+use crate::admission::Bytes;
 use crate::config::ServerConfig;
 use crate::error::ApiError;
 
@@ -16,13 +17,14 @@ use crate::error::ApiError;
 const DISCARD_BYTES: usize = 64 << 20;
 const DISCARD_TIME: Duration = Duration::from_secs(2);
 
-/// The body as a value of that type.
+/// The body as a value of that type; what it takes of the memory for bodies is in `taken`.
 pub(crate) async fn read_json<T: DeserializeOwned>(
     request: Request,
     config: &ServerConfig,
+    taken: &mut Bytes,
 ) -> Result<T, ApiError> {
     check_media_type(request.headers())?;
-    let bytes = tokio::time::timeout(config.body_timeout, read(request.into_body(), config))
+    let bytes = tokio::time::timeout(config.body_timeout, read(request.into_body(), config, taken))
         .await
         .map_err(|_| ApiError::BodyTimeout { seconds: config.body_timeout.as_secs() })??;
     parse(&bytes)
@@ -39,7 +41,7 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), ApiError> {
     Err(ApiError::MediaType(value.to_owned()))
 }
 
-async fn read(body: Body, config: &ServerConfig) -> Result<Vec<u8>, ApiError> {
+async fn read(body: Body, config: &ServerConfig, taken: &mut Bytes) -> Result<Vec<u8>, ApiError> {
     let limit = config.body_limit;
     let mut stream = body.into_data_stream();
     let mut bytes = Vec::new();
@@ -50,6 +52,7 @@ async fn read(body: Body, config: &ServerConfig) -> Result<Vec<u8>, ApiError> {
             discard(stream).await;
             return Err(ApiError::BodyTooLarge { limit });
         }
+        taken.take(part.len())?;
         bytes.extend_from_slice(&part);
     }
     Ok(bytes)

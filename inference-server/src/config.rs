@@ -14,6 +14,8 @@ pub struct ServerConfig {
     pub model_name: String,
     /// Most completions that are computed or wait at once; further requests get 429.
     pub capacity: usize,
+    /// Those of them that the engine has at once. It must have room for them.
+    pub sequences: usize,
     /// Most bytes of a request's body.
     pub body_limit: usize,
     /// Most bytes of a request's head.
@@ -22,6 +24,10 @@ pub struct ServerConfig {
     pub header_timeout: Duration,
     /// How long a request's body may take.
     pub body_timeout: Duration,
+    /// How long an answer may wait for its reader to take a part of it.
+    pub answer_timeout: Duration,
+    /// How long a request may take, from its coming to its last token; none: as long as it takes.
+    pub request_limit: Option<Duration>,
     /// Most connections at once; further ones wait to be accepted.
     pub connections: usize,
     /// How long running requests may take to finish once new ones are refused.
@@ -83,10 +89,13 @@ impl ServerConfig {
         Self {
             model_name: model_name.into(),
             capacity: 1024,
+            sequences: 64,
             body_limit: 4 << 20,
             header_limit: 32 << 10,
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(30),
+            answer_timeout: Duration::from_secs(30),
+            request_limit: None,
             connections: 4096,
             drain_limit: Duration::from_secs(60),
             allowed_origins: Vec::new(),

@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::config::ServerConfig;
+use crate::stall::Stalling;
 use crate::tls::Tls;
 
 /// How long to wait after an accept that failed for want of file descriptors or memory.
@@ -31,6 +32,7 @@ pub(crate) struct Acceptor {
     /// None: plain HTTP.
     tls: Option<Arc<Tls>>,
     handshake_timeout: Duration,
+    answer_timeout: Duration,
 }
 
 impl Acceptor {
@@ -48,7 +50,8 @@ impl Acceptor {
         let places = Arc::new(Semaphore::new(places));
         // Its first bytes come as late as a request's.
         let handshake_timeout = config.header_timeout;
-        Self { listener, places, http, router, tls, handshake_timeout }
+        let answer_timeout = config.answer_timeout;
+        Self { listener, places, http, router, tls, handshake_timeout, answer_timeout }
     }
 
     /// Never returns. Connections are tasks of `tracker`; each closes after its current request soon after
@@ -80,6 +83,7 @@ impl Acceptor {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!("cannot set TCP_NODELAY: {error}");
         }
+        let stream = Stalling::new(stream, self.answer_timeout);
         let (http, router) = (self.http.clone(), self.router.clone());
         let tls = self.tls.as_ref().map(|tls| tls.acceptor());
         let timeout = self.handshake_timeout;

@@ -97,6 +97,25 @@ pub(crate) enum ApiError {
         /// The limit.
         capacity: usize,
     },
+    /// One key's completions take their part of the line.
+    #[error(
+        "this API key has {held} completions running or waiting, which is its share while others may come; try again later"
+    )]
+    ShareFull {
+        /// How many they are.
+        held: usize,
+    },
+    /// The bodies of all requests together are too large.
+    #[error(
+        "the bodies of other requests take all the memory that there is for them; try again later"
+    )]
+    BodiesFull,
+    /// The time that the request has is over.
+    #[error("the completion was not done within {seconds} s, which is the request's limit")]
+    DeadlineExceeded {
+        /// The limit.
+        seconds: f64,
+    },
     /// The model is not loaded yet.
     #[error("the model is not ready: {}; try again later", .0.as_str())]
     Loading(Phase),
@@ -220,7 +239,9 @@ impl ApiError {
             Self::NoChatTemplate(_) => "no_chat_template",
             Self::UnknownModel { .. } => "model_not_found",
             Self::ModelChanged { .. } => "model_changed",
-            Self::QueueFull { .. } => "queue_full",
+            Self::QueueFull { .. } | Self::BodiesFull => "queue_full",
+            Self::ShareFull { .. } => "queue_share_full",
+            Self::DeadlineExceeded { .. } => "deadline_exceeded",
             Self::Unauthorized => "invalid_api_key",
             Self::Forbidden { .. } => "insufficient_scope",
             Self::RateLimited { .. } => "rate_limit_exceeded",
@@ -254,7 +275,11 @@ impl ApiError {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden { .. } | Self::ForeignOrigin => StatusCode::FORBIDDEN,
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
-            Self::QueueFull { .. } | Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::QueueFull { .. }
+            | Self::ShareFull { .. }
+            | Self::BodiesFull
+            | Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::DeadlineExceeded { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::ModelFailed(_) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::AccessUnavailable
             | Self::Loading(_)
@@ -287,6 +312,10 @@ impl IntoResponse for ApiError {
         let status = self.status();
         let mut response = (status, Json(self.body())).into_response();
         let headers = response.headers_mut();
+        if let Self::DeadlineExceeded { .. } = self {
+            // OpenAI's clients would send it again at once, for a caller who waits no longer.
+            headers.insert("x-should-retry", HeaderValue::from_static("false"));
+        }
         if let Self::RateLimited { seconds } = self {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         } else if [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&status)

@@ -1,31 +1,35 @@
-//! A request in the engine: its choices begin together, their events come in the order of their making. Dropping it
-//! stops what is not finished.
+//! A request on its way to the engine and in it: its choices get their turns one after the other, their events come in
+//! the order of their making. Dropping it stops what is not finished.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use textnlp_engine::engine::{Event, Request, RowError, Ticket};
+use textnlp_engine::engine::{Event, Request, RowError, SubmitError, Ticket};
 use textnlp_engine::scheduler::ScheduleError;
-use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use crate::access::Caller;
 use crate::ask::{Ask, Prompt};
+use crate::deadline::{self, Deadline};
 use crate::error::ApiError;
 use crate::inflight::Source;
-use crate::recorder::Recorder;
+use crate::line::{Begin, Line};
+use crate::recorder::{Held, Recorder};
 use crate::routes::AppState;
 use crate::served::Served;
 
-/// Choices that are being generated.
+/// Choices that are being generated, or wait for it.
 #[derive(Debug)]
 pub(crate) struct Generation {
     /// At most one event for each token, and the number of those is bounded by the context.
     events: UnboundedReceiver<(usize, Event)>,
-    /// Dropping them stops the engine.
-    tickets: Vec<Ticket>,
+    /// Stopped at the end.
+    begun: Begun,
     /// Choices that have not ended.
     open: usize,
     prompt_param: &'static str,
+    deadline: Option<Deadline>,
 }
 
 /// When and from whom a request came.
@@ -35,10 +39,12 @@ pub(crate) struct Origin {
     pub(crate) arrived: Instant,
     /// Where callers have names.
     pub(crate) caller: Option<Caller>,
+    /// When nobody waits for it any more.
+    pub(crate) deadline: Option<Deadline>,
 }
 
 impl Generation {
-    /// Hands all choices to the engine, or none: if there is no place for them, or a prompt cannot be run.
+    /// Lets all choices wait for the engine, or none: if there is no place for them, or a prompt cannot be run.
     pub(crate) async fn start(
         state: &AppState,
         served: &Arc<Served>,
@@ -47,8 +53,12 @@ impl Generation {
     ) -> Result<Self, ApiError> {
         let engine = served.model.engine();
         ask.check(served.model.info(), engine.model().vocab_size, origin.source)?;
+        if let Some(cause) = engine.stopped() {
+            return Err(ApiError::of_submit(&SubmitError::Stopped(cause)));
+        }
         // First of all, so that a full server does no work for what it refuses.
-        let mut places = state.admission.enter(ask.completions())?.into_iter();
+        let line = Arc::clone(state.admission.line());
+        let mut places = line.enter(ask.completions(), origin.caller.as_ref())?.into_iter();
         let Ask { prompts, params, seed, choices, prompt_param, .. } = ask;
         let model = Arc::clone(served);
         let encode = move || -> Result<Vec<Vec<u32>>, ApiError> {
@@ -56,33 +66,32 @@ impl Generation {
         };
         let prompts = state.admission.encode(encode).await?;
         let (sender, events) = mpsc::unbounded_channel();
-        let mut tickets = Vec::new();
+        let (mut tickets, mut begins) = (Vec::new(), Vec::new());
         for prompt in prompts {
             for (choice, place) in (0..choices).zip(&mut places) {
-                let inflight = state.metrics.enter(origin.source, origin.arrived);
-                let metrics = Arc::clone(&state.metrics);
-                let mut recorder = Recorder::new(metrics, origin.arrived, inflight, place);
-                if let Some(caller) = &origin.caller {
-                    recorder.charge(Arc::clone(&state.access), caller.clone(), prompt.len());
-                }
-                let (sender, index) = (sender.clone(), tickets.len());
-                let sink = Box::new(move |event| {
-                    recorder.record(&event, Instant::now());
-                    // The client may have gone; the ticket then ends this too.
-                    let _ = sender.send((index, event));
-                });
                 let (prompt, params) = (prompt.clone(), params.clone());
+                let recorder = recorder(state, &origin, place, prompt.len());
                 let request = Request { prompt, params, seed, choice };
-                let ticket = engine.try_submit(request, sink);
-                tickets.push(ticket.map_err(|error| ApiError::of_submit(&error))?);
+                let sender = (sender.clone(), tickets.len());
+                let ticket = Arc::new(Ticket::default());
+                begins.push(begin(
+                    Arc::clone(served),
+                    Arc::clone(&ticket),
+                    request,
+                    recorder,
+                    sender,
+                ));
+                tickets.push(ticket);
             }
         }
-        Ok(Self { events, open: tickets.len(), tickets, prompt_param })
+        let (open, Origin { caller, deadline, .. }) = (tickets.len(), origin);
+        let begun = Begun::new(line, caller, tickets, begins);
+        Ok(Self { events, begun, open, prompt_param, deadline })
     }
 
     /// Number of choices.
     pub(crate) fn choices(&self) -> usize {
-        self.tickets.len()
+        self.begun.tickets.len()
     }
 
     /// The next event of any choice, by the choice's index; none after the last one. An error ends all of them.
@@ -90,20 +99,101 @@ impl Generation {
         if self.open == 0 {
             return None;
         }
-        let failed = match self.events.recv().await {
-            Some((_, Event::Failed(error))) => error,
-            Some((index, event)) => {
+        let events = &mut self.events;
+        let next = deadline::within(self.deadline, async { Ok(events.recv().await) }).await;
+        let failed = match next {
+            Ok(Some((_, Event::Failed(error)))) => ApiError::of_row(&error, self.prompt_param),
+            Ok(Some((index, event))) => {
                 if let Event::Finished(_) = event {
                     self.open -= 1;
                 }
                 return Some(Ok((index, event)));
             }
-            None => RowError::Stopped(None),
+            Ok(None) => ApiError::of_row(&RowError::Stopped(None), self.prompt_param),
+            Err(late) => late,
         };
         self.open = 0;
         self.events.close();
-        Some(Err(ApiError::of_row(&failed, self.prompt_param)))
+        self.begun.stop();
+        Some(Err(failed))
     }
+}
+
+/// Completions that wait in the line or run. Dropping it stops them.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    tickets: Vec<Arc<Ticket>>,
+    /// Where they wait, whose they are, and their numbers there.
+    line: Arc<Line>,
+    caller: Option<Caller>,
+    ids: Range<u64>,
+}
+
+impl Begun {
+    /// Lets completions wait for their turns.
+    pub(crate) fn new(
+        line: Arc<Line>,
+        caller: Option<Caller>,
+        tickets: Vec<Arc<Ticket>>,
+        begins: Vec<Begin>,
+    ) -> Self {
+        let ids = line.join(caller.as_ref(), begins);
+        Self { tickets, line, caller, ids }
+    }
+
+    /// Stops what runs, and takes out of the line what waits.
+    fn stop(&self) {
+        self.tickets.iter().for_each(|ticket| ticket.cancel());
+        self.line.leave(self.caller.as_ref(), &self.ids);
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// What is counted and limited of a completion that begins now to wait.
+pub(crate) fn recorder(
+    state: &AppState,
+    origin: &Origin,
+    place: impl Held,
+    prompt_tokens: usize,
+) -> Recorder {
+    let inflight = state.metrics.enter(origin.source, origin.arrived);
+    let mut recorder = Recorder::new(Arc::clone(&state.metrics), origin.arrived, inflight, place);
+    if let Some(caller) = &origin.caller {
+        recorder.charge(Arc::clone(&state.access), caller.clone(), prompt_tokens);
+    }
+    recorder
+}
+
+/// Hands a completion to the engine once it has a turn, which it keeps as long as the engine keeps the sink.
+pub(crate) fn begin(
+    served: Arc<Served>,
+    ticket: Arc<Ticket>,
+    request: Request,
+    mut recorder: Recorder,
+    (sender, index): (UnboundedSender<(usize, Event)>, usize),
+) -> Begin {
+    Box::new(move |turn| {
+        let events = sender.clone();
+        let sink = Box::new(move |event| {
+            let _turn = &turn;
+            recorder.record(&event, Instant::now());
+            // The client may have gone; the ticket then ends this too.
+            let _ = events.send((index, event));
+        });
+        if let Err(error) = served.model.engine().try_submit_as(&ticket, request, sink) {
+            let failed = match error {
+                SubmitError::Stopped(cause) => RowError::Stopped(cause),
+                // It has room for all turns.
+                SubmitError::Full { .. } => RowError::Step(error.to_string()),
+            };
+            let _ = sender.send((index, Event::Failed(failed)));
+        }
+    })
 }
 
 /// Token ids of a prompt that can be run.

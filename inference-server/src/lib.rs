@@ -2,7 +2,7 @@
 //!
 //! [`run`] binds nothing and loads nothing by itself: it gets a listener, a function that loads the model, and a future
 //! that says when to stop. The way of a request: `routes` (HTTP) → `api` (wire types) → `ask` (checked, in the engine's
-//! terms) → `generation` (the engine) → `answer` (wire types again).
+//! terms) → `generation` (waits in the `line`, then the engine) → `answer` (wire types again).
 
 mod access;
 mod admission;
@@ -12,19 +12,24 @@ mod ask;
 mod body;
 mod config;
 mod connection;
+mod deadline;
 mod error;
 mod generation;
 mod inflight;
+mod line;
 mod loading;
 mod metrics;
 mod openapi;
 mod readiness;
 mod recorder;
+mod refused;
 mod routes;
 mod rows;
 mod served;
 mod server;
+mod stall;
 mod tls;
+mod well_formed;
 
 pub use access::{TokenAlgorithm, is_key_name};
 pub use config::{KubernetesConfig, OidcConfig, ServerConfig, TlsConfig};

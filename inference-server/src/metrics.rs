@@ -15,6 +15,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::inflight::{InflightClock, InflightGuard, Source};
+use crate::line::Line;
 use crate::readiness::Readiness;
 use crate::served::Served;
 
@@ -64,7 +65,12 @@ impl fmt::Debug for Metrics {
 
 impl Metrics {
     /// Nothing has happened yet.
-    pub(crate) fn new(model_name: &str, readiness: Arc<Readiness>, now: Instant) -> Self {
+    pub(crate) fn new(
+        model_name: &str,
+        readiness: Arc<Readiness>,
+        line: Arc<Line>,
+        now: Instant,
+    ) -> Self {
         let label = ("model_name".into(), model_name.to_owned().into());
         let mut metrics = Self {
             registry: Registry::with_labels([label].into_iter()),
@@ -85,7 +91,7 @@ impl Metrics {
         }
         metrics.register();
         let clocks = [Source::Job, Source::External].map(|source| (source, metrics.clock(source)));
-        metrics.registry.register_collector(Box::new(Scrape { readiness, clocks }));
+        metrics.registry.register_collector(Box::new(Scrape { readiness, line, clocks }));
         metrics
     }
 
@@ -166,6 +172,7 @@ impl Metrics {
 #[derive(Debug)]
 struct Scrape {
     readiness: Arc<Readiness>,
+    line: Arc<Line>,
     clocks: [(Source, Arc<InflightClock>); 2],
 }
 
@@ -177,9 +184,10 @@ impl Collector for Scrape {
             0 => 0.0,
             limit => stats.kv_used_bytes as f64 / limit as f64,
         };
+        let waiting = stats.waiting + self.line.waiting();
         for (name, help, value) in [
             ("vllm:num_requests_running", "Completions being computed", stats.running as u64),
-            ("vllm:num_requests_waiting", "Completions that wait", stats.waiting as u64),
+            ("vllm:num_requests_waiting", "Completions that wait", waiting as u64),
         ] {
             encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)?;
         }
@@ -261,7 +269,8 @@ mod tests {
 
     #[test]
     fn names_have_their_colon_and_one_suffix() {
-        let metrics = Metrics::new("m", Arc::default(), Instant::now());
+        let line = Arc::new(Line::new(1, 1));
+        let metrics = Metrics::new("m", Arc::default(), line, Instant::now());
         metrics.finished("stop");
         metrics.loaded("open", Duration::from_millis(500));
         metrics.responded(http::StatusCode::OK);

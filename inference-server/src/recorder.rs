@@ -1,14 +1,19 @@
 //! What the metrics learn of one completion: its events, as the engine sends them. Pure but for the metrics.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use textnlp_engine::engine::Event;
 
 use crate::access::{Access, Caller};
-use crate::admission::Place;
 use crate::inflight::InflightGuard;
 use crate::metrics::Metrics;
+
+/// What a completion has of the server while it lives.
+pub(crate) trait Held: fmt::Debug + Send + 'static {}
+
+impl<T: fmt::Debug + Send + 'static> Held for T {}
 
 /// Lives as long as the engine has the completion, however slowly its client reads: so it also holds its place and its
 /// part of the concurrency.
@@ -24,7 +29,8 @@ pub(crate) struct Recorder {
     /// Whose limits its tokens count against.
     account: Option<(Arc<Access>, Caller, usize)>,
     _inflight: InflightGuard,
-    _place: Place,
+    /// The completion's part of the server, free again with it.
+    _place: Box<dyn Held>,
 }
 
 impl Recorder {
@@ -32,7 +38,7 @@ impl Recorder {
         metrics: Arc<Metrics>,
         arrived: Instant,
         inflight: InflightGuard,
-        place: Place,
+        place: impl Held,
     ) -> Self {
         Self {
             metrics,
@@ -43,7 +49,7 @@ impl Recorder {
             ended: false,
             account: None,
             _inflight: inflight,
-            _place: place,
+            _place: Box::new(place),
         }
     }
 
@@ -120,8 +126,8 @@ impl Drop for Recorder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admission::Admission;
     use crate::inflight::Source;
+    use crate::line::Line;
     use textnlp_engine::engine::{Completion, FinishReason};
 
     fn value(metrics: &Metrics, series: &str) -> f64 {
@@ -130,8 +136,12 @@ mod tests {
         line.trim().parse().expect("a number")
     }
 
+    fn line() -> Arc<Line> {
+        Arc::new(Line::new(1, 1))
+    }
+
     fn recorder(metrics: &Arc<Metrics>, start: Instant) -> Recorder {
-        let place = Admission::new(1).enter(1).expect("there is room").remove(0);
+        let place = line().enter(1, None).expect("there is room").remove(0);
         let inflight = metrics.enter(Source::External, start);
         Recorder::new(Arc::clone(metrics), start, inflight, place)
     }
@@ -140,7 +150,7 @@ mod tests {
     fn gaps_are_those_between_tokens_and_held_back_text_is_none() {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
-        let metrics = Arc::new(Metrics::new("m", Arc::default(), start));
+        let metrics = Arc::new(Metrics::new("m", Arc::default(), line(), start));
         let mut recorder = recorder(&metrics, start);
         let token = Event::Token { text: String::new(), logprob: None };
         for seconds in [2, 5, 9, 9] {
@@ -171,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_completion_that_nobody_waits_for_is_aborted() {
-        let metrics = Arc::new(Metrics::new("m", Arc::default(), Instant::now()));
+        let metrics = Arc::new(Metrics::new("m", Arc::default(), line(), Instant::now()));
         drop(recorder(&metrics, Instant::now()));
         let series = "vllm:request_success_total{model_name=\"m\",finished_reason=\"abort\"}";
         assert_eq!(value(&metrics, series), 1.0);

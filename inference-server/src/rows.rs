@@ -1,24 +1,26 @@
 //! Rows of a request: made by the code that makes a job's, through the engine that answers everybody. They are driven on a thread of
 //! their own, where templates and filters may take their time. Who drops the events stops the work.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use textnlp_engine::engine::{Event, Ticket};
 use textnlp_generation::call::{Call, Made};
 use textnlp_generation::completer::{
     Boxed, Completer, Completion, CompletionError, ModelFacts, Prompt, Request,
 };
-use textnlp_generation::engine::{EngineCompleter, ended};
+use textnlp_generation::engine::{EngineCompleter, ended, engine_request};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc::{self, Receiver, Sender};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::admission::Place;
+use crate::admission::{self, Bytes};
 use crate::api::generate::{GenerateEvent, GenerateRequest};
 use crate::ask::rows::{RowsAsk, refused};
+use crate::deadline;
 use crate::error::ApiError;
-use crate::generation::Origin;
-use crate::recorder::Recorder;
+use crate::generation::{self, Begun, Origin};
+use crate::line::Place;
 use crate::routes::AppState;
 use crate::served::Served;
 
@@ -28,7 +30,18 @@ const BUFFER: usize = 16;
 /// How long a client may take none of them: its places are others' then.
 const STALLED: Duration = Duration::from_secs(60);
 
-/// Begins to make rows; their events come in the order of the rows.
+/// What a request for rows takes part of while it runs.
+pub(crate) struct Held {
+    /// One of the calls that may be long.
+    pub(crate) turn: admission::Call,
+    /// Its own bytes; kept until its templates are compiled.
+    pub(crate) bytes: Bytes,
+}
+
+/// An event, or why there are no more.
+pub(crate) type Next = Result<GenerateEvent, ApiError>;
+
+/// Begins to make rows; their events come in the order of the rows, the summary as the last.
 ///
 /// # Errors
 /// The request can never work, or there is no place for it.
@@ -38,22 +51,31 @@ pub(crate) async fn begin(
     request: GenerateRequest,
     streamed: bool,
     origin: Origin,
-    turn: Place,
-) -> Result<Receiver<GenerateEvent>, ApiError> {
+    held: Held,
+) -> Result<Receiver<Next>, ApiError> {
     let (started, begun) = oneshot::channel();
     let (sender, events) = mpsc::channel(BUFFER);
     let runtime = Handle::current();
+    let deadline = origin.deadline;
     let driver = Driver { state: state.clone(), served: Arc::clone(served), origin };
+    let Held { turn, bytes } = held;
     tokio::task::spawn_blocking(move || {
         let _turn = turn;
         runtime.block_on(async {
+            let rows = deadline::within(deadline, async {
+                driver.drive((request, bytes), streamed, started, &sender).await;
+                Ok(())
+            });
             tokio::select! {
                 () = sender.closed() => {}
-                () = driver.drive(request, streamed, started, &sender) => {}
+                driven = rows => if let Err(late) = driven {
+                    let _ = sender.send_timeout(Err(late), STALLED).await;
+                }
             }
         });
     });
-    begun.await.unwrap_or(Err(ApiError::Internal))?;
+    let begun = async { begun.await.unwrap_or(Err(ApiError::Internal)) };
+    deadline::within(deadline, begun).await?;
     Ok(events)
 }
 
@@ -66,16 +88,17 @@ struct Driver {
 impl Driver {
     async fn drive(
         &self,
-        request: GenerateRequest,
+        (request, bytes): (GenerateRequest, Bytes),
         streamed: bool,
         started: oneshot::Sender<Result<(), ApiError>>,
-        sender: &Sender<GenerateEvent>,
+        sender: &Sender<Next>,
     ) {
         let asked = RowsAsk::compile(request, self.facts(), streamed).and_then(|mut ask| {
             let completer = Arc::new(self.completer(ask.width)?);
             ask.models.connect(self.served.name.clone(), completer);
             Ok(ask)
         });
+        drop(bytes);
         let begun = asked.as_ref().map_err(Clone::clone).and_then(|ask| {
             Call::new(&ask.job, &ask.models, &ask.source, ask.width).map_err(|e| refused(&e))
         });
@@ -93,14 +116,13 @@ impl Driver {
                 Ok(Some(Made::Accepted(row))) => GenerateEvent::Row(row),
                 Ok(Some(Made::Rejected(row))) => GenerateEvent::Rejected(row),
                 Ok(Some(Made::Failed(row))) => GenerateEvent::Failed(row),
-                Ok(None) => break GenerateEvent::Summary(Box::new(call.finish())),
+                Ok(None) => break Ok(GenerateEvent::Summary(Box::new(call.finish()))),
                 Err(error) => {
                     tracing::error!("rows of a request cannot be made: {error}");
-                    let error = ApiError::ModelFailed(error.to_string());
-                    break GenerateEvent::Error(error.body().error);
+                    break Err(ApiError::ModelFailed(error.to_string()));
                 }
             };
-            if sender.send_timeout(event, STALLED).await.is_err() {
+            if sender.send_timeout(Ok(event), STALLED).await.is_err() {
                 return;
             }
         };
@@ -121,11 +143,13 @@ impl Driver {
     }
 
     fn completer(&self, width: usize) -> Result<ServedCompleter, ApiError> {
+        let line = self.state.admission.line();
         Ok(ServedCompleter {
             engine: Arc::new(EngineCompleter::of(&self.served.model)),
             state: self.state.clone(),
+            served: Arc::clone(&self.served),
             origin: self.origin.clone(),
-            places: Arc::new(self.state.admission.enter(width)?),
+            places: Arc::new(line.enter(width, self.origin.caller.as_ref())?),
             slots: Arc::new(Semaphore::new(width)),
         })
     }
@@ -135,53 +159,60 @@ impl Driver {
 struct ServedCompleter {
     engine: Arc<EngineCompleter>,
     state: AppState,
+    served: Arc<Served>,
     origin: Origin,
-    /// Of the whole server, for the completions that run at once; kept until the last of them has ended.
+    /// In the line, for the completions that run at once; kept until the last of them has ended.
     places: Arc<Vec<Place>>,
     /// One for each of those.
     slots: Arc<Semaphore>,
 }
 
+/// What one completion holds.
+#[derive(Debug)]
+struct Slot {
+    _slot: OwnedSemaphorePermit,
+    _places: Arc<Vec<Place>>,
+}
+
 impl ServedCompleter {
+    /// Lets a completion wait for its turn.
     async fn start(
         &self,
         request: Request,
-        answer: oneshot::Sender<Result<Completion, CompletionError>>,
-    ) -> Result<textnlp_engine::engine::Ticket, CompletionError> {
+    ) -> Result<(Begun, UnboundedReceiver<(usize, Event)>), CompletionError> {
         let failed = |error: ApiError| CompletionError::Model(error.to_string());
         let slot = Arc::clone(&self.slots).acquire_owned().await;
         let slot = slot.map_err(|_| failed(ApiError::Internal))?;
+        let slot = Slot { _slot: slot, _places: Arc::clone(&self.places) };
         let (engine, prompt) = (Arc::clone(&self.engine), request.prompt.clone());
         let encode = move || Ok(engine.tokens(&prompt));
         let tokens = self.state.admission.encode(encode).await.map_err(failed)??;
-        let asked = Instant::now();
-        let inflight = self.state.metrics.enter(self.origin.source, asked);
-        let metrics = Arc::clone(&self.state.metrics);
-        let mut recorder = Recorder::new(metrics, asked, inflight, slot);
-        if let Some(caller) = &self.origin.caller {
-            recorder.charge(Arc::clone(&self.state.access), caller.clone(), tokens.len());
-        }
-        let (places, answer) = (Arc::clone(&self.places), Mutex::new(Some(answer)));
-        let sink = Box::new(move |event| {
-            let _places = &places;
-            recorder.record(&event, Instant::now());
-            let Some(ended) = ended(event) else { return };
-            if let Some(answer) = answer.lock().ok().and_then(|mut answer| answer.take()) {
-                // Nobody waits any more: the row was given up.
-                let _ = answer.send(ended);
-            }
-        });
-        self.engine.start_tokens(tokens, &request, sink)
+        let origin = Origin { arrived: Instant::now(), ..self.origin.clone() };
+        let recorder = generation::recorder(&self.state, &origin, slot, tokens.len());
+        let (sender, events) = mpsc::unbounded_channel();
+        let ticket = Arc::new(Ticket::default());
+        let begin = generation::begin(
+            Arc::clone(&self.served),
+            Arc::clone(&ticket),
+            engine_request(&request, tokens),
+            recorder,
+            (sender, 0),
+        );
+        let line = Arc::clone(self.state.admission.line());
+        Ok((Begun::new(line, origin.caller, vec![ticket], vec![begin]), events))
     }
 }
 
 impl Completer for ServedCompleter {
     fn complete(&self, request: Request) -> Boxed<'_, Result<Completion, CompletionError>> {
         Box::pin(async move {
-            let (sender, receiver) = oneshot::channel();
-            let _ticket = self.start(request, sender).await?;
-            let stopped = || Err(CompletionError::Model("the engine stopped".to_owned()));
-            receiver.await.unwrap_or_else(|_| stopped())
+            let (_begun, mut events) = self.start(request).await?;
+            while let Some((_, event)) = events.recv().await {
+                if let Some(ended) = ended(event) {
+                    return ended;
+                }
+            }
+            Err(CompletionError::Model("the engine stopped".to_owned()))
         })
     }
 

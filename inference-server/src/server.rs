@@ -90,9 +90,10 @@ where
     let config = Arc::new(config);
     let readiness = Arc::new(Readiness::default());
     let now = Instant::now();
-    let metrics = Arc::new(Metrics::new(&config.model_name, Arc::clone(&readiness), now));
+    let admission = Arc::new(Admission::new(config.capacity, config.sequences));
+    let line = Arc::clone(admission.line());
+    let metrics = Arc::new(Metrics::new(&config.model_name, Arc::clone(&readiness), line, now));
     let loading = Loading::new(Arc::clone(&readiness), Arc::clone(&metrics));
-    let admission = Arc::new(Admission::new(config.capacity));
     // They end with the server: a file that changes then changes nothing.
     let mut watching = JoinSet::new();
     watching.spawn(Arc::clone(&access).keep_fresh());

@@ -43,6 +43,15 @@ pub(crate) struct ServeArgs {
     /// Most completions that wait beside those; further requests get 429
     #[arg(long, value_name = "N", default_value = "256", value_parser = clap::value_parser!(u16).range(1..=16_384))]
     pub(crate) queue: u16,
+    /// Longest time of a request, from its coming to its last token [default: as long as it takes]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=604_800))]
+    pub(crate) request_seconds: Option<u32>,
+    /// Most connections; further ones wait to be accepted
+    #[arg(long, value_name = "N", default_value = "4096", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) max_connections: u16,
+    /// How long a client may take to send a request's head, to send its body, and to read on in an answer
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = clap::value_parser!(u16).range(1..=3600))]
+    pub(crate) client_seconds: u16,
     #[command(flatten)]
     pub(crate) formats: FormatArgs,
     #[command(flatten)]

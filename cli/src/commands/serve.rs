@@ -95,8 +95,15 @@ fn config(args: &ServeArgs) -> ServerConfig {
         let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
         name.unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
     });
+    let patience = Duration::from_secs(args.client_seconds.into());
     ServerConfig {
         capacity: capacity(args),
+        sequences: args.max_sequences.into(),
+        connections: args.max_connections.into(),
+        request_limit: args.request_seconds.map(|seconds| Duration::from_secs(seconds.into())),
+        header_timeout: patience,
+        body_timeout: patience,
+        answer_timeout: patience,
         body_limit: args.max_body_bytes as usize,
         drain_limit: Duration::from_secs(args.drain_seconds.into()),
         allowed_origins: args.allowed_origins.clone(),
@@ -259,6 +266,33 @@ mod tests {
             let all = ["textnlp", "serve", "--model", "m"].iter().chain(flags);
             assert!(Cli::try_parse_from(all).is_err(), "{flags:?}");
         }
+    }
+
+    #[test]
+    fn every_limit_has_a_default_and_a_flag() {
+        let limits = |extra: &[&str]| {
+            let config = config(&args(extra));
+            let times = [config.header_timeout, config.body_timeout, config.answer_timeout];
+            let counts = (config.capacity, config.sequences, config.connections);
+            (counts, config.body_limit, times.map(|time| time.as_secs()), config.request_limit)
+        };
+        assert_eq!(limits(&[]), ((320, 64, 4096), 4 << 20, [30; 3], None));
+        let flags = [
+            "--max-sequences",
+            "4",
+            "--queue",
+            "6",
+            "--max-connections",
+            "50",
+            "--client-seconds",
+            "5",
+            "--request-seconds",
+            "600",
+            "--max-body-bytes",
+            "2048",
+        ];
+        let request = Some(Duration::from_secs(600));
+        assert_eq!(limits(&flags), ((10, 4, 50), 2048, [5; 3], request));
     }
 
     #[test]

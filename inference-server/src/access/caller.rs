@@ -21,6 +21,11 @@ pub(super) enum Kind {
 }
 
 impl Caller {
+    #[cfg(test)]
+    pub(crate) fn named(name: &str) -> Self {
+        Self::of_key(&name.into())
+    }
+
     /// The caller with a key of that name.
     pub(super) fn of_key(name: &Arc<str>) -> Self {
         Self { name: Arc::clone(name), kind: Kind::Key }

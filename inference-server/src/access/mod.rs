@@ -14,6 +14,8 @@ mod kubernetes;
 mod limits;
 mod oidc;
 mod reload;
+#[cfg(test)]
+mod timing;
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};

@@ -15,23 +15,25 @@ use crate::api::chat::ChatRequest;
 use crate::api::completions::CompletionRequest;
 use crate::ask::Ask;
 use crate::body::read_json;
+use crate::deadline::{self, Deadline};
 use crate::error::ApiError;
 use crate::generation::{Generation, Origin};
 use crate::inflight::Source;
+use crate::refused::Checked;
 use crate::served::Served;
 
 pub(super) async fn chat(
     State(state): State<AppState>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    generate::<ChatRequest, Chat>(&state, request, "chatcmpl").await
+    generate::<Checked<ChatRequest>, Chat>(&state, request, "chatcmpl").await
 }
 
 pub(super) async fn completions(
     State(state): State<AppState>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    generate::<CompletionRequest, Text>(&state, request, "cmpl").await
+    generate::<Checked<CompletionRequest>, Text>(&state, request, "cmpl").await
 }
 
 async fn generate<Body, S>(
@@ -48,15 +50,20 @@ where
     let served = state.readiness.accept()?;
     let source = check_digest(served, request.headers())?;
     let caller = request.extensions().get::<Caller>().cloned();
-    let body: Body = read_json(request, &state.config).await?;
+    let deadline = Deadline::of(request.headers(), state.config.request_limit, arrived)?;
+    // Kept until the prompts are tokens.
+    let mut bytes = state.admission.bytes();
+    let body: Body = read_json(request, &state.config, &mut bytes).await?;
     let ask = Ask::try_from(body)?;
     if ask.model != served.name {
         return Err(ApiError::UnknownModel { found: ask.model, known: served.name.clone() });
     }
     let envelope = Envelope::new(served, id_prefix, ask.choices);
     let delivery = ask.delivery;
-    let generation =
-        Generation::start(state, served, ask, Origin { source, arrived, caller }).await?;
+    let origin = Origin { source, arrived, caller, deadline };
+    let start = Generation::start(state, served, ask, origin);
+    let generation = deadline::within(deadline, start).await?;
+    drop(bytes);
     answer::answer::<S>(envelope, generation, delivery).await
 }
 

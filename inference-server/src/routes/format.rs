@@ -25,7 +25,8 @@ pub(super) async fn format(
     request: Request,
 ) -> Result<Response, ApiError> {
     let turn = state.admission.queue()?;
-    let request: FormatRequest = read_json(request, &state.config).await?;
+    let request: FormatRequest =
+        read_json(request, &state.config, &mut state.admission.bytes()).await?;
     let media_type = match request.format {
         Format::Jsonl => "application/jsonl",
         Format::Csv => "text/csv; charset=utf-8; header=present",

@@ -16,9 +16,10 @@ use super::complete::check_digest;
 use crate::access::Caller;
 use crate::api::generate::{GenerateEvent, GenerateRequest, GenerateResponse};
 use crate::body::read_json;
+use crate::deadline::Deadline;
 use crate::error::ApiError;
 use crate::generation::Origin;
-use crate::rows;
+use crate::rows::{self, Held, Next};
 
 /// How the lines of an answer are called.
 const LINES: &str = "application/x-ndjson";
@@ -33,10 +34,13 @@ pub(super) async fn generate(
     let turn = state.admission.queue()?;
     let accepts_lines = accepts_lines(request.headers());
     let caller = request.extensions().get::<Caller>().cloned();
-    let body: GenerateRequest = read_json(request, &state.config).await?;
+    let deadline = Deadline::of(request.headers(), state.config.request_limit, arrived)?;
+    let mut bytes = state.admission.bytes();
+    let body: GenerateRequest = read_json(request, &state.config, &mut bytes).await?;
     let streamed = body.stream.unwrap_or(accepts_lines);
-    let origin = Origin { source, arrived, caller };
-    let events = rows::begin(&state, served, body, streamed, origin, turn).await?;
+    let origin = Origin { source, arrived, caller, deadline };
+    let held = Held { turn, bytes };
+    let events = rows::begin(&state, served, body, streamed, origin, held).await?;
     match streamed {
         true => Ok(lines(events)),
         false => Ok(Json(whole(events).await?).into_response()),
@@ -48,14 +52,14 @@ fn accepts_lines(headers: &HeaderMap) -> bool {
     accept.is_some_and(|accept| accept.contains(LINES))
 }
 
-async fn whole(mut events: Receiver<GenerateEvent>) -> Result<GenerateResponse, ApiError> {
+async fn whole(mut events: Receiver<Next>) -> Result<GenerateResponse, ApiError> {
     let (mut rows, mut rejected, mut failed) = (Vec::new(), Vec::new(), Vec::new());
     while let Some(event) = events.recv().await {
-        match event {
+        match event? {
             GenerateEvent::Row(row) => rows.push(row),
             GenerateEvent::Rejected(row) => rejected.push(row),
             GenerateEvent::Failed(row) => failed.push(row),
-            GenerateEvent::Error(error) => return Err(ApiError::ModelFailed(error.message)),
+            GenerateEvent::Error(_) => break,
             GenerateEvent::Summary(summary) => {
                 return Ok(GenerateResponse { rows, rejected, failed, summary: *summary });
             }
@@ -64,7 +68,7 @@ async fn whole(mut events: Receiver<GenerateEvent>) -> Result<GenerateResponse, 
     Err(ApiError::Internal)
 }
 
-fn lines(events: Receiver<GenerateEvent>) -> Response {
+fn lines(events: Receiver<Next>) -> Response {
     let lines = stream::unfold(Some(events), |events| async move {
         let (event, more) = next(events?).await;
         let mut line = serde_json::to_vec(&event).unwrap_or_default();
@@ -79,12 +83,11 @@ fn lines(events: Receiver<GenerateEvent>) -> Response {
 }
 
 /// The next event, and where further ones come from, unless it is the last.
-pub(super) async fn next(
-    mut events: Receiver<GenerateEvent>,
-) -> (GenerateEvent, Option<Receiver<GenerateEvent>>) {
+pub(super) async fn next(mut events: Receiver<Next>) -> (GenerateEvent, Option<Receiver<Next>>) {
     match events.recv().await {
-        Some(event @ (GenerateEvent::Summary(_) | GenerateEvent::Error(_))) => (event, None),
-        Some(event) => (event, Some(events)),
+        Some(Ok(event @ GenerateEvent::Summary(_))) => (event, None),
+        Some(Ok(event)) => (event, Some(events)),
+        Some(Err(error)) => (GenerateEvent::Error(error.body().error), None),
         // The rows' thread has ended in the midst of them.
         None => (GenerateEvent::Error(ApiError::Internal.body().error), None),
     }

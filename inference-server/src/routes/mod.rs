@@ -30,6 +30,7 @@ use crate::config::ServerConfig;
 use crate::error::ApiError;
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
+use crate::well_formed::well_formed;
 
 /// What every handler may use.
 #[derive(Debug, Clone)]
@@ -66,6 +67,7 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/docs", get(description::docs))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(well_formed))
         // Around all routes, those that there are not among them: what nobody thought of is closed.
         .layer(middleware::from_fn_with_state(state.clone(), authorize))
         .layer(middleware::from_fn_with_state(state.clone(), every_response))

@@ -19,12 +19,13 @@ use super::complete::check_digest;
 use super::cors::may_open;
 use super::generate::next;
 use crate::access::Caller;
-use crate::admission::Place;
+use crate::admission::Call;
 use crate::api::generate::{GenerateEvent, GenerateRequest};
 use crate::body::parse;
+use crate::deadline::Deadline;
 use crate::error::ApiError;
 use crate::generation::Origin;
-use crate::rows;
+use crate::rows::{self, Held};
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
@@ -40,8 +41,10 @@ pub(super) async fn generate(
     }
     let turn = state.admission.queue()?;
     let caller = request.extensions().get::<Caller>().cloned();
+    let arrived = Instant::now();
+    let deadline = Deadline::of(request.headers(), state.config.request_limit, arrived)?;
     let upgrade = hyper::upgrade::on(&mut request);
-    let origin = Origin { source, arrived: Instant::now(), caller };
+    let origin = Origin { source, arrived, caller, deadline };
     state.sockets.clone().spawn(serve(state, upgrade, origin, turn));
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
     let headers = response.headers_mut();
@@ -68,7 +71,7 @@ fn handshake(method: &Method, headers: &HeaderMap) -> Result<HeaderValue, ApiErr
     HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|_| ApiError::UpgradeRequired)
 }
 
-async fn serve(state: AppState, upgrade: OnUpgrade, origin: Origin, turn: Place) {
+async fn serve(state: AppState, upgrade: OnUpgrade, origin: Origin, turn: Call) {
     let upgraded = match upgrade.await {
         Ok(upgraded) => upgraded,
         Err(error) => {
@@ -114,14 +117,17 @@ async fn answer(
     state: &AppState,
     socket: &mut Socket,
     origin: Origin,
-    turn: Place,
+    turn: Call,
 ) -> Result<(), Ended> {
     let limit = state.config.body_timeout;
     let first = tokio::time::timeout(limit, first(socket)).await;
     let text = first.map_err(|_| ApiError::BodyTimeout { seconds: limit.as_secs() })??;
+    let mut bytes = state.admission.bytes();
+    bytes.take(text.len())?;
     let request: GenerateRequest = parse(&text)?;
     let served = state.readiness.accept()?;
-    let mut events = Some(rows::begin(state, served, request, true, origin, turn).await?);
+    let held = Held { turn, bytes };
+    let mut events = Some(rows::begin(state, served, request, true, origin, held).await?);
     while let Some(receiver) = events.take() {
         let (event, more) = tokio::select! {
             made = next(receiver) => made,

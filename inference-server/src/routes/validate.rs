@@ -20,7 +20,8 @@ pub(super) async fn validate(
     request: Request,
 ) -> Result<Json<ValidateResponse>, ApiError> {
     let turn = state.admission.queue()?;
-    let request: ValidateRequest = read_json(request, &state.config).await?;
+    let request: ValidateRequest =
+        read_json(request, &state.config, &mut state.admission.bytes()).await?;
     state.admission.compute(turn, move || evaluate(request)).await.map(Json)
 }
 

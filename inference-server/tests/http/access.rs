@@ -5,28 +5,32 @@ use std::time::Duration;
 
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
+use textnlp_inference_server::ServerConfig;
 
 use crate::model::Kind;
 use crate::server::{Server, config, greedy, json_of, ready, ready_with};
 
-const SECRET: &str = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
-const OTHER: &str = "d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa";
+pub(crate) const SECRET: &str = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+pub(crate) const OTHER: &str = "d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa";
 
-fn write(directory: &Path, keys: &str) {
+pub(crate) fn write(directory: &Path, keys: &str) {
     // As a mounted Secret changes: all at once.
     let (new, path) = (directory.join("new"), directory.join("keys.yaml"));
     std::fs::write(&new, format!("keys:\n{keys}")).expect("a file");
     std::fs::rename(new, path).expect("a file");
 }
 
-async fn guarded(directory: &Path, keys: &str) -> Server {
+pub(crate) async fn guarded(directory: &Path, keys: &str) -> Server {
+    guarded_with(directory, keys, config()).await
+}
+
+pub(crate) async fn guarded_with(directory: &Path, keys: &str, mut config: ServerConfig) -> Server {
     write(directory, keys);
-    let mut config = config();
     config.keys = Some(directory.join("keys.yaml"));
     ready_with(config, Kind::Successor).await
 }
 
-async fn post(server: &Server, key: &str, body: &Value) -> Response {
+pub(crate) async fn post(server: &Server, key: &str, body: &Value) -> Response {
     let request = server.client.post(format!("{}/v1/completions", server.url)).json(body);
     request.bearer_auth(key).send().await.expect("it answers")
 }

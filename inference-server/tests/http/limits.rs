@@ -11,7 +11,7 @@ use crate::model::Kind;
 use crate::server::{Server, config, greedy, json_of, ready, ready_with};
 
 /// Everything that the server sends before it closes the connection.
-async fn raw(server: &Server, request: impl Into<Vec<u8>>) -> String {
+pub(crate) async fn raw(server: &Server, request: impl Into<Vec<u8>>) -> String {
     let (address, request) = (server.address, request.into());
     let exchange = move || {
         let mut stream = TcpStream::connect(address).expect("it accepts");

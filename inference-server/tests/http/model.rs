@@ -138,6 +138,8 @@ pub(crate) enum Kind {
     WithoutTemplate,
     /// Its text is noise.
     Noise,
+    /// The first one, with this chat template.
+    Template(&'static str),
 }
 
 /// A model of that kind.
@@ -146,8 +148,8 @@ pub(crate) fn fake(gate: &Gate, kind: Kind, engine: EngineConfig) -> LanguageMod
         vocab_size: 257,
         context_tokens: CONTEXT,
         logits: match kind {
-            Kind::Successor | Kind::WithoutTemplate => FakeLogits::Successor,
             Kind::Noise => FakeLogits::History,
+            _ => FakeLogits::Successor,
         },
         error_token: Some(ERROR_BYTE.into()),
         nan_token: Some(NAN_BYTE.into()),
@@ -156,7 +158,11 @@ pub(crate) fn fake(gate: &Gate, kind: Kind, engine: EngineConfig) -> LanguageMod
     };
     let model = Gated { model: FakeModel::new(config), gate: gate.clone() };
     let tokenizer = tokenizer();
-    let chat = !matches!(kind, Kind::WithoutTemplate);
+    let template = match kind {
+        Kind::WithoutTemplate => None,
+        Kind::Template(template) => Some(template),
+        _ => Some(TEMPLATE),
+    };
     let info = LanguageModelInfo {
         name: "fake".to_owned(),
         architecture: "fake".to_owned(),
@@ -164,9 +170,9 @@ pub(crate) fn fake(gate: &Gate, kind: Kind, engine: EngineConfig) -> LanguageMod
         numerics: "fake-1/f32".to_owned(),
         reproducible: true,
         context_tokens: CONTEXT,
-        chat,
+        chat: template.is_some(),
         tokenizer_digest: tokenizer.digest().to_owned(),
     };
-    let prompts = PromptEncoder::new(tokenizer, chat.then_some(TEMPLATE));
+    let prompts = PromptEncoder::new(tokenizer, template);
     LanguageModel::start(info, Arc::new(prompts), Box::new(model), engine).expect("it starts")
 }

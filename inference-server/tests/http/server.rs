@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use crate::model::{Gate, Kind, fake};
 
 /// How long a test waits for something that must come.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Server {
     pub(crate) url: String,
@@ -42,9 +42,15 @@ pub(crate) async fn ready() -> Server {
 }
 
 pub(crate) async fn ready_with(config: ServerConfig, kind: Kind) -> Server {
+    ready_engine(config, kind, EngineConfig::default()).await
+}
+
+/// The engine's queue and sequences are as the server's.
+pub(crate) async fn ready_engine(config: ServerConfig, kind: Kind, engine: EngineConfig) -> Server {
     let gate = Gate::default();
     let model_gate = gate.clone();
-    let engine = EngineConfig { queue: config.capacity, ..EngineConfig::default() };
+    let (queue, max_sequences) = (config.capacity, config.sequences);
+    let engine = EngineConfig { queue, max_sequences, ..engine };
     let server = start(config, gate, move |_| Ok(fake(&model_gate, kind, engine))).await;
     server.until_ready().await;
     server
@@ -102,6 +108,31 @@ impl Server {
         let line = text.lines().find_map(|line| line.strip_prefix(series));
         let line = line.unwrap_or_else(|| panic!("{series} is not in:\n{text}"));
         line.trim().parse().expect("a number")
+    }
+
+    /// Waits until so many completions wait.
+    pub(crate) async fn until_waiting(&self, count: usize) {
+        let series = "vllm:num_requests_waiting{model_name=\"fake\"}";
+        for _ in 0..1000 {
+            if self.metric(series).await == count as f64 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("never did {count} wait; it is {}", self.metric(series).await);
+    }
+
+    /// Waits until a completion is in flight.
+    pub(crate) async fn until_taken(&self) {
+        let series =
+            "textnlp_request_inflight_seconds_total{model_name=\"fake\",source=\"external\"}";
+        for _ in 0..1000 {
+            if self.metric(series).await > 0.0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("nothing is in flight");
     }
 
     pub(crate) async fn phase(&self) -> String {

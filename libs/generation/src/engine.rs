@@ -196,23 +196,18 @@ impl EngineCompleter {
 
     /// Begins a completion; `sink` gets its events on the engine's thread. Dropping the ticket stops it.
     pub fn start(&self, request: &Request, sink: Sink) -> Result<Ticket, CompletionError> {
-        self.start_tokens(self.tokens(&request.prompt)?, request, sink)
-    }
-
-    /// The same for a prompt of which the tokens are known.
-    pub fn start_tokens(
-        &self,
-        prompt: Vec<u32>,
-        request: &Request,
-        sink: Sink,
-    ) -> Result<Ticket, CompletionError> {
         let engine = self.engine.as_ref().ok_or_else(|| {
             CompletionError::Model("the model's weights are not loaded".to_owned())
         })?;
-        let params = params(&request.sampling);
-        let request = engine::Request { prompt, params, seed: request.seed, choice: 0 };
+        let prompt = self.tokens(&request.prompt)?;
+        let request = engine_request(request, prompt);
         engine.submit(request, sink).map_err(|e| CompletionError::Model(e.to_string()))
     }
+}
+
+/// A row's request in the engine's terms.
+pub fn engine_request(request: &Request, prompt: Vec<u32>) -> engine::Request {
+    engine::Request { prompt, params: params(&request.sampling), seed: request.seed, choice: 0 }
 }
 
 /// The engine's parameters for the manifest's.

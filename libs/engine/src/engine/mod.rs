@@ -156,8 +156,8 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-/// Stops generation when it is dropped. Keep it until the last event.
-#[derive(Debug)]
+/// Stops generation when it is dropped. Keep it until the last event. A new one is for [`Engine::try_submit_as`].
+#[derive(Debug, Default)]
 #[must_use = "dropping a ticket cancels its request"]
 pub struct Ticket {
     cancelled: Arc<AtomicBool>,
@@ -245,9 +245,23 @@ impl Engine {
         self.push(request, sink, false)
     }
 
+    /// The same for a request whose ticket is there already; cancelled before, it never begins.
+    ///
+    /// # Errors
+    /// As [`Engine::try_submit`].
+    pub fn try_submit_as(
+        &self,
+        ticket: &Ticket,
+        request: Request,
+        sink: Sink,
+    ) -> Result<(), SubmitError> {
+        let cancelled = Arc::clone(&ticket.cancelled);
+        self.inner.queue.push(Job { request, sink, cancelled }, false)
+    }
+
     fn push(&self, request: Request, sink: Sink, wait: bool) -> Result<Ticket, SubmitError> {
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let ticket = Ticket { cancelled: Arc::clone(&cancelled) };
+        let ticket = Ticket::default();
+        let cancelled = Arc::clone(&ticket.cancelled);
         self.inner.queue.push(Job { request, sink, cancelled }, wait)?;
         Ok(ticket)
     }

@@ -77,7 +77,16 @@ impl Queue {
             if let Some(end) = &state.end {
                 return Err(end.clone());
             }
-            state.jobs.retain(|job| !job.is_cancelled());
+            if state.jobs.iter().any(Job::is_cancelled) {
+                let jobs = std::mem::take(&mut state.jobs).into_iter();
+                let (cancelled, kept) = jobs.partition::<VecDeque<_>, _>(Job::is_cancelled);
+                state.jobs = kept;
+                drop(state);
+                // A sink that is dropped may hand over another request, which needs the lock.
+                drop(cancelled);
+                state = self.lock();
+                continue;
+            }
             if !wait || !state.jobs.is_empty() {
                 break;
             }

@@ -421,6 +421,48 @@ fn the_last_handle_may_be_dropped_by_a_sink() {
 }
 
 #[test]
+fn a_sink_that_is_dropped_may_hand_over_the_next_request() {
+    struct Next(Engine, std::sync::mpsc::Sender<Event>, Arc<Ticket>);
+    impl Drop for Next {
+        fn drop(&mut self) {
+            let sender = self.1.clone();
+            let sink = Box::new(move |event| drop(sender.send(event)));
+            self.0.try_submit_as(&self.2, greedy("a", 2), sink).expect("there is room");
+        }
+    }
+    let engine = start(
+        fake(FakeLogits::Successor),
+        EngineConfig { max_sequences: 1, ..EngineConfig::default() },
+    );
+    // One that is running when its turn ends, one that is cancelled while it waits in the queue.
+    for cancelled in [false, true] {
+        let (sender, events) = channel();
+        let ticket = Arc::new(Ticket::default());
+        let next = Next(engine.clone(), sender, Arc::clone(&ticket));
+        let (blocker, go, inside) = blocking();
+        let running = engine.submit(greedy("k", 3), blocker).expect("it runs");
+        inside.recv().expect("a first token");
+        let sink = Box::new(move |_| {
+            let _ = &next;
+        });
+        let waiting = engine.submit(greedy("k", 1), sink).expect("it waits");
+        if cancelled {
+            waiting.cancel();
+        }
+        drop(go);
+        assert_eq!(outcome(&events).0, "bc", "cancelled: {cancelled}");
+        drop((running, waiting));
+    }
+    let late = Ticket::default();
+    late.cancel();
+    let (sender, events) = channel();
+    let sink = Box::new(move |event| drop(sender.send(event)));
+    engine.try_submit_as(&late, greedy("a", 2), sink).expect("there is room");
+    assert_eq!(complete(&engine, greedy("a", 1)).expect("completed").text, "b");
+    assert!(events.try_recv().is_err(), "cancelled before, it never begins");
+}
+
+#[test]
 fn memory_below_a_page_is_refused() {
     let config = EngineConfig { kv_bytes: 10, ..EngineConfig::default() };
     let model = Box::new(FakeModel::new(fake(FakeLogits::History)));
