@@ -32,7 +32,7 @@ mod tests {
     #[test]
     fn a_request_has_one_host() {
         let check = |hosts: &[&'static str], version| {
-            let value = |host: &&'static str| (header::HOST, HeaderValue::from_static(host));
+            let value = |&host: &&'static str| (header::HOST, HeaderValue::from_static(host));
             let mut headers = HeaderMap::new();
             for (name, value) in hosts.iter().map(value) {
                 headers.append(name, value);
