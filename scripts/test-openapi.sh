@@ -26,8 +26,9 @@ for _ in $(seq 300); do
     kill -0 "$server" || { cat "$work/log"; exit 1; }
     sleep 0.1
 done
-cd tests/clients
-SCHEMATHESIS_HOOKS=schemathesis_hooks "$venv/bin/schemathesis" run "$url/openapi.json" --url "$url" \
+hooks=$PWD/tests/clients
+cd "$work"
+PYTHONPATH=$hooks SCHEMATHESIS_HOOKS=schemathesis_hooks "$venv/bin/schemathesis" run "$url/openapi.json" --url "$url" \
     -H "Authorization: Bearer $key" --phases examples,coverage,fuzzing --max-examples "${EXAMPLES:-100}" --seed "${SEED:-1}" \
     --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,ignored_auth,unsupported_method \
     --suppress-health-check all --continue-on-failure --request-timeout 60 --no-color "$@"

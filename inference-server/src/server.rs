@@ -1,6 +1,5 @@
 //! The server's life: it answers probes while the model loads, serves, leaves, drains, and ends.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -82,7 +81,7 @@ pub async fn run<L>(
 where
     L: FnOnce(&Loading) -> Result<LanguageModel, LoadError> + Send + 'static,
 {
-    let (keys, text) = read_keys(config.keys.as_deref())?.unzip();
+    let (keys, text) = read_keys(&config)?.unzip();
     let access = Arc::new(open_access(keys, &config)?);
     let tls = config.tls.as_ref().map(Tls::open).transpose()?.map(Arc::new);
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -154,11 +153,22 @@ fn open_access(keys: Option<Keys>, config: &ServerConfig) -> Result<Access, Serv
     ))
 }
 
-/// The keys of a file, and its text.
-fn read_keys(path: Option<&Path>) -> Result<Option<(Keys, String)>, ServeError> {
-    let Some(path) = path else { return Ok(None) };
+/// The keys of a file, and its text. Where somebody else says who may call too, a file that is not there yet has no keys: an optional
+/// Secret is mounted when it is made.
+fn read_keys(config: &ServerConfig) -> Result<Option<(Keys, String)>, ServeError> {
+    let Some(path) = config.keys.as_deref() else { return Ok(None) };
     let failed = |message: String| ServeError::Keys { path: path.to_owned(), message };
-    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error)
+            if error.kind() == std::io::ErrorKind::NotFound
+                && (config.oidc.is_some() || config.kubernetes.is_some()) =>
+        {
+            tracing::info!("there are no keys in {} yet", path.display());
+            return Ok(Some((Keys::default(), String::new())));
+        }
+        Err(error) => return Err(failed(error.to_string())),
+    };
     let keys = Keys::parse(&text).map_err(|error| failed(error.to_string()))?;
     Ok(Some((keys, text)))
 }

@@ -12,7 +12,8 @@ const PERIOD: Duration = Duration::from_secs(2);
 /// Looks at the file for ever; a mounted Secret is replaced by a link, so that its content is compared, not its time.
 pub(crate) async fn reload(path: PathBuf, access: Arc<Access>, mut known: String) {
     let mut refused = String::new();
-    let mut readable = true;
+    // A file that is not there yet has no text, and is no news.
+    let mut readable = !known.is_empty();
     loop {
         tokio::time::sleep(PERIOD).await;
         let text = match tokio::fs::read_to_string(&path).await {
