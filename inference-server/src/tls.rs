@@ -100,11 +100,13 @@ impl Tls {
     }
 
     async fn read(&self) -> Result<Pair, ServeError> {
-        let read =
-            async |path: &Path| tokio::fs::read(path).await.map_err(|error| wrong(path, &error));
         let certificate = read(&self.files.certificate).await?;
         Ok(Pair { certificate, key: read(&self.files.key).await? })
     }
+}
+
+async fn read(path: &Path) -> Result<Vec<u8>, ServeError> {
+    tokio::fs::read(path).await.map_err(|error| wrong(path, &error))
 }
 
 impl Pair {
