@@ -306,7 +306,11 @@ mod tests {
         assert_eq!(refused, ApiError::ShareFull { held: 12 });
         let (second, third) = (fill("second"), fill("third"));
         assert_eq!((second.len(), third.len()), (4, 2));
-        assert_eq!((fill("fourth").len(), fill("fifth").len()), (1, 1), "the last places are for those who have none");
+        assert_eq!(
+            (fill("fourth").len(), fill("fifth").len()),
+            (1, 1),
+            "the last places are for those who have none"
+        );
         drop(greedy);
         assert_eq!(fill("fifth").len(), 7, "room that comes free is shared again");
         let most = line.enter(13, Some(&caller("fifth"))).expect_err("never");

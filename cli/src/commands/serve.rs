@@ -164,7 +164,7 @@ mod tests {
     fn args(extra: &[&str]) -> ServeArgs {
         let all = ["textnlp", "serve", "--model", "models/smollm2.gguf"].iter().chain(extra);
         match Cli::try_parse_from(all).expect("valid arguments").command {
-            Command::Serve(args) => args,
+            Command::Serve(args) => *args,
             other => panic!("{other:?}"),
         }
     }

@@ -24,7 +24,7 @@ pub(crate) struct Tally<'a> {
 #[derive(Debug)]
 pub(crate) enum Counted {
     /// In the dataset; and the row before it was flattened.
-    Accepted(Record, Row),
+    Accepted(Record, Box<Row>),
     /// A filter rejected it.
     Rejected(Record),
     /// It could not be made or scored.
@@ -74,7 +74,7 @@ impl<'a> Tally<'a> {
                     .map_err(|e| Error::Internal(format!("row {}: {e}", row.id)))?;
                 self.digest.add(&row);
                 let flat = format::flatten(&row, &Verdict { scores, rejected_by: None });
-                Ok(Counted::Accepted(flat, row))
+                Ok(Counted::Accepted(flat, Box::new(row)))
             }
             Judgement::Rejected { filter, scores } => {
                 self.counts.rejected += 1;
