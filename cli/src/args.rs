@@ -35,7 +35,7 @@ pub(crate) enum Command {
     /// Measure decode and prefill rates
     Bench(BenchArgs),
     /// Answer an OpenAI-compatible HTTP API with a model
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     /// Make an API key for `serve --keys`
     Key(KeyArgs),
     /// Bring a model into a cluster's cache, and look at it (the operator starts this)
