@@ -22,6 +22,8 @@ const MEMORY: Duration = Duration::from_secs(10);
 const HEALTH_PATIENCE: Duration = Duration::from_secs(30);
 /// Until a server without clients has nothing to do.
 const CALM: Duration = Duration::from_secs(60);
+/// Looks at the memory that are not compared: a server takes what it needs when it first needs it.
+const WARMING: usize = 12;
 /// How many times the memory of the first third of the time the last third may take.
 const GROWTH: f64 = 1.1;
 /// Connections of this program's that may be open at one time and not at the other.
@@ -121,7 +123,7 @@ impl Watch {
             Ok(_) => {}
             Err(error) => tally.violation("connections", &error.to_string()),
         }
-        if let Some((first, last)) = thirds(&self.seen().resident)
+        if let Some((first, last)) = thirds(warm(&self.seen().resident))
             && last > first * GROWTH
         {
             let error = format!("{first:.0} MiB in the first third, {last:.0} in the last");
@@ -147,8 +149,8 @@ impl Watch {
             )
         });
         let resident: Vec<String> = seen.resident.iter().map(|mib| format!("{mib:.0}")).collect();
-        let thirds = thirds(&seen.resident).map_or_else(String::new, |(first, last)| {
-            format!("; mean of the first third {first:.1}, of the last {last:.1}")
+        let thirds = thirds(warm(&seen.resident)).map_or_else(String::new, |(first, last)| {
+            format!("; without the first {WARMING}, mean of the first third {first:.1}, of the last {last:.1}")
         });
         format!(
             "{health}\nresident memory every {} s, MiB: {}{thirds}; peak {:.0}",
@@ -167,6 +169,11 @@ fn no_failures(text: &str) -> Result<Outcome, String> {
         true => Ok(Outcome::Answered),
         false => Err(format!("{failed} completions failed; {errors:?} answers with 500 and 503")),
     }
+}
+
+/// What is compared.
+fn warm(samples: &[f64]) -> &[f64] {
+    samples.get(WARMING..).unwrap_or_default()
 }
 
 /// Means of the first and the last third; none of too few.
