@@ -6,8 +6,9 @@ use std::thread;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::access::Caller;
 use crate::error::ApiError;
-use crate::line::Line;
+use crate::line::{Line, Place};
 
 /// Bounds on the work that is taken.
 #[derive(Debug)]
@@ -18,19 +19,16 @@ pub(crate) struct Admission {
     bytes: Arc<Semaphore>,
     /// Prompts that are being rendered and tokenized.
     encoders: Arc<Semaphore>,
-    /// Calls without a model, whose work may be long: those that wait or run, and those that run.
-    calls: Arc<Semaphore>,
+    /// Calls whose work may be long beside the model: those that wait or run, and those without a model that run.
+    calls: Arc<Line>,
     workers: Arc<Semaphore>,
 }
 
-/// Calls without a model that wait or run at once.
+/// Calls of `/generate`, `/validate` and `/format` that wait or run at once.
 const CALLS: usize = 64;
 
 /// Bytes of bodies that are read, or wait to become tokens: what all clients together can make the server remember.
 const BYTES: usize = 256 << 20;
-
-/// A call's turn; the next one's when it is dropped.
-pub(crate) type Call = OwnedSemaphorePermit;
 
 /// Bytes that a request has taken; free again when it is dropped.
 #[derive(Debug)]
@@ -61,7 +59,8 @@ impl Admission {
             line: Arc::new(Line::new(capacity, turns)),
             bytes: Arc::new(Semaphore::new(BYTES)),
             encoders: Arc::new(Semaphore::new(encoders)),
-            calls: Arc::new(Semaphore::new(CALLS)),
+            // Nobody can fill them: half of those beyond the first half stay for others.
+            calls: Arc::new(Line::new(CALLS, CALLS / 2)),
             // Half of the processors stay for the model.
             workers: Arc::new(Semaphore::new((encoders / 2).max(1))),
         }
@@ -86,16 +85,15 @@ impl Admission {
         blocking(permit.map_err(|_| ApiError::Internal)?, work).await
     }
 
-    /// A place among the calls that need no model; taken before their body is read.
-    pub(crate) fn queue(&self) -> Result<Call, ApiError> {
-        let place = Arc::clone(&self.calls).try_acquire_owned();
-        place.map_err(|_| ApiError::QueueFull { capacity: CALLS })
+    /// A place among the calls that may be long; taken when their body is there.
+    pub(crate) fn queue(&self, caller: Option<&Caller>) -> Result<Place, ApiError> {
+        self.calls.enter(1, caller)?.pop().ok_or(ApiError::Internal)
     }
 
     /// Does the work of such a call when its turn comes.
     pub(crate) async fn compute<T: Send + 'static>(
         &self,
-        place: Call,
+        place: Place,
         work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let permit = Arc::clone(&self.workers).acquire_owned().await;

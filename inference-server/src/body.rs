@@ -18,7 +18,7 @@ const DISCARD_BYTES: usize = 64 << 20;
 const DISCARD_TIME: Duration = Duration::from_secs(2);
 
 /// The body as a value of that type; what it takes of the memory for bodies is in `taken`.
-pub(crate) async fn read_json<T: DeserializeOwned>(
+pub(crate) async fn read_json<T: DeserializeOwned + Send + 'static>(
     request: Request,
     config: &ServerConfig,
     taken: &mut Bytes,
@@ -27,10 +27,10 @@ pub(crate) async fn read_json<T: DeserializeOwned>(
     let bytes = tokio::time::timeout(config.body_timeout, read(request.into_body(), config, taken))
         .await
         .map_err(|_| ApiError::BodyTimeout { seconds: config.body_timeout.as_secs() })??;
-    parse(&bytes)
+    parse_apart(bytes).await
 }
 
-/// JSON, or nothing that says otherwise. (A page in a browser cannot send JSON to another site unasked.)
+/// JSON, or nothing that says otherwise.
 fn check_media_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
     let value = value.to_str().unwrap_or("unreadable");
@@ -73,8 +73,22 @@ async fn discard(mut stream: BodyDataStream) {
     let _ = tokio::time::timeout(DISCARD_TIME, rest).await;
 }
 
+/// Texts that are parsed at once; longer ones must not hold up other connections.
+const SHORT: usize = 64 << 10;
+
+/// The same away from the threads that serve connections, if it may take its time.
+pub(crate) async fn parse_apart<T: DeserializeOwned + Send + 'static>(
+    bytes: Vec<u8>,
+) -> Result<T, ApiError> {
+    if bytes.len() <= SHORT {
+        return parse(&bytes);
+    }
+    let parsed = tokio::task::spawn_blocking(move || parse(&bytes)).await;
+    parsed.unwrap_or(Err(ApiError::Internal))
+}
+
 /// JSON text as a value of that type.
-pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::task::TaskTracker;
+use tower::Layer;
 
 use crate::config::ServerConfig;
 use crate::stall::Stalling;
@@ -22,6 +23,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a connection still takes requests once the server drains: one may be on its way, and would be lost.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// One of the server's connections, until it is dropped.
+#[derive(Debug, Clone)]
+pub(crate) struct Seat(#[allow(dead_code)] Arc<OwnedSemaphorePermit>);
+
+/// The routes of one connection.
+type Seated = <Extension<Seat> as Layer<Router>>::Service;
 
 /// Accepts connections until it is dropped.
 pub(crate) struct Acceptor {
@@ -87,8 +95,11 @@ impl Acceptor {
         let (http, router) = (self.http.clone(), self.router.clone());
         let tls = self.tls.as_ref().map(|tls| tls.acceptor());
         let timeout = self.handshake_timeout;
+        // Requests know of it: a socket has it longer than HTTP does.
+        let seat = Seat(Arc::new(place));
+        let router = Extension(seat.clone()).layer(router);
         async move {
-            let _place = place;
+            let _seat = seat;
             let Some(tls) = tls else { return answer(&http, stream, router, closing).await };
             let handshake = tokio::time::timeout(timeout, tls.accept(stream));
             let shaken = tokio::select! {
@@ -105,7 +116,7 @@ impl Acceptor {
 }
 
 /// Answers requests until the connection ends.
-async fn answer<S>(http: &http1::Builder, stream: S, router: Router, closing: watch::Receiver<bool>)
+async fn answer<S>(http: &http1::Builder, stream: S, router: Seated, closing: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

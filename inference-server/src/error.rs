@@ -135,7 +135,7 @@ pub(crate) enum ApiError {
     #[error("GET /generate is a WebSocket (version 13); without one, use POST")]
     UpgradeRequired,
     /// A socket that a page of another site asks for.
-    #[error("sockets are not for pages of other sites")]
+    #[error("pages of other sites may not do this; `--allow-origin` names those that may")]
     ForeignOrigin,
     /// No such route.
     #[error("there is no {method} {path} here")]

@@ -30,6 +30,7 @@ mod server;
 mod stall;
 mod tls;
 mod well_formed;
+mod written;
 
 pub use access::{TokenAlgorithm, is_key_name};
 pub use config::{KubernetesConfig, OidcConfig, ServerConfig, TlsConfig};

@@ -109,7 +109,7 @@ impl Line {
     }
 
     /// Most places that one caller can get: with a name, half of those that wait stay for others.
-    fn most(&self, caller: Option<&Caller>) -> usize {
+    pub(crate) fn most(&self, caller: Option<&Caller>) -> usize {
         match caller {
             None => self.capacity,
             Some(_) => self.turns + (self.capacity - self.turns) / 2,

@@ -1,21 +1,23 @@
-//! Rows of a request: made by the code that makes a job's, through the engine that answers everybody. They are driven on a thread of
-//! their own, where templates and filters may take their time. Who drops the events stops the work.
+//! Rows of a request: made by the code that makes a job's, through the engine that answers everybody. They are driven on threads of
+//! their own, where templates and filters may take their time, and come as finished JSON. Who drops the events stops the work.
 
+use std::num::NonZero;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use textnlp_engine::engine::{Event, Ticket};
+use textnlp_engine::engine::{Event, SubmitError, Ticket};
 use textnlp_generation::call::{Call, Made};
 use textnlp_generation::completer::{
     Boxed, Completer, Completion, CompletionError, ModelFacts, Prompt, Request,
 };
 use textnlp_generation::engine::{EngineCompleter, ended, engine_request};
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::admission::{self, Bytes};
-use crate::api::generate::{GenerateEvent, GenerateRequest};
+use crate::admission::Bytes;
+use crate::api::generate::GenerateRequest;
 use crate::ask::rows::{RowsAsk, refused};
 use crate::deadline;
 use crate::error::ApiError;
@@ -23,6 +25,7 @@ use crate::generation::{self, Begun, Origin};
 use crate::line::Place;
 use crate::routes::AppState;
 use crate::served::Served;
+use crate::written::{Delivery, Finished, Written};
 
 /// Rows that are finished and not yet taken.
 const BUFFER: usize = 16;
@@ -30,18 +33,48 @@ const BUFFER: usize = 16;
 /// How long a client may take none of them: its places are others' then.
 const STALLED: Duration = Duration::from_secs(60);
 
+/// How long a caller whose tokens are used up waits before it looks again.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Threads for the rows of all requests: half of the processors stay for the model.
+#[derive(Debug)]
+pub(crate) struct RowThreads(Option<Runtime>);
+
+impl RowThreads {
+    pub(crate) fn new() -> std::io::Result<Self> {
+        let threads = (thread::available_parallelism().map_or(1, NonZero::get) / 2).max(1);
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(threads).thread_name("rows").enable_time();
+        Ok(Self(Some(builder.build()?)))
+    }
+
+    fn handle(&self) -> Option<&Handle> {
+        self.0.as_ref().map(Runtime::handle)
+    }
+}
+
+impl Drop for RowThreads {
+    fn drop(&mut self) {
+        // A row that is being rendered is not waited for.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// What a request for rows takes part of while it runs.
+#[derive(Debug)]
 pub(crate) struct Held {
     /// One of the calls that may be long.
-    pub(crate) turn: admission::Call,
-    /// Its own bytes; kept until its templates are compiled.
+    pub(crate) turn: Place,
+    /// Its own bytes: its records are kept to the end.
     pub(crate) bytes: Bytes,
 }
 
-/// An event, or why there are no more.
-pub(crate) type Next = Result<GenerateEvent, ApiError>;
+/// Finished JSON, or why there is no more of it.
+pub(crate) type Next = Result<Finished, ApiError>;
 
-/// Begins to make rows; their events come in the order of the rows, the summary as the last.
+/// Begins to make rows; they come in their order, the summary as the last.
 ///
 /// # Errors
 /// The request can never work, or there is no place for it.
@@ -49,30 +82,30 @@ pub(crate) async fn begin(
     state: &AppState,
     served: &Arc<Served>,
     request: GenerateRequest,
-    streamed: bool,
+    delivery: Delivery,
     origin: Origin,
     held: Held,
 ) -> Result<Receiver<Next>, ApiError> {
+    if let Some(cause) = served.model.engine().stopped() {
+        return Err(ApiError::of_submit(&SubmitError::Stopped(cause)));
+    }
     let (started, begun) = oneshot::channel();
     let (sender, events) = mpsc::channel(BUFFER);
-    let runtime = Handle::current();
     let deadline = origin.deadline;
-    let driver = Driver { state: state.clone(), served: Arc::clone(served), origin };
-    let Held { turn, bytes } = held;
-    tokio::task::spawn_blocking(move || {
-        let _turn = turn;
-        runtime.block_on(async {
-            let rows = deadline::within(deadline, async {
-                driver.drive((request, bytes), streamed, started, &sender).await;
-                Ok(())
-            });
-            tokio::select! {
-                () = sender.closed() => {}
-                driven = rows => if let Err(late) = driven {
-                    let _ = sender.send_timeout(Err(late), STALLED).await;
-                }
-            }
+    let driver = Driver { state: state.clone(), served: Arc::clone(served), origin, delivery };
+    let threads = Arc::clone(&state.rows);
+    threads.handle().ok_or(ApiError::Internal)?.spawn(async move {
+        let mut held = held;
+        let rows = deadline::within(deadline, async {
+            driver.drive(request, &mut held.bytes, started, &sender).await;
+            Ok(())
         });
+        tokio::select! {
+            () = sender.closed() => {}
+            driven = rows => if let Err(late) = driven {
+                let _ = sender.send_timeout(Err(late), STALLED).await;
+            }
+        }
     });
     let begun = async { begun.await.unwrap_or(Err(ApiError::Internal)) };
     deadline::within(deadline, begun).await?;
@@ -83,50 +116,106 @@ struct Driver {
     state: AppState,
     served: Arc<Served>,
     origin: Origin,
+    delivery: Delivery,
 }
 
 impl Driver {
     async fn drive(
         &self,
-        (request, bytes): (GenerateRequest, Bytes),
-        streamed: bool,
+        request: GenerateRequest,
+        bytes: &mut Bytes,
         started: oneshot::Sender<Result<(), ApiError>>,
         sender: &Sender<Next>,
     ) {
-        let asked = RowsAsk::compile(request, self.facts(), streamed).and_then(|mut ask| {
-            let completer = Arc::new(self.completer(ask.width)?);
-            ask.models.connect(self.served.name.clone(), completer);
-            Ok(ask)
-        });
-        drop(bytes);
-        let begun = asked.as_ref().map_err(Clone::clone).and_then(|ask| {
-            Call::new(&ask.job, &ask.models, &ask.source, ask.width).map_err(|e| refused(&e))
-        });
-        let mut call = match begun {
-            Ok(call) => call,
+        let (job, models, source, width) = match self.compile(request) {
+            Ok(RowsAsk { job, models, source, width }) => (job, models, source, width),
             Err(error) => {
                 let _ = started.send(Err(error));
                 return;
             }
         };
-        // Nobody waits for it any more only when the client has gone; then the rows are not wanted either.
-        let _ = started.send(Ok(()));
-        let last = loop {
-            let event = match call.next().await {
-                Ok(Some(Made::Accepted(row))) => GenerateEvent::Row(row),
-                Ok(Some(Made::Rejected(row))) => GenerateEvent::Rejected(row),
-                Ok(Some(Made::Failed(row))) => GenerateEvent::Failed(row),
-                Ok(None) => break Ok(GenerateEvent::Summary(Box::new(call.finish()))),
-                Err(error) => {
-                    tracing::error!("rows of a request cannot be made: {error}");
-                    break Err(ApiError::ModelFailed(error.to_string()));
-                }
-            };
-            if sender.send_timeout(Ok(event), STALLED).await.is_err() {
+        let mut call = match Call::new(&job, &models, &source, width) {
+            Ok(call) => call,
+            Err(error) => {
+                let _ = started.send(Err(refused(&error)));
                 return;
             }
         };
+        // The call has its own.
+        drop(source);
+        // Nobody waits for it any more only when the client has gone; then the rows are not wanted either.
+        let _ = started.send(Ok(()));
+        let mut written = Written::new(self.delivery);
+        let last = loop {
+            let made = match call.next().await {
+                Ok(Some(made)) => made,
+                Ok(None) => break written.end(call.finish()),
+                Err(error) => break Err(self.failed(&error)),
+            };
+            match self.write(&mut written, made, bytes) {
+                Ok(None) => {}
+                Ok(Some(line)) => {
+                    if sender.send_timeout(Ok(line), STALLED).await.is_err() {
+                        tracing::info!("a client took no rows for too long, or has gone");
+                        return;
+                    }
+                }
+                Err(error) => break Err(error),
+            }
+        };
         let _ = sender.send_timeout(last, STALLED).await;
+    }
+
+    /// A row as JSON; what is kept of it counts as the request's bytes.
+    fn write(
+        &self,
+        written: &mut Written,
+        made: Made,
+        bytes: &mut Bytes,
+    ) -> Result<Option<Finished>, ApiError> {
+        let before = written.kept();
+        let line = written.row(made)?;
+        bytes.take(written.kept() - before)?;
+        Ok(line)
+    }
+
+    fn failed(&self, error: &textnlp_generation::Error) -> ApiError {
+        tracing::error!("rows of a request cannot be made: {error}");
+        match self.served.model.engine().stopped() {
+            Some(cause) => ApiError::of_submit(&SubmitError::Stopped(cause)),
+            None => ApiError::ModelFailed(error.to_string()),
+        }
+    }
+
+    fn compile(&self, request: GenerateRequest) -> Result<RowsAsk, ApiError> {
+        let streamed = self.delivery == Delivery::Lines;
+        let mut ask = RowsAsk::compile(request, self.facts(), streamed)?;
+        let places = self.places(ask.width)?;
+        ask.width = places.len();
+        let completer = ServedCompleter {
+            engine: Arc::new(EngineCompleter::of(&self.served.model)),
+            state: self.state.clone(),
+            served: Arc::clone(&self.served),
+            origin: self.origin.clone(),
+            slots: Arc::new(Semaphore::new(places.len())),
+            places: Arc::new(places),
+        };
+        ask.models.connect(self.served.name.clone(), Arc::new(completer));
+        Ok(ask)
+    }
+
+    /// Places in the line for so many rows at once, or for fewer where it is full or short.
+    fn places(&self, width: usize) -> Result<Vec<Place>, ApiError> {
+        let (line, caller) = (self.state.admission.line(), self.origin.caller.as_ref());
+        let mut width = width.min(line.most(caller)).max(1);
+        loop {
+            match line.enter(width, caller) {
+                Err(ApiError::QueueFull { .. } | ApiError::ShareFull { .. }) if width > 1 => {
+                    width /= 2;
+                }
+                entered => return entered,
+            }
+        }
     }
 
     fn facts(&self) -> ModelFacts {
@@ -140,18 +229,6 @@ impl Driver {
             tokenizer_digest: Some(info.tokenizer_digest.clone()),
             context_tokens: Some(info.context_tokens),
         }
-    }
-
-    fn completer(&self, width: usize) -> Result<ServedCompleter, ApiError> {
-        let line = self.state.admission.line();
-        Ok(ServedCompleter {
-            engine: Arc::new(EngineCompleter::of(&self.served.model)),
-            state: self.state.clone(),
-            served: Arc::clone(&self.served),
-            origin: self.origin.clone(),
-            places: Arc::new(line.enter(width, self.origin.caller.as_ref())?),
-            slots: Arc::new(Semaphore::new(width)),
-        })
     }
 }
 
@@ -181,6 +258,7 @@ impl ServedCompleter {
         request: Request,
     ) -> Result<(Begun, UnboundedReceiver<(usize, Event)>), CompletionError> {
         let failed = |error: ApiError| CompletionError::Model(error.to_string());
+        self.until_allowed().await;
         let slot = Arc::clone(&self.slots).acquire_owned().await;
         let slot = slot.map_err(|_| failed(ApiError::Internal))?;
         let slot = Slot { _slot: slot, _places: Arc::clone(&self.places) };
@@ -200,6 +278,14 @@ impl ServedCompleter {
         );
         let line = Arc::clone(self.state.admission.line());
         Ok((Begun::new(line, origin.caller, vec![ticket], vec![begin]), events))
+    }
+
+    /// Waits while the caller's limit of tokens is used up: a request may be of a million rows.
+    async fn until_allowed(&self) {
+        let Some(caller) = &self.origin.caller else { return };
+        while let Err(seconds) = self.state.access.room(caller) {
+            tokio::time::sleep(Duration::from_secs(seconds).min(PAUSE)).await;
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use crate::loading::{LoadError, LoadPhase, Loading, warm_up};
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
 use crate::routes::{AppState, router};
+use crate::rows::RowThreads;
 use crate::served::Served;
 use crate::tls::Tls;
 
@@ -102,9 +103,16 @@ where
     if let (Some(path), Some(text)) = (config.keys.clone(), text) {
         watching.spawn(reload(path, Arc::clone(&access), text));
     }
-    let sockets = TaskTracker::new();
-    let state =
-        AppState { config: Arc::clone(&config), readiness, metrics, admission, access, sockets };
+    let state = AppState {
+        config: Arc::clone(&config),
+        readiness,
+        metrics,
+        admission,
+        access,
+        sockets: TaskTracker::new(),
+        is_local: listener.local_addr()?.ip().is_loopback(),
+        rows: Arc::new(RowThreads::new()?),
+    };
     let acceptor = Acceptor::new(listener, router(state.clone()), tls, &config);
     let (close, closing) = watch::channel(false);
     let connections = TaskTracker::new();

@@ -27,7 +27,7 @@ func difference(t *testing.T, values, other string) []string {
 }
 
 func TestServersThatKnowTheirCallersNeedTheseObjectsMore(t *testing.T) {
-	want := []string{"ClusterRole/" + reviewer, "ClusterRole/textnlp-invoker", "ClusterRoleBinding/" + reviewer}
+	want := []string{"ClusterRole/textnlp-invoker", "ClusterRole/" + reviewer, "ClusterRoleBinding/" + reviewer}
 	if got := difference(t, variants["access"], `{}`); !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}

@@ -25,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Tokens that are reviewed at once: strangers must not make this server a burden to the cluster.
 const MAX_REVIEWS: usize = 16;
 /// How long somebody may go on who may call no more.
+const KEEP_KNOWN: Duration = Duration::from_secs(600);
 const KEEP_ALLOWED: Duration = Duration::from_secs(60);
 /// How long somebody waits who may call now.
 const KEEP_DENIED: Duration = Duration::from_secs(10);
@@ -37,7 +38,10 @@ pub(crate) struct Kubernetes {
     config: KubernetesConfig,
     /// How usernames of the namespace's own service accounts begin.
     neighbours: String,
+    /// Reviews at once: for those whom it let in lately, and for all others, who may be as many as they like.
     places: Semaphore,
+    known_places: Semaphore,
+    known: Mutex<Cache<Question, ()>>,
     allowed: Mutex<Cache<Question, Caller>>,
     denied: Mutex<Cache<Question, Denied>>,
     /// The API server gave no verdict last time.
@@ -89,6 +93,8 @@ impl Kubernetes {
             config: config.clone(),
             neighbours: format!("system:serviceaccount:{}:", config.namespace),
             places: Semaphore::new(MAX_REVIEWS),
+            known_places: Semaphore::new(MAX_REVIEWS),
+            known: Mutex::new(Cache::new(MAX_VERDICTS)),
             allowed: Mutex::new(Cache::new(MAX_VERDICTS)),
             denied: Mutex::new(Cache::new(MAX_VERDICTS)),
             silent: AtomicBool::new(false),
@@ -136,6 +142,7 @@ impl Kubernetes {
                 };
                 let end = now + token.expires.map_or(KEEP_ALLOWED, left).min(KEEP_ALLOWED);
                 lock(&self.allowed).put(question, caller.clone(), end, now);
+                lock(&self.known).put(question, (), now + KEEP_KNOWN, now);
             }
             Err(denied) => lock(&self.denied).put(question, *denied, now + KEEP_DENIED, now),
         }
@@ -148,7 +155,9 @@ impl Kubernetes {
         question: Question,
     ) -> Result<Result<Caller, Denied>, kube::Error> {
         // It is never closed.
-        let _place = self.places.acquire().await;
+        let is_known = lock(&self.known).get(&question, Instant::now()).is_some();
+        let places = if is_known { &self.known_places } else { &self.places };
+        let _place = places.acquire().await;
         if let Some(verdict) = self.remembered(&question) {
             return Ok(verdict);
         }
@@ -227,6 +236,8 @@ fn connect(mut config: Config) -> Result<Client, String> {
     config.default_retry = false;
     config.connect_timeout = Some(PATIENCE);
     config.read_timeout = Some(PATIENCE);
+    // A connection that was idle would give its next request what is left of the time.
+    config.reset_reader_on_write = true;
     config.write_timeout = Some(PATIENCE);
     let builder = ClientBuilder::try_from(config).map_err(|error| error.to_string())?;
     Ok(builder.build())

@@ -39,6 +39,20 @@ impl Used {
     }
 }
 
+/// Seconds until there is room for one more.
+fn wait(limit: Option<u32>, missing: f64) -> f64 {
+    let limit = f64::from(limit.unwrap_or(u32::MAX));
+    ((missing + 1.0 - limit) * MINUTE / limit).max(0.0)
+}
+
+/// An error with whole seconds, if there is anything to wait for.
+fn ready(seconds: f64) -> Result<(), u64> {
+    match seconds > 0.0 {
+        true => Err((seconds.ceil() as u64).max(1)),
+        false => Ok(()),
+    }
+}
+
 impl Limits {
     /// Counts a request, or says after how many seconds it could be.
     pub(super) fn enter(&self, name: &Arc<str>, limit: Limit, now: Instant) -> Result<(), u64> {
@@ -55,17 +69,17 @@ impl Limits {
         used.limit = limit;
         used.advance(now);
         // A request needs a whole place; tokens are known later, so that any left will do.
-        let wait = |limit: Option<u32>, missing: f64, room: f64| {
-            let limit = f64::from(limit.unwrap_or(u32::MAX));
-            ((missing + room - limit) * MINUTE / limit).max(0.0)
-        };
-        let seconds =
-            wait(limit.requests, used.requests, 1.0).max(wait(limit.tokens, used.tokens, 1.0));
-        if seconds > 0.0 {
-            return Err((seconds.ceil() as u64).max(1));
-        }
+        ready(wait(limit.requests, used.requests).max(wait(limit.tokens, used.tokens)))?;
         used.requests += 1.0;
         Ok(())
+    }
+
+    /// Whether there are tokens left, for more of a request that was let in; else after how many seconds.
+    pub(super) fn room(&self, name: &Arc<str>, now: Instant) -> Result<(), u64> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(used) = all.get_mut(name) else { return Ok(()) };
+        used.advance(now);
+        ready(wait(used.limit.tokens, used.tokens))
     }
 
     /// Counts tokens.
@@ -105,6 +119,8 @@ mod tests {
         limits.used(&name, 1_000, start);
         // 401 tokens at 10 a second.
         assert_eq!(limits.enter(&name, limit, start), Err(41));
+        assert_eq!(limits.room(&name, start), Err(41), "also within a request");
+        assert_eq!(limits.room(&Arc::from("b"), start), Ok(()));
         assert_eq!(limits.enter(&name, limit, after(40)), Err(1));
         assert_eq!(limits.enter(&name, limit, after(41)), Ok(()));
     }

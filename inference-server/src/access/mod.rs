@@ -116,6 +116,11 @@ impl Access {
         }
     }
 
+    /// Whether the caller has tokens left; else after how many seconds it will.
+    pub(crate) fn room(&self, caller: &Caller) -> Result<(), u64> {
+        self.limits.room(caller.shared_name(), Instant::now())
+    }
+
     /// Counts tokens against a caller's limit. They are known at a completion's end, so that a limit may be overdrawn once, and is
     /// then waited for.
     pub(crate) fn used(&self, caller: &Caller, tokens: u64) {

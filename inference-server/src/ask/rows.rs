@@ -15,6 +15,9 @@ use crate::error::ApiError;
 const MAX_ROWS: u64 = 1_000;
 const MAX_STREAMED_ROWS: u64 = 1_000_000;
 
+/// Most records of a request.
+const MAX_RECORDS: usize = 100_000;
+
 /// Rows to make.
 pub(crate) struct RowsAsk {
     pub(crate) job: Arc<Job>,
@@ -52,6 +55,11 @@ impl RowsAsk {
         models.describe(model);
         let job = Job::compile("request", &spec, &models).map_err(|error| refused(&error))?;
         let records = request.records.unwrap_or_default();
+        if records.len() > MAX_RECORDS {
+            let found = records.len();
+            let message = format!("the request has {found} records; allowed: {MAX_RECORDS}");
+            return Err(ApiError::invalid("records", message));
+        }
         let rows = u64::from(job.samples).saturating_mul(records.len().max(1) as u64);
         let most = if streamed { MAX_STREAMED_ROWS } else { MAX_ROWS };
         if rows > most {

@@ -10,6 +10,7 @@ use http::{HeaderValue, header};
 use textnlp_dataset::format::{self, Format, Options, Schema};
 
 use super::AppState;
+use crate::access::Caller;
 use crate::api::format::FormatRequest;
 use crate::body::read_json;
 use crate::error::ApiError;
@@ -24,9 +25,10 @@ pub(super) async fn format(
     State(state): State<AppState>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let turn = state.admission.queue()?;
-    let request: FormatRequest =
-        read_json(request, &state.config, &mut state.admission.bytes()).await?;
+    let caller = request.extensions().get::<Caller>().cloned();
+    let mut bytes = state.admission.bytes();
+    let request: FormatRequest = read_json(request, &state.config, &mut bytes).await?;
+    let turn = state.admission.queue(caller.as_ref())?;
     let media_type = match request.format {
         Format::Jsonl => "application/jsonl",
         Format::Csv => "text/csv; charset=utf-8; header=present",

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::time::Instant;
 
-use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -14,12 +13,13 @@ use tokio::sync::mpsc::Receiver;
 use super::AppState;
 use super::complete::check_digest;
 use crate::access::Caller;
-use crate::api::generate::{GenerateEvent, GenerateRequest, GenerateResponse};
+use crate::api::generate::GenerateRequest;
 use crate::body::read_json;
 use crate::deadline::Deadline;
 use crate::error::ApiError;
 use crate::generation::Origin;
 use crate::rows::{self, Held, Next};
+use crate::written::{Delivery, Finished};
 
 /// How the lines of an answer are called.
 const LINES: &str = "application/x-ndjson";
@@ -31,19 +31,26 @@ pub(super) async fn generate(
     let arrived = Instant::now();
     let served = state.readiness.accept()?;
     let source = check_digest(served, request.headers())?;
-    let turn = state.admission.queue()?;
     let accepts_lines = accepts_lines(request.headers());
     let caller = request.extensions().get::<Caller>().cloned();
     let deadline = Deadline::of(request.headers(), state.config.request_limit, arrived)?;
     let mut bytes = state.admission.bytes();
     let body: GenerateRequest = read_json(request, &state.config, &mut bytes).await?;
-    let streamed = body.stream.unwrap_or(accepts_lines);
+    let turn = state.admission.queue(caller.as_ref())?;
+    let delivery = match body.stream.unwrap_or(accepts_lines) {
+        true => Delivery::Lines,
+        false => Delivery::Whole,
+    };
     let origin = Origin { source, arrived, caller, deadline };
     let held = Held { turn, bytes };
-    let events = rows::begin(&state, served, body, streamed, origin, held).await?;
-    match streamed {
-        true => Ok(lines(events)),
-        false => Ok(Json(whole(events).await?).into_response()),
+    let mut events = rows::begin(&state, served, body, delivery, origin, held).await?;
+    match delivery {
+        Delivery::Lines => Ok(lines(events)),
+        Delivery::Whole => {
+            let whole = events.recv().await.unwrap_or(Err(ApiError::Internal))?;
+            let json = HeaderValue::from_static("application/json");
+            Ok(([(header::CONTENT_TYPE, json)], whole.json).into_response())
+        }
     }
 }
 
@@ -52,26 +59,10 @@ fn accepts_lines(headers: &HeaderMap) -> bool {
     accept.is_some_and(|accept| accept.contains(LINES))
 }
 
-async fn whole(mut events: Receiver<Next>) -> Result<GenerateResponse, ApiError> {
-    let (mut rows, mut rejected, mut failed) = (Vec::new(), Vec::new(), Vec::new());
-    while let Some(event) = events.recv().await {
-        match event? {
-            GenerateEvent::Row(row) => rows.push(row),
-            GenerateEvent::Rejected(row) => rejected.push(row),
-            GenerateEvent::Failed(row) => failed.push(row),
-            GenerateEvent::Error(_) => break,
-            GenerateEvent::Summary(summary) => {
-                return Ok(GenerateResponse { rows, rejected, failed, summary: *summary });
-            }
-        }
-    }
-    Err(ApiError::Internal)
-}
-
 fn lines(events: Receiver<Next>) -> Response {
     let lines = stream::unfold(Some(events), |events| async move {
         let (event, more) = next(events?).await;
-        let mut line = serde_json::to_vec(&event).unwrap_or_default();
+        let mut line = event.json.into_bytes();
         line.push(b'\n');
         Some((Ok::<_, Infallible>(Bytes::from(line)), more))
     });
@@ -83,12 +74,10 @@ fn lines(events: Receiver<Next>) -> Response {
 }
 
 /// The next event, and where further ones come from, unless it is the last.
-pub(super) async fn next(mut events: Receiver<Next>) -> (GenerateEvent, Option<Receiver<Next>>) {
-    match events.recv().await {
-        Some(Ok(event @ GenerateEvent::Summary(_))) => (event, None),
-        Some(Ok(event)) => (event, Some(events)),
-        Some(Err(error)) => (GenerateEvent::Error(error.body().error), None),
-        // The rows' thread has ended in the midst of them.
-        None => (GenerateEvent::Error(ApiError::Internal.body().error), None),
-    }
+pub(super) async fn next(mut events: Receiver<Next>) -> (Finished, Option<Receiver<Next>>) {
+    // No more of them without a last one: the client took none for too long, or the rows' thread has ended in their midst.
+    let event = events.recv().await.unwrap_or(Err(ApiError::Internal));
+    let event = event.unwrap_or_else(|error| Finished::error(&error));
+    let more = (!event.is_last).then_some(events);
+    (event, more)
 }

@@ -19,7 +19,7 @@ use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use http::{HeaderValue, header};
+use http::{HeaderValue, Method, header};
 use textnlp_crds::task::MODEL_DIGEST_HEADER;
 use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -30,6 +30,7 @@ use crate::config::ServerConfig;
 use crate::error::ApiError;
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
+use crate::rows::RowThreads;
 use crate::well_formed::well_formed;
 
 /// What every handler may use.
@@ -47,6 +48,10 @@ pub(crate) struct AppState {
     pub(crate) access: Arc<Access>,
     /// Connections that have become sockets, which a server that ends waits for.
     pub(crate) sockets: TaskTracker,
+    /// Only programs of this machine reach it.
+    pub(crate) is_local: bool,
+    /// Where rows of requests are made.
+    pub(crate) rows: Arc<RowThreads>,
 }
 
 /// All routes.
@@ -91,6 +96,7 @@ async fn authorize(State(state): State<AppState>, mut request: Request, next: Ne
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let checked = state.access.check(request.headers(), scope).await;
     let (caller, response) = match checked {
+        Ok(None) if is_foreign(&state, &request) => return ApiError::ForeignOrigin.into_response(),
         Ok(None) => return next.run(request).await,
         Ok(Some(caller)) => {
             request.extensions_mut().insert(caller.clone());
@@ -114,11 +120,20 @@ async fn authorize(State(state): State<AppState>, mut request: Request, next: Ne
     response
 }
 
+/// Whether a page of another site sends this, on its own, to a server that asks nobody for a key: it could not read the answer, but
+/// would have the work done.
+fn is_foreign(state: &AppState, request: &Request) -> bool {
+    let (origins, headers) = (&state.config.allowed_origins, request.headers());
+    let is_foreign = request.method() == Method::POST && !cors::may_open(headers, origins);
+    is_foreign || (state.is_local && !cors::is_meant(headers, origins))
+}
+
 async fn every_response(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let is_api = path.starts_with("/v1/") || ["/generate", "/validate", "/format"].contains(&path);
     let mut response = next.run(request).await;
     let is_stranger = response.extensions().get::<ToStranger>().is_some();
+    let opens_socket = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     if let Some(served) = state.readiness.served().filter(|_| !is_stranger) {
         headers.insert(MODEL_DIGEST_HEADER, served.digest.clone());
@@ -126,7 +141,8 @@ async fn every_response(State(state): State<AppState>, request: Request, next: N
     // Answers are their asker's, and no page's to be shown as something else.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if state.readiness.is_leaving() {
+    // A socket's connection is not one of requests any more.
+    if state.readiness.is_leaving() && !opens_socket {
         // The next request of this client should find another server.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

@@ -1,7 +1,7 @@
 //! `GET /generate` as a WebSocket (RFC 6455): the first message is the request, the server's messages are the events of its rows, and
 //! then it closes. A client that closes earlier stops the work.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -19,13 +19,17 @@ use super::complete::check_digest;
 use super::cors::may_open;
 use super::generate::next;
 use crate::access::Caller;
-use crate::admission::Call;
-use crate::api::generate::{GenerateEvent, GenerateRequest};
-use crate::body::parse;
+use crate::api::generate::GenerateRequest;
+use crate::body::parse_apart;
+use crate::connection::Seat;
 use crate::deadline::Deadline;
 use crate::error::ApiError;
 use crate::generation::Origin;
 use crate::rows::{self, Held};
+use crate::written::{Delivery, Finished};
+
+/// How long a client gets to close from its side too.
+const CLOSING: Duration = Duration::from_secs(2);
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
@@ -39,13 +43,13 @@ pub(super) async fn generate(
     if !may_open(request.headers(), &state.config.allowed_origins) {
         return Err(ApiError::ForeignOrigin);
     }
-    let turn = state.admission.queue()?;
     let caller = request.extensions().get::<Caller>().cloned();
+    let seat = request.extensions().get::<Seat>().cloned();
     let arrived = Instant::now();
     let deadline = Deadline::of(request.headers(), state.config.request_limit, arrived)?;
     let upgrade = hyper::upgrade::on(&mut request);
     let origin = Origin { source, arrived, caller, deadline };
-    state.sockets.clone().spawn(serve(state, upgrade, origin, turn));
+    state.sockets.clone().spawn(serve(state, upgrade, origin, seat));
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -71,7 +75,9 @@ fn handshake(method: &Method, headers: &HeaderMap) -> Result<HeaderValue, ApiErr
     HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|_| ApiError::UpgradeRequired)
 }
 
-async fn serve(state: AppState, upgrade: OnUpgrade, origin: Origin, turn: Call) {
+async fn serve(state: AppState, upgrade: OnUpgrade, origin: Origin, seat: Option<Seat>) {
+    // It is one of the server's connections until it has closed.
+    let _seat = seat;
     let upgraded = match upgrade.await {
         Ok(upgraded) => upgraded,
         Err(error) => {
@@ -83,11 +89,11 @@ async fn serve(state: AppState, upgrade: OnUpgrade, origin: Origin, turn: Call) 
     let config = WebSocketConfig::default().max_message_size(limit).max_frame_size(limit);
     let io = TokioIo::new(upgraded);
     let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-    let code = match answer(&state, &mut socket, origin, turn).await {
+    let code = match answer(&state, &mut socket, origin).await {
         Ok(()) => CloseCode::Normal,
+        Err(Ended::Told) => CloseCode::Policy,
         Err(Ended::Refused(error)) => {
-            let event = GenerateEvent::Error(error.body().error);
-            let _ = socket.send(message(&event)).await;
+            let _ = socket.send(Message::text(Finished::error(&error).json)).await;
             CloseCode::Policy
         }
         Err(Ended::Gone) => return,
@@ -98,11 +104,13 @@ async fn serve(state: AppState, upgrade: OnUpgrade, origin: Origin, turn: Call) 
         // The client's own close, which ends the connection in order.
         while let Some(Ok(_)) = socket.next().await {}
     };
-    let _ = tokio::time::timeout(state.config.body_timeout, closed).await;
+    let _ = tokio::time::timeout(CLOSING, closed).await;
 }
 
 /// Why there are no more rows.
 enum Ended {
+    /// The client knows already.
+    Told,
     Refused(ApiError),
     Gone,
 }
@@ -113,21 +121,18 @@ impl From<ApiError> for Ended {
     }
 }
 
-async fn answer(
-    state: &AppState,
-    socket: &mut Socket,
-    origin: Origin,
-    turn: Call,
-) -> Result<(), Ended> {
+async fn answer(state: &AppState, socket: &mut Socket, origin: Origin) -> Result<(), Ended> {
     let limit = state.config.body_timeout;
     let first = tokio::time::timeout(limit, first(socket)).await;
     let text = first.map_err(|_| ApiError::BodyTimeout { seconds: limit.as_secs() })??;
     let mut bytes = state.admission.bytes();
     bytes.take(text.len())?;
-    let request: GenerateRequest = parse(&text)?;
+    let request: GenerateRequest = parse_apart(text).await?;
+    let turn = state.admission.queue(origin.caller.as_ref())?;
     let served = state.readiness.accept()?;
     let held = Held { turn, bytes };
-    let mut events = Some(rows::begin(state, served, request, true, origin, held).await?);
+    let mut events =
+        Some(rows::begin(state, served, request, Delivery::Lines, origin, held).await?);
     while let Some(receiver) = events.take() {
         let (event, more) = tokio::select! {
             made = next(receiver) => made,
@@ -135,7 +140,10 @@ async fn answer(
             ended = watched(socket) => return Err(ended),
         };
         events = more;
-        socket.send(message(&event)).await.map_err(|_| Ended::Gone)?;
+        socket.send(Message::text(event.json)).await.map_err(|_| Ended::Gone)?;
+        if event.is_error {
+            return Err(Ended::Told);
+        }
     }
     Ok(())
 }
@@ -168,8 +176,4 @@ async fn watched(socket: &mut Socket) -> Ended {
             _ => return Ended::Gone,
         }
     }
-}
-
-fn message(event: &GenerateEvent) -> Message {
-    Message::text(serde_json::to_string(event).unwrap_or_default())
 }

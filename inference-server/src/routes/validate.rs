@@ -9,6 +9,7 @@ use textnlp_generation::report::passes;
 use textnlp_generation::scoring::Scoring;
 
 use super::AppState;
+use crate::access::Caller;
 use crate::api::validate::{ValidateRequest, ValidateResponse};
 use crate::ask::manifest;
 use crate::ask::rows::refused;
@@ -19,9 +20,10 @@ pub(super) async fn validate(
     State(state): State<AppState>,
     request: Request,
 ) -> Result<Json<ValidateResponse>, ApiError> {
-    let turn = state.admission.queue()?;
-    let request: ValidateRequest =
-        read_json(request, &state.config, &mut state.admission.bytes()).await?;
+    let caller = request.extensions().get::<Caller>().cloned();
+    let mut bytes = state.admission.bytes();
+    let request: ValidateRequest = read_json(request, &state.config, &mut bytes).await?;
+    let turn = state.admission.queue(caller.as_ref())?;
     state.admission.compute(turn, move || evaluate(request)).await.map(Json)
 }
 

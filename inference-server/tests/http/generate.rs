@@ -16,8 +16,8 @@ use textnlp_generation::{Cancel, Job, Progress, Source, local};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
-use crate::model::{CONTEXT, DIGEST, Gate, Kind, fake};
-use crate::server::{Server, json_of, ready, with};
+use crate::model::{CONTEXT, DIGEST, ERROR_BYTE, Gate, Kind, fake};
+use crate::server::{Server, config, json_of, ready, ready_with, with};
 
 const RUNNING: &str = "vllm:num_requests_running{model_name=\"fake\"}";
 const WAITING: &str = "vllm:num_requests_waiting{model_name=\"fake\"}";
@@ -308,5 +308,67 @@ async fn what_is_no_socket_or_comes_from_a_page_of_another_site_is_refused() {
             }
             Err(error) => panic!("{origin}: {error}"),
         }
+    }
+}
+
+#[tokio::test]
+async fn rows_that_would_fill_the_memory_are_refused() {
+    let server = ready().await;
+    let long = "x".repeat(500_000);
+    let copy = |name: &str| json!({"name": name, "value": "{{ t }}"});
+    let many = json!({"records": [{"t": long}], "samples_per_record": 200, "columns": [copy("a")]});
+    let huge = json!({"records": [{"t": "x".repeat(1_000_000)}], "columns": [copy("a"), copy("b"), copy("c"), copy("d")]});
+    let records = json!({"records": vec![json!({}); 100_001], "columns": [copy("a")]});
+    for (body, param) in [(many, "stream"), (huge, "columns"), (records, "records")] {
+        let answer = json_of(server.post("/generate", &body).await, StatusCode::BAD_REQUEST).await;
+        assert_eq!(answer["error"]["param"], param, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_short_line_makes_fewer_rows_at_once() {
+    let mut config = config();
+    (config.capacity, config.sequences) = (3, 1);
+    let server = ready_with(config, Kind::Successor).await;
+    let body = json!({"samples_per_record": 20, "sampling": {"maxTokens": 2}, "columns": [{"name": "out", "prompt": "a"}]});
+    let answer = json_of(server.post("/generate", &body).await, StatusCode::OK).await;
+    assert_eq!(answer["summary"]["rows"]["accepted"], 20);
+}
+
+#[tokio::test]
+async fn a_model_that_fails_in_the_midst_of_rows_ends_every_kind_of_answer() {
+    let server = ready().await;
+    let fails = char::from(ERROR_BYTE);
+    let body = json!({
+        "records": [{"t": "a"}, {"t": fails}],
+        "sampling": {"maxTokens": 2, "temperature": 0},
+        "columns": [{"name": "out", "prompt": "{{ t }}", "mode": "Completion"}],
+    });
+    let answer = server.post("/generate", &body).await;
+    let answer = json_of(answer, StatusCode::INTERNAL_SERVER_ERROR).await;
+    assert_eq!(answer["error"]["code"], "model_failed");
+    let lines = events(&server, &body).await;
+    assert_eq!(lines.last().expect("an end")["error"]["code"], "model_failed");
+    let mut socket = socket(&server).await;
+    socket.send(Message::text(body.to_string())).await.expect("it takes it");
+    let (found, close) = messages(&mut socket).await;
+    assert_eq!((found.last(), close), (lines.last(), 1008));
+}
+
+#[tokio::test]
+async fn a_server_without_keys_does_nothing_for_pages_of_other_sites_and_names_that_are_not_its_own()
+ {
+    let server = ready().await;
+    let body = json!({"model": "fake", "prompt": "a", "max_tokens": 1});
+    for (name, value, allowed) in [
+        ("origin", "https://elsewhere.example", false),
+        ("origin", server.url.as_str(), true),
+        ("host", "elsewhere.example", false),
+        ("host", "localhost", true),
+    ] {
+        let request = server.client.post(format!("{}/v1/completions", server.url)).json(&body);
+        let status = request.header(name, value).send().await.expect("it answers").status();
+        let expect = if allowed { StatusCode::OK } else { StatusCode::FORBIDDEN };
+        assert_eq!(status, expect, "{name}: {value}");
     }
 }

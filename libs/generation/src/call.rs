@@ -81,7 +81,7 @@ impl<'a> Call<'a> {
     ) -> Result<Self, Error> {
         let records = records(job, source, usize::MAX)?;
         let (count, samples) = (records.len() as u64, job.samples);
-        let rows = rows(job, models, records, width);
+        let rows = rows(job, models, records, width, usize::MAX);
         Ok(Self {
             rows: Box::pin(rows),
             judge: Judge::new(job),
@@ -139,12 +139,13 @@ pub(crate) fn records(
     Ok(records)
 }
 
-/// Makes the rows of records, `width` at once, in their order.
+/// Makes the rows of records, at most `limit`, `width` at once, in their order.
 pub(crate) fn rows(
     job: &Arc<Job>,
     models: &Models,
     records: Vec<Arc<SourceRecord>>,
     width: usize,
+    limit: usize,
 ) -> impl Stream<Item = Result<Row, Error>> + Send + use<> {
     let samples = job.samples;
     let maker = Arc::new(RowMaker {
@@ -155,7 +156,7 @@ pub(crate) fn rows(
     let wanted = records
         .into_iter()
         .flat_map(move |record| (0..samples).map(move |sample| (Arc::clone(&record), sample)));
-    stream::iter(wanted)
+    stream::iter(wanted.take(limit))
         .map(move |(record, sample)| {
             let maker = Arc::clone(&maker);
             async move { maker.make(&record, sample).await }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use serde::Serialize;
 use textnlp_dataset::{Row, SourceRecord};
 
@@ -22,7 +22,7 @@ pub async fn preview(
     rows: usize,
 ) -> Result<Vec<Row>, Error> {
     let records = call::records(&job, source, rows)?;
-    call::rows(&job, &models, records, rows).take(rows).try_collect().await
+    call::rows(&job, &models, records, rows, rows).try_collect().await
 }
 
 /// What a job would ask of its models.

@@ -109,7 +109,7 @@ const REMEDIES: [(&str, &str); 67] = [
     ("ModelNotReady", "wait: the model is starting"),
     (
         "ModelUnauthorized",
-        "correct the token in the Secret of the model's source, or accept the model's licence at the hub; it is tried again by itself",
+        "of a model: correct the token in the Secret of its source, or accept its licence at the hub; it is tried again by itself. Of a job: its workers have no token that the servers take (servers.access was changed), or the key of the external server is wrong; then `kubectl textnlp retry {name}`",
     ),
     ("ModelUnreadable", "let user 65532 read the model's files in the claim"),
     ("NameTaken", "delete or rename the object that has the child's name"),

@@ -81,6 +81,7 @@ impl Queue {
                 let jobs = std::mem::take(&mut state.jobs).into_iter();
                 let (cancelled, kept) = jobs.partition::<VecDeque<_>, _>(Job::is_cancelled);
                 state.jobs = kept;
+                self.space.notify_all();
                 drop(state);
                 // A sink that is dropped may hand over another request, which needs the lock.
                 drop(cancelled);
