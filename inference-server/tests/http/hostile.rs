@@ -289,11 +289,14 @@ async fn an_error_tells_nothing_of_the_machine_or_the_key() {
         tells_nothing(&response.text().await.expect("text"));
     }
     // Panics of the model, until the engine gives up.
-    for status in [500, 500, 500, 503] {
+    let mut statuses = Vec::new();
+    while statuses.last() != Some(&503) {
         let response = post(&server, "secret", &greedy(json!([PANIC_BYTE]), 2)).await;
-        assert_eq!(response.status().as_u16(), status);
+        statuses.push(response.status().as_u16());
+        assert!(statuses.len() < 6, "{statuses:?}");
         tells_nothing(&response.text().await.expect("text"));
     }
+    assert_eq!(statuses[0], 500);
     let health = server.get("/healthz").await;
     assert_eq!(health.status(), StatusCode::INTERNAL_SERVER_ERROR);
     tells_nothing(&health.text().await.expect("text"));
