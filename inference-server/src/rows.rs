@@ -95,9 +95,9 @@ pub(crate) async fn begin(
     let driver = Driver { state: state.clone(), served: Arc::clone(served), origin, delivery };
     let threads = Arc::clone(&state.rows);
     threads.handle().ok_or(ApiError::Internal)?.spawn(async move {
-        let mut held = held;
+        let Held { turn: _turn, mut bytes } = held;
         let rows = deadline::within(deadline, async {
-            driver.drive(request, &mut held.bytes, started, &sender).await;
+            driver.drive(request, &mut bytes, started, &sender).await;
             Ok(())
         });
         tokio::select! {

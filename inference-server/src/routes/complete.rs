@@ -42,7 +42,7 @@ async fn generate<Body, S>(
     id_prefix: &str,
 ) -> Result<Response, ApiError>
 where
-    Body: DeserializeOwned,
+    Body: DeserializeOwned + Send + 'static,
     Ask: TryFrom<Body, Error = ApiError>,
     S: Shape,
 {

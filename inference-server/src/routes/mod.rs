@@ -19,7 +19,7 @@ use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use http::{HeaderValue, Method, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use textnlp_crds::task::MODEL_DIGEST_HEADER;
 use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -172,7 +172,6 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
 mod tests {
     use super::*;
     use axum::body::Body;
-    use http::StatusCode;
     use tower::ServiceExt;
 
     #[tokio::test]
