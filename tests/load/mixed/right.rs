@@ -33,7 +33,8 @@ pub(crate) async fn any(ground: &Ground, dice: &mut Dice) -> (&'static str, Foun
         53..57 => ("completion of token ids, with logprobs", tokens(ground, dice).await),
         57..80 => ("known answer", known(ground, dice).await),
         80..83 => ("chat, read slowly", read_slowly(ground, dice).await),
-        83..92 => ("/validate", validate(ground, dice).await),
+        83..88 => ("/generate", generate(ground, dice).await),
+        88..94 => ("/validate", validate(ground, dice).await),
         _ => ("/format", format(ground, dice).await),
     }
 }
@@ -131,6 +132,39 @@ async fn read_slowly(ground: &Ground, dice: &mut Dice) -> Found {
 fn rows(dice: &mut Dice) -> Vec<Value> {
     let count = 1 + dice.throw(150);
     (0..count).map(|id| json!({"id": id, "text": words(dice, 25)})).collect()
+}
+
+/// Rows, whole or as lines; now and then the client goes after the first of them.
+async fn generate(ground: &Ground, dice: &mut Dice) -> Found {
+    let (records, samples, streamed) = (1 + dice.throw(12), 1 + dice.throw(3), dice.throw(2) == 0);
+    let records: Vec<Value> = (0..records).map(|_| json!({"topic": words(dice, 6)})).collect();
+    let rows = records.len() * samples;
+    let body = json!({
+        "records": records, "samples_per_record": samples, "stream": streamed,
+        "sampling": {"maxTokens": 1 + dice.throw(24), "seed": 3},
+        "columns": [{"name": "text", "prompt": "On {{ topic }}:"}, {"name": "label", "value": "{{ text }}"}],
+    });
+    let Some(mut response) = ground.accepted("/generate", &body).await? else {
+        return Ok(Outcome::Full);
+    };
+    if streamed && dice.throw(3) == 0 {
+        response.chunk().await.map_err(|error| chain(&error))?;
+        return Ok(Outcome::Left);
+    }
+    let text = response.text().await.map_err(|error| chain(&error))?;
+    let parse = |text: &str| serde_json::from_str::<Value>(text).map_err(|error| error.to_string());
+    let (found, summary) = if streamed {
+        let lines: Vec<Value> = text.lines().map(parse).collect::<Result<_, _>>()?;
+        let found = lines.iter().filter(|line| line["row"].is_object()).count();
+        (found, lines.last().map(|line| line["summary"].clone()).unwrap_or_default())
+    } else {
+        let answer = parse(&text)?;
+        (answer["rows"].as_array().map_or(0, Vec::len), answer["summary"].clone())
+    };
+    match found == rows && summary["rows"]["accepted"] == rows {
+        true => Ok(Outcome::Answered),
+        false => Err(format!("{found} of {rows} rows, and {summary}")),
+    }
 }
 
 async fn validate(ground: &Ground, dice: &mut Dice) -> Found {
