@@ -8,7 +8,8 @@ def smaller(value, most):
 
 
 @schemathesis.hook
-def map_body(context, body):
+def before_call(context, case, **kwargs):
+    body = case.body
     if isinstance(body, dict):
         for name, most in [("samples_per_record", 2), ("max_tokens", 8), ("max_completion_tokens", 8)]:
             if name in body:
@@ -18,4 +19,3 @@ def map_body(context, body):
         for sampling in [body.get("sampling")] + [column.get("sampling") for column in body.get("columns") or [] if isinstance(column, dict)]:
             if isinstance(sampling, dict) and "maxTokens" in sampling:
                 sampling["maxTokens"] = smaller(sampling["maxTokens"], 8)
-    return body

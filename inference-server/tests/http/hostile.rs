@@ -61,12 +61,13 @@ async fn no_way_of_writing_a_path_leads_around_the_keys() {
         "http://x/metrics?/readyz",
         "/HEALTHZ",
     ] {
-        let request = format!("GET {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let request =
+            format!("GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         let answer = raw(&server, request).await;
         assert!(answer.starts_with("HTTP/1.1 401 "), "{target}: {answer}");
     }
     for line in ["OPTIONS *", "CONNECT 127.0.0.1:80", "CONNECT /metrics"] {
-        let request = format!("{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let request = format!("{line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         let answer = raw(&server, request).await;
         assert!(answer.starts_with("HTTP/1.1 4"), "{line}: {answer}");
     }
@@ -82,7 +83,7 @@ async fn a_header_of_a_gibibyte_is_refused_after_a_few_pages() {
         stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
         let chunk = [b'x'; 64 << 10];
         let (mut written, mut part) =
-            (0usize, &b"GET /healthz HTTP/1.1\r\nhost: x\r\nx-long: "[..]);
+            (0usize, &b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-long: "[..]);
         let stopped = loop {
             match stream.write(part) {
                 Ok(count) => written += count,
@@ -101,7 +102,8 @@ async fn a_header_of_a_gibibyte_is_refused_after_a_few_pages() {
     assert!(written < 64 << 20, "{written} bytes until {stopped:?}");
     assert_ne!(stopped, std::io::ErrorKind::WouldBlock, "it is closed, not left alone");
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
-    let many = format!("GET /healthz HTTP/1.1\r\nhost: x\r\n{}\r\n", "x:1\r\n".repeat(1000));
+    let many =
+        format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\n{}\r\n", "x:1\r\n".repeat(1000));
     let answer = raw(&server, many).await;
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
     json_of(server.get("/healthz").await, StatusCode::OK).await;
@@ -222,7 +224,7 @@ async fn a_body_in_chunks_of_one_byte_is_read_or_refused_like_another() {
     small.body_limit = 64 << 10;
     let server = ready_with(small, Kind::Successor).await;
     let chunked = |body: &[u8]| {
-        let head = b"POST /v1/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+        let head = b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
         let mut request = head.to_vec();
         for byte in body {
             request.extend_from_slice(&[b'1', b'\r', b'\n', *byte, b'\r', b'\n']);

@@ -48,7 +48,8 @@ async fn a_body_over_the_limit_is_refused() {
 #[tokio::test]
 async fn a_head_over_the_limit_is_refused() {
     let server = ready().await;
-    let request = format!("GET /healthz HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n", "x".repeat(40_000));
+    let request =
+        format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-long: {}\r\n", "x".repeat(40_000));
     let answer = raw(&server, request).await;
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
     json_of(server.get("/healthz").await, StatusCode::OK).await;
@@ -59,7 +60,7 @@ async fn a_head_that_comes_too_slowly_is_cut_off() {
     let mut impatient = config();
     impatient.header_timeout = Duration::from_millis(100);
     let server = ready_with(impatient, Kind::Successor).await;
-    let answer = raw(&server, *b"POST /v1/completions HTTP/1.1\r\nhost: x\r\n").await;
+    let answer = raw(&server, *b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\n").await;
     assert!(!answer.contains("200"), "{answer}");
 }
 
@@ -68,7 +69,8 @@ async fn a_body_that_comes_too_slowly_is_refused() {
     let mut impatient = config();
     impatient.body_timeout = Duration::from_millis(100);
     let server = ready_with(impatient, Kind::Successor).await;
-    let request = *b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{";
+    let request =
+        *b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{";
     let answer = raw(&server, request).await;
     assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("body_timeout"), "{answer}");
 }

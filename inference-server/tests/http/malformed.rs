@@ -10,8 +10,8 @@ use crate::server::{greedy, json_of, ready};
 #[tokio::test]
 async fn what_is_no_request_is_refused_and_the_connection_closed() {
     let server = ready().await;
-    let get = "GET /healthz HTTP/1.1\r\nhost: x\r\n";
-    let post = "POST /v1/completions HTTP/1.1\r\nhost: x\r\n";
+    let get = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n";
+    let post = "POST /v1/completions HTTP/1.1\r\nhost: localhost\r\n";
     for request in [
         format!("{post}content-length: 5\r\ncontent-length: 6\r\n\r\n{{}}    "),
         format!("{post}content-length: +5\r\n\r\n{{}}   "),
@@ -31,11 +31,11 @@ async fn what_is_no_request_is_refused_and_the_connection_closed() {
         format!("{get}x-space : a\r\n\r\n"),
         format!("{get}no colon\r\n\r\n"),
         format!("{get}x\u{e9}: a\r\n\r\n"),
-        "GET /health\0z HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(),
-        "GET /health z HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(),
-        "GET healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".to_owned(),
-        "GET /healthz HTTP/9.9\r\nhost: x\r\n\r\n".to_owned(),
-        "G\u{fc}T /healthz HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(),
+        "GET /health\0z HTTP/1.1\r\nhost: localhost\r\n\r\n".to_owned(),
+        "GET /health z HTTP/1.1\r\nhost: localhost\r\n\r\n".to_owned(),
+        "GET healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".to_owned(),
+        "GET /healthz HTTP/9.9\r\nhost: localhost\r\n\r\n".to_owned(),
+        "G\u{fc}T /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n".to_owned(),
         "\u{16}\u{3}\u{1}\0\u{5}hello, this is TLS\r\n\r\n".to_owned(),
         "GET /healthz HTTP/1.1\r\nconnection: close\r\n\r\n".to_owned(),
         format!("{get}host: y\r\nconnection: close\r\n\r\n"),
@@ -52,12 +52,12 @@ async fn what_is_no_request_is_refused_and_the_connection_closed() {
 #[tokio::test]
 async fn a_request_hidden_in_another_ones_body_is_never_answered() {
     let server = ready().await;
-    let hidden = "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+    let hidden = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
     for lengths in [
         "content-length: 4\r\ntransfer-encoding: chunked\r\n",
         "transfer-encoding: chunked\r\ncontent-length: 400\r\n",
     ] {
-        let post = format!("POST /v1/completions HTTP/1.1\r\nhost: x\r\n{lengths}\r\n");
+        let post = format!("POST /v1/completions HTTP/1.1\r\nhost: localhost\r\n{lengths}\r\n");
         let answer = raw(&server, format!("{post}0\r\n\r\n{hidden}")).await;
         assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
         assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
@@ -69,7 +69,7 @@ async fn a_client_that_asks_first_is_told_to_go_on_and_a_stranger_is_not() {
     let server = ready().await;
     let body = greedy("a", 1).to_string();
     let request = format!(
-        "POST /v1/completions HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        "POST /v1/completions HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
     let answer = raw(&server, request.clone()).await;
@@ -85,9 +85,9 @@ async fn a_client_that_asks_first_is_told_to_go_on_and_a_stranger_is_not() {
 async fn a_proxys_form_of_an_address_is_read_and_old_clients_are_served() {
     let server = ready().await;
     for request in [
-        "GET http://model.example/healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+        "GET http://model.example/healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
         "GET /healthz HTTP/1.0\r\n\r\n",
-        "\r\n\r\nGET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+        "\r\n\r\nGET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
     ] {
         let answer = raw(&server, request).await;
         assert!(answer.contains(" 200 ") && answer.ends_with('}'), "{answer}");

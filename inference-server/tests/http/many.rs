@@ -36,7 +36,7 @@ fn idle(address: SocketAddr, count: usize) -> Vec<TcpStream> {
     let connect = |_| {
         let mut stream = TcpStream::connect(address).expect("it accepts");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").expect("it reads");
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("it reads");
         let mut answer = [0; 1024];
         let count = stream.read(&mut answer).expect("it answers");
         assert!(answer[..count].starts_with(b"HTTP/1.1 200 "));
@@ -81,7 +81,10 @@ async fn clients_that_send_a_byte_now_and_then_are_cut_off_and_others_served_mea
     // More of them than there are connections.
     let slow = (0..250).map(|_| async move {
         let mut stream = tokio::net::TcpStream::connect(address).await.expect("it accepts");
-        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nx-slow: ").await.expect("written");
+        stream
+            .write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-slow: ")
+            .await
+            .expect("written");
         let mut answer = [0; 1];
         loop {
             tokio::select! {
@@ -109,7 +112,8 @@ async fn a_body_that_comes_byte_by_byte_is_refused_in_time() {
     impatient.body_timeout = Duration::from_millis(300);
     let server = ready_with(impatient, Kind::Successor).await;
     let mut stream = tokio::net::TcpStream::connect(server.address).await.expect("it accepts");
-    let head = b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n";
+    let head =
+        b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100000\r\n\r\n";
     stream.write_all(head).await.expect("written");
     let (mut reader, mut writer) = stream.split();
     let drip = async {
@@ -134,7 +138,7 @@ async fn a_client_that_reads_nothing_is_given_up() {
     socket.set_recv_buffer_size(4096).expect("a small buffer");
     let mut deaf = socket.connect(server.address).await.expect("it accepts");
     // Answers of many megabytes, to a few hundred kilobytes of questions.
-    let questions = "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n".repeat(5_000);
+    let questions = "GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(5_000);
     deaf.write_all(questions.as_bytes()).await.expect("they fit the buffers");
     // The only connection is that one, until it is given up.
     json_of(server.get("/healthz").await, StatusCode::OK).await;

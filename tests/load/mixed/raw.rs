@@ -33,7 +33,7 @@ pub(crate) async fn leave(ground: &Ground, dice: &mut Dice) -> (&'static str, Fo
 
 /// A client that holds its connection until it is cut off.
 pub(crate) async fn slow(ground: &Ground, dice: &mut Dice) -> (&'static str, Found) {
-    let head = format!("POST {CHAT} HTTP/1.1\r\nhost: x\r\n");
+    let head = format!("POST {CHAT} HTTP/1.1\r\nhost: localhost\r\n");
     match dice.throw(5) {
         0 => ("client says nothing", held(ground, "", false).await),
         1 => (
@@ -92,7 +92,7 @@ async fn cut(ground: &Ground, dice: &mut Dice) -> Found {
     let streamed = dice.throw(2) == 0;
     let body = request(ground, dice, streamed).to_string();
     let text = format!(
-        "POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+        "POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
          content-length: {}\r\n\r\n{body}",
         body.len()
     );
