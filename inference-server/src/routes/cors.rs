@@ -67,7 +67,6 @@ mod tests {
             "localhost:8000",
             "127.0.0.1:8000",
             "[::1]:8000",
-            "::1",
             "a.localhost:1",
             "models.lan:8000",
         ] {
