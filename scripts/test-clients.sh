@@ -16,20 +16,7 @@ if [ "$(cat "$cache/complete" 2>/dev/null)" != "${packages[*]}" ]; then
     (cd "$cache/node" && npm install --silent --no-audit --no-fund)
     echo "${packages[*]}" > "$cache/complete"
 fi
-work=$(mktemp -d)
-server=
-trap '[ -z "$server" ] || kill "$server" 2>/dev/null; rm -rf "$work"' EXIT
-key=$("$textnlp" key --name clients 2> "$work/entry")
-{ echo "keys:"; grep '^- {' "$work/entry"; } > "$work/keys.yaml"
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-"$textnlp" serve --model "$model" --name smollm2 --listen "127.0.0.1:$port" --keys "$work/keys.yaml" 2> "$work/log" &
-server=$!
-url=http://127.0.0.1:$port
-for _ in $(seq 300); do
-    python3 -c "import urllib.request; urllib.request.urlopen('$url/readyz')" 2>/dev/null && break
-    kill -0 "$server" || { cat "$work/log"; exit 1; }
-    sleep 0.1
-done
+source scripts/guarded-server.sh clients inference
 "$cache/venv/bin/python" tests/clients/check.py "$url" smollm2 "$key"
 cp tests/clients/check.mjs "$cache/node/"
 (cd "$cache/node" && node check.mjs "$url" smollm2 "$key")

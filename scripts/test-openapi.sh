@@ -12,20 +12,7 @@ if [ "$("$venv/bin/schemathesis" --version 2>/dev/null | grep -o '[0-9.]*$')" !=
     python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check schemathesis==$version
 fi
-work=$(mktemp -d)
-server=
-trap '[ -z "$server" ] || kill "$server" 2>/dev/null; rm -rf "$work"' EXIT
-key=$("$textnlp" key --name schemathesis 2> "$work/entry")
-{ echo "keys:"; grep '^- {' "$work/entry" | sed 's/}$/, scopes: [inference, metrics]}/'; } > "$work/keys.yaml"
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-"$textnlp" serve --model "$model" --name smollm2 --listen "127.0.0.1:$port" --keys "$work/keys.yaml" --max-context-tokens 128 2> "$work/log" &
-server=$!
-url=http://127.0.0.1:$port
-for _ in $(seq 300); do
-    python3 -c "import urllib.request; urllib.request.urlopen('$url/readyz')" 2>/dev/null && break
-    kill -0 "$server" || { cat "$work/log"; exit 1; }
-    sleep 0.1
-done
+source scripts/guarded-server.sh schemathesis "inference, metrics" --max-context-tokens 128
 hooks=$PWD/tests/clients
 cd "$work"
 PYTHONPATH=$hooks SCHEMATHESIS_HOOKS=schemathesis_hooks "$venv/bin/schemathesis" run "$url/openapi.json" --url "$url" \
