@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
 use crate::model::{CONTEXT, DIGEST, ERROR_BYTE, Gate, Kind, fake};
-use crate::server::{Server, config, json_of, ready, ready_with, with};
+use crate::server::{Server, config, greedy, json_of, ready, ready_with, with};
 
 const RUNNING: &str = "vllm:num_requests_running{model_name=\"fake\"}";
 const WAITING: &str = "vllm:num_requests_waiting{model_name=\"fake\"}";
@@ -347,8 +347,11 @@ async fn a_model_that_fails_in_the_midst_of_rows_ends_every_kind_of_answer() {
     let answer = server.post("/generate", &body).await;
     let answer = json_of(answer, StatusCode::INTERNAL_SERVER_ERROR).await;
     assert_eq!(answer["error"]["code"], "model_failed");
+    // Three failed steps in a row would end the engine.
+    server.complete(&greedy("a", 1)).await;
     let lines = events(&server, &body).await;
     assert_eq!(lines.last().expect("an end")["error"]["code"], "model_failed");
+    server.complete(&greedy("a", 1)).await;
     let mut socket = socket(&server).await;
     socket.send(Message::text(body.to_string())).await.expect("it takes it");
     let (found, close) = messages(&mut socket).await;
