@@ -14,6 +14,7 @@ mod config;
 mod connection;
 mod deadline;
 mod error;
+mod fresh;
 mod generation;
 mod inflight;
 mod line;

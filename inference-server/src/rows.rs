@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use textnlp_engine::engine::{Event, SubmitError, Ticket};
 use textnlp_generation::call::{Call, Made};
 use textnlp_generation::completer::{
-    Boxed, Completer, Completion, CompletionError, ModelFacts, Prompt, Request,
+    Boxed, Completer, Completion, CompletionError, Prompt, Request,
 };
-use textnlp_generation::engine::{EngineCompleter, ended, engine_request};
+use textnlp_generation::engine::{EngineCompleter, ended, engine_request, facts};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -127,8 +127,8 @@ impl Driver {
         started: oneshot::Sender<Result<(), ApiError>>,
         sender: &Sender<Next>,
     ) {
-        let (job, models, source, width) = match self.compile(request) {
-            Ok(RowsAsk { job, models, source, width }) => (job, models, source, width),
+        let RowsAsk { job, models, source, width } = match self.compile(request) {
+            Ok(ask) => ask,
             Err(error) => {
                 let _ = started.send(Err(error));
                 return;
@@ -149,7 +149,7 @@ impl Driver {
         let last = loop {
             let made = match call.next().await {
                 Ok(Some(made)) => made,
-                Ok(None) => break written.end(call.finish()),
+                Ok(None) => break Ok(written.end(call.finish())),
                 Err(error) => break Err(self.failed(&error)),
             };
             match self.write(&mut written, made, bytes) {
@@ -189,7 +189,8 @@ impl Driver {
 
     fn compile(&self, request: GenerateRequest) -> Result<RowsAsk, ApiError> {
         let streamed = self.delivery == Delivery::Lines;
-        let mut ask = RowsAsk::compile(request, self.facts(), streamed)?;
+        let facts = facts(&self.served.name, self.served.model.info());
+        let mut ask = RowsAsk::compile(request, facts, streamed)?;
         let places = self.places(ask.width)?;
         ask.width = places.len();
         let completer = ServedCompleter {
@@ -215,19 +216,6 @@ impl Driver {
                 }
                 entered => return entered,
             }
-        }
-    }
-
-    fn facts(&self) -> ModelFacts {
-        let info = self.served.model.info();
-        ModelFacts {
-            name: self.served.name.clone(),
-            digest: info.digest.clone(),
-            numerics: info.numerics.clone(),
-            reproducible: info.reproducible,
-            chat: info.chat,
-            tokenizer_digest: Some(info.tokenizer_digest.clone()),
-            context_tokens: Some(info.context_tokens),
         }
     }
 }

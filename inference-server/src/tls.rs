@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
@@ -12,10 +11,8 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{self, InconsistentKeys};
 
 use crate::config::TlsConfig;
+use crate::fresh;
 use crate::server::ServeError;
-
-/// How often the files are looked at. A mounted Secret takes about a minute to change anyway.
-const PERIOD: Duration = Duration::from_secs(2);
 
 /// The certificate as it is now.
 #[derive(Debug)]
@@ -57,56 +54,27 @@ impl Tls {
         TlsAcceptor::from(Arc::clone(&current))
     }
 
-    /// Looks at the files for ever. Connections that are open keep what they began with.
-    ///
-    /// A mounted Secret is replaced by a link, so that contents are compared, not times. Half of a change may be seen: the two do not
-    /// fit each other then, and the last pair stays.
+    /// Looks at the files for ever; while the two do not fit each other, the last pair stays. Connections that are open keep what they
+    /// began with.
     pub(crate) async fn keep_fresh(self: Arc<Self>) {
-        let (mut known, mut refused) = (self.first.clone(), None);
-        let mut readable = true;
-        loop {
-            tokio::time::sleep(PERIOD).await;
-            let pair = match self.read().await {
-                Ok(pair) => pair,
-                Err(error) => {
-                    if std::mem::take(&mut readable) {
-                        tracing::warn!("{error}; the last certificate stays");
-                    }
-                    continue;
-                }
-            };
-            readable = true;
-            if pair == known {
-                refused = None;
-                continue;
-            }
-            if refused.as_ref() == Some(&pair) {
-                continue;
-            }
-            match pair.parse(&self.files) {
-                Ok(config) => {
-                    *self.current.write().unwrap_or_else(PoisonError::into_inner) =
-                        Arc::new(config);
-                    let path = self.files.certificate.display();
-                    tracing::info!("the certificate in {path} has changed");
-                    (known, refused) = (pair, None);
-                }
-                Err(error) => {
-                    tracing::error!("{error}; the last certificate stays");
-                    refused = Some(pair);
-                }
-            }
-        }
-    }
-
-    async fn read(&self) -> Result<Pair, ServeError> {
-        let certificate = read(&self.files.certificate).await?;
-        Ok(Pair { certificate, key: read(&self.files.key).await? })
+        let take = |pair: &Pair| {
+            let config = pair.parse(&self.files).map_err(|error| error.to_string())?;
+            *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+            tracing::info!("the certificate in {} has changed", self.files.certificate.display());
+            Ok(())
+        };
+        let (first, stays) = (self.first.clone(), "the last certificate stays");
+        fresh::keep_fresh(first, true, stays, || read_both(&self.files), take).await;
     }
 }
 
-async fn read(path: &Path) -> Result<Vec<u8>, ServeError> {
-    tokio::fs::read(path).await.map_err(|error| wrong(path, &error))
+async fn read_both(files: &TlsConfig) -> Result<Pair, String> {
+    let certificate = read(&files.certificate).await?;
+    Ok(Pair { certificate, key: read(&files.key).await? })
+}
+
+async fn read(path: &Path) -> Result<Vec<u8>, String> {
+    tokio::fs::read(path).await.map_err(|error| wrong(path, &error).to_string())
 }
 
 impl Pair {

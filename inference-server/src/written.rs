@@ -99,7 +99,7 @@ impl Written {
     }
 
     /// What is sent at the end.
-    pub(crate) fn end(self, summary: Summary) -> Result<Finished, ApiError> {
+    pub(crate) fn end(self, summary: Summary) -> Finished {
         let json = match self.delivery {
             Delivery::Lines => json(&GenerateEvent::Summary(Box::new(summary))),
             Delivery::Whole => {
@@ -110,7 +110,7 @@ impl Written {
                 )
             }
         };
-        Ok(Finished { json, is_last: true, is_error: false })
+        Finished { json, is_last: true, is_error: false }
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::Instant;
 use textnlp_crds::sampling::ResolvedSampling;
 use textnlp_engine::chat::Message;
 use textnlp_engine::engine::{
-    self, Engine, EngineConfig, Event, LanguageModel, LoadOptions, ModelCache, OpenModel,
-    PromptEncoder, RowError, Sink, Ticket,
+    self, Engine, EngineConfig, Event, LanguageModel, LanguageModelInfo, LoadOptions, ModelCache,
+    OpenModel, PromptEncoder, RowError, Sink, Ticket,
 };
 use textnlp_engine::model::Model;
 use textnlp_engine::models::{CpuModel, KvPrecision, Precision};
@@ -44,16 +44,7 @@ impl EngineModel {
         let model = OpenModel::open_with(path, cache).map_err(|e| {
             Error::spec(format!("model {name:?} ({})", path.display()), e.to_string())
         })?;
-        let info = model.info();
-        let facts = ModelFacts {
-            name: name.to_owned(),
-            digest: info.digest.clone(),
-            numerics: info.numerics.clone(),
-            reproducible: info.reproducible,
-            chat: info.chat,
-            tokenizer_digest: Some(info.tokenizer_digest.clone()),
-            context_tokens: Some(info.context_tokens),
-        };
+        let facts = facts(name, model.info());
         Ok(Self { facts, model, context_limit: None })
     }
 
@@ -202,6 +193,19 @@ impl EngineCompleter {
         let prompt = self.tokens(&request.prompt)?;
         let request = engine_request(request, prompt);
         engine.submit(request, sink).map_err(|e| CompletionError::Model(e.to_string()))
+    }
+}
+
+/// What a job must know of a model of the engine, under the name of its ModelDeployment.
+pub fn facts(name: &str, info: &LanguageModelInfo) -> ModelFacts {
+    ModelFacts {
+        name: name.to_owned(),
+        digest: info.digest.clone(),
+        numerics: info.numerics.clone(),
+        reproducible: info.reproducible,
+        chat: info.chat,
+        tokenizer_digest: Some(info.tokenizer_digest.clone()),
+        context_tokens: Some(info.context_tokens),
     }
 }
 
