@@ -28,4 +28,5 @@ pub mod pod_template;
 pub mod pods;
 pub mod run;
 pub mod scrape;
+pub mod traces;
 pub mod watch;
