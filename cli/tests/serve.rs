@@ -50,7 +50,13 @@ fn requests() -> Vec<Request> {
     prompts
         .into_iter()
         .zip(seeds)
-        .map(|((prompt, sampling), seed)| Request { prompt, sampling, seed, record: 0, trace: TraceContext::default() })
+        .map(|((prompt, sampling), seed)| Request {
+            prompt,
+            sampling,
+            seed,
+            record: 0,
+            trace: TraceContext::default(),
+        })
         .collect()
 }
 

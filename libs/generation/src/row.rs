@@ -93,11 +93,7 @@ impl RowMaker {
         Ok(row)
     }
 
-    async fn columns(
-        &self,
-        trace: &TraceContext,
-        row: &mut Row,
-    ) -> Result<Option<Failure>, Error> {
+    async fn columns(&self, trace: &TraceContext, row: &mut Row) -> Result<Option<Failure>, Error> {
         for &index in &self.job.order {
             let column = &self.job.columns[index];
             let made = match &column.kind {

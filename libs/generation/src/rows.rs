@@ -44,7 +44,13 @@ pub struct Options {
 impl Options {
     /// The whole job; what is running when it is asked to stop is finished.
     pub fn new(concurrency: impl Into<Concurrency>, cancel: Cancel) -> Self {
-        Self { concurrency: concurrency.into(), cancel, grace: None, shard: None, trace: TraceContext::default() }
+        Self {
+            concurrency: concurrency.into(),
+            cancel,
+            grace: None,
+            shard: None,
+            trace: TraceContext::default(),
+        }
     }
 }
 

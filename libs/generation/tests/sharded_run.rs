@@ -87,7 +87,12 @@ impl Place {
     }
 
     fn finalize(&self, missing: Missing) -> Result<Finished, Error> {
-        let closing = Closing { missing, place: "pvc://claim/out", begun: Instant::now(), trace: &TraceContext::default() };
+        let closing = Closing {
+            missing,
+            place: "pvc://claim/out",
+            begun: Instant::now(),
+            trace: &TraceContext::default(),
+        };
         steps::finalize(&self.job, &models(), &*self.store, OWNER, closing)
     }
 

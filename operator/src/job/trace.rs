@@ -17,7 +17,7 @@ pub(super) fn between(
     let name = job.metadata.name.as_deref().unwrap_or_default();
     let namespace = job.metadata.namespace.as_deref().unwrap_or_default();
     let rows = after.rows.unwrap_or_default();
-    let usage = after.usage.clone().unwrap_or_default();
+    let usage = after.usage.unwrap_or_default();
     let attributes: [(&'static str, Value); 9] = [
         ("textnlp.job.name", name.to_owned().into()),
         ("textnlp.job.uid", uid.clone().into()),
@@ -74,7 +74,8 @@ mod tests {
 
     #[test]
     fn the_span_is_written_when_a_job_ends_and_only_then() {
-        let times = json!({"startTime": "2026-01-01T00:00:00Z", "completionTime": "2026-01-01T00:10:00Z"});
+        let times =
+            json!({"startTime": "2026-01-01T00:00:00Z", "completionTime": "2026-01-01T00:10:00Z"});
         let runs = status(&["Succeeded=Unknown/NotYet"], json!({}));
         let succeeded = status(&["Succeeded=True/Succeeded"], times.clone());
         let failed = status(&["Succeeded=False/GateFailed"], times);

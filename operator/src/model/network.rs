@@ -218,7 +218,8 @@ mod tests {
                 },
             }),
         );
-        let alone = network_policy(&in_claim(), None, None, None).spec.and_then(|spec| spec.ingress);
+        let alone =
+            network_policy(&in_claim(), None, None, None).spec.and_then(|spec| spec.ingress);
         check(
             alone,
             json!([{"from": [{"podSelector": {}}], "ports": [{"port": 8000, "protocol": "TCP"}]}]),

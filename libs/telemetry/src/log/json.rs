@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, JsonFields, Writer};
+use tracing_subscriber::fmt::format::{FormatEvent, JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
@@ -135,8 +135,8 @@ mod tests {
         let writer = lines.clone();
         let log = tracing_subscriber::fmt()
             .with_writer(move || writer.clone())
-            .event_format(Json)
             .fmt_fields(JsonFields::new())
+            .event_format(Json)
             .finish();
         tracing::subscriber::with_default(log, told);
         let bytes = lines.0.lock().expect("no test panics with it").clone();

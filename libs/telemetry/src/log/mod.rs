@@ -24,7 +24,7 @@ pub enum LogFormat {
 pub fn init(filter: EnvFilter, format: LogFormat) {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
     match format {
-        LogFormat::Json => log.event_format(Json).fmt_fields(JsonFields::new()).init(),
+        LogFormat::Json => log.fmt_fields(JsonFields::new()).event_format(Json).init(),
         LogFormat::Text => {
             let is_colored = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             log.with_ansi(is_colored).init();

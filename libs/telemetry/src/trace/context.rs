@@ -5,15 +5,15 @@ use std::time::SystemTime;
 
 use http::HeaderMap;
 use opentelemetry::propagation::TextMapPropagator;
-use opentelemetry::trace::{
-    SamplingDecision, SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt,
-    TraceFlags, TraceId, TraceState, Tracer,
-};
 use opentelemetry::trace::Span as _;
+use opentelemetry::trace::{
+    SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt, TraceFlags, TraceId,
+    TraceState, Tracer,
+};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_http::{HeaderExtractor, HeaderInjector};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use opentelemetry_sdk::trace::ShouldSample;
+use opentelemetry_sdk::trace::{SamplingDecision, ShouldSample};
 use sha2::{Digest, Sha256};
 
 use super::span::Span;
@@ -56,8 +56,7 @@ impl TraceContext {
     pub fn write(&self, headers: &mut HeaderMap) {
         if self.is_valid() {
             let context = self.as_parent();
-            TraceContextPropagator::new()
-                .inject_context(&context, &mut HeaderInjector(headers));
+            TraceContextPropagator::new().inject_context(&context, &mut HeaderInjector(headers));
         }
     }
 
@@ -130,8 +129,11 @@ impl TraceContext {
         span.end_with_timestamp(end);
     }
 
-    /// As the library wants it.
+    /// As the library wants it. A parent that is none would count as one that is not sampled.
     pub(super) fn as_parent(&self) -> Context {
+        if !self.is_valid() {
+            return Context::new();
+        }
         Context::new().with_remote_span_context(self.0.clone())
     }
 }

@@ -84,8 +84,8 @@ fn install(
 /// Who sends; `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` are read by the library.
 fn resource(service: &'static str) -> Resource {
     let own = |name: &str, value: String| opentelemetry::KeyValue::new(name.to_owned(), value);
-    let mut builder =
-        Resource::builder().with_attribute(own("service.version", env!("CARGO_PKG_VERSION").into()));
+    let mut builder = Resource::builder()
+        .with_attribute(own("service.version", env!("CARGO_PKG_VERSION").into()));
     if std::env::var_os("OTEL_SERVICE_NAME").is_none() {
         builder = builder.with_service_name(service);
     }
@@ -120,7 +120,10 @@ mod tests {
 
     /// Spans of this process's tests, by their trace.
     fn spans(of: &TraceContext) -> Vec<SpanData> {
-        exporter().get_finished_spans().expect("no test panics with it").into_iter()
+        exporter()
+            .get_finished_spans()
+            .expect("no test panics with it")
+            .into_iter()
             .filter(|span| span.span_context.trace_id().to_string() == of.trace_id())
             .collect()
     }
@@ -130,7 +133,8 @@ mod tests {
         EXPORTER.get_or_init(|| {
             let exporter = InMemorySpanExporter::default();
             let builder = SdkTracerProvider::builder().with_simple_exporter(exporter.clone());
-            let settings = Settings { sampler: Sampler::ParentBased(Box::new(Sampler::AlwaysOn)), rows: 10 };
+            let settings =
+                Settings { sampler: Sampler::ParentBased(Box::new(Sampler::AlwaysOn)), rows: 10 };
             // It ends with the process.
             std::mem::forget(install(builder, settings, "test"));
             exporter
@@ -172,7 +176,7 @@ mod tests {
         let mut server = Span::serve("POST /v1/completions", &read);
         server.failed("it failed");
         drop(server);
-        let spans = spans(&context);
+        let spans = spans(context);
         assert_eq!(spans[0].parent_span_id.to_string(), context.span_id());
         assert_eq!(spans[0].span_kind, SpanKind::Server);
         assert_eq!(spans[0].status, Status::error("it failed"));
@@ -181,7 +185,9 @@ mod tests {
     #[test]
     fn what_is_no_context_begins_a_trace_and_one_that_is_not_sampled_stays_so() {
         exporter();
-        for header in ["", "00-0-0-01", "hello", "00-00000000000000000000000000000000-0000000000000000-01"] {
+        for header in
+            ["", "00-0-0-01", "hello", "00-00000000000000000000000000000000-0000000000000000-01"]
+        {
             let mut headers = http::HeaderMap::new();
             headers.insert("traceparent", header.parse().expect("a header"));
             assert!(!TraceContext::of_headers(&headers).is_valid(), "{header}");
@@ -235,7 +241,8 @@ mod tests {
     #[test]
     fn the_traced_rows_are_spread_over_the_job() {
         exporter();
-        let chosen = |total| (0..total).filter(|&row| rows(total).includes(row)).collect::<Vec<_>>();
+        let chosen =
+            |total| (0..total).filter(|&row| rows(total).includes(row)).collect::<Vec<_>>();
         assert_eq!(chosen(5), [0, 1, 2, 3, 4]);
         assert_eq!(chosen(95), [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]);
         assert_eq!(chosen(100).len(), 10);

@@ -6,10 +6,8 @@ use opentelemetry_sdk::trace::Sampler;
 pub const DEFAULT_ROWS: u64 = 1000;
 
 /// Where spans are sent.
-const ENDPOINTS: [&str; 2] =
-    ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
-const PROTOCOLS: [&str; 2] =
-    ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
+const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
+const PROTOCOLS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
 const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
 const DISABLED: &str = "OTEL_SDK_DISABLED";
 const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
@@ -52,8 +50,7 @@ impl Settings {
             Some("none") => return Ok(None),
             Some(found) => return Err(wrong(EXPORTER, found, "use otlp or none")),
         }
-        let Some((name, endpoint)) =
-            ENDPOINTS.iter().find_map(|name| Some((*name, get(name)?)))
+        let Some((name, endpoint)) = ENDPOINTS.iter().find_map(|name| Some((*name, get(name)?)))
         else {
             return Ok(None);
         };
@@ -63,14 +60,15 @@ impl Settings {
         if let Some((name, found)) = PROTOCOLS.iter().find_map(|name| Some((*name, get(name)?)))
             && found != "http/protobuf"
         {
-            let allowed = "spans are sent as http/protobuf, to a collector's HTTP port (4318, not 4317)";
+            let allowed =
+                "spans are sent as http/protobuf, to a collector's HTTP port (4318, not 4317)";
             return Err(wrong(name, &found, allowed));
         }
         let rows = match get(ROWS) {
             None => DEFAULT_ROWS,
-            Some(found) => found
-                .parse()
-                .map_err(|_| wrong(ROWS, &found, "use a number of rows, 0 or more"))?,
+            Some(found) => {
+                found.parse().map_err(|_| wrong(ROWS, &found, "use a number of rows, 0 or more"))?
+            }
         };
         Ok(Some(Self { sampler: sampler(&get)?, rows }))
     }
@@ -97,7 +95,8 @@ fn sampler(get: &impl Fn(&'static str) -> Option<String>) -> Result<Sampler, Set
         "parentbased_always_off" => parent_based(Sampler::AlwaysOff),
         "parentbased_traceidratio" => parent_based(ratio()?),
         found => {
-            let allowed = "use always_on, always_off, traceidratio or one of these behind parentbased_";
+            let allowed =
+                "use always_on, always_off, traceidratio or one of these behind parentbased_";
             return Err(wrong(SAMPLER, found, allowed));
         }
     })

@@ -28,11 +28,7 @@ impl Span {
         Self::build(name.into(), SpanKind::Internal, starter)
     }
 
-    pub(super) fn inside(
-        name: Cow<'static, str>,
-        kind: SpanKind,
-        parent: &TraceContext,
-    ) -> Self {
+    pub(super) fn inside(name: Cow<'static, str>, kind: SpanKind, parent: &TraceContext) -> Self {
         if !parent.is_sampled() {
             // Who is called next should know that this trace is not sent, rather than begin one of its own.
             return Self { inner: None, context: parent.clone() };
@@ -68,5 +64,4 @@ impl Span {
             span.set_status(Status::error(why));
         }
     }
-
 }

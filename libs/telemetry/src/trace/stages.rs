@@ -30,7 +30,12 @@ pub struct Stages {
 impl Stages {
     /// Of a completion that arrived at `arrived`, inside `parent`.
     pub fn new(parent: TraceContext, arrived: Instant) -> Self {
-        Self { parent: Some(parent).filter(TraceContext::is_sampled), arrived, begun: None, first: None }
+        Self {
+            parent: Some(parent).filter(TraceContext::is_sampled),
+            arrived,
+            begun: None,
+            first: None,
+        }
     }
 
     /// The engine computes its prompt from now on, of which so many tokens were known.
@@ -63,7 +68,8 @@ impl Stages {
         let Some((begun, cached)) = self.begun else { return };
         let mut attributes = vec![KeyValue::new("textnlp.cached_tokens", number(cached))];
         if let Ok(ended) = ended {
-            attributes.push(KeyValue::new("gen_ai.usage.input_tokens", number(ended.prompt_tokens)));
+            attributes
+                .push(KeyValue::new("gen_ai.usage.input_tokens", number(ended.prompt_tokens)));
         }
         let prefilled = wall.between(begun, self.first.unwrap_or(now));
         // An end token right away is no token: there was nothing to decode.
