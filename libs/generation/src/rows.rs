@@ -76,6 +76,7 @@ pub async fn generate(
     let left: u64 = chunks.iter().map(RowRange::rows).sum();
     Progress::add(&progress.rows, rows);
     Progress::add(&progress.kept, rows.saturating_sub(left));
+    progress.expect(job.models());
     let maker = Arc::new(RowMaker { job, models, progress });
     let mut run = Run {
         feed: Feed::new(SnapshotReader::new(store, prepared.snapshot.clone()), chunks),

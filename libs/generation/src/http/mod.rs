@@ -254,14 +254,14 @@ impl HttpCompleter {
         let response = match request.body(body).send().await {
             Ok(response) => response,
             Err(error) => {
-                self.metrics.count("error");
+                self.metrics.count(&self.endpoint.name, "error");
                 return match AddressError::of(&error).filter(|refusal| refusal.is_refusal()) {
                     Some(refusal) => Try::Meaning(Meaning::End(self.refused(refusal))),
                     None => Try::Lost { why: cause(&error), connected: !error.is_connect() },
                 };
             }
         };
-        self.metrics.count(response.status().as_str());
+        self.metrics.count(&self.endpoint.name, response.status().as_str());
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = match read(response).await {
             Ok(body) => body,
