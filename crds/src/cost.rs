@@ -163,9 +163,22 @@ mod tests {
 
     #[test]
     fn what_the_schema_refuses_is_no_price() {
-        for bad in
-            ["", ".", "1.", ".5", "-1", "+1", "1e3", "1,5", "1.1234567", "1234567890", "0x1", " 1", "1 ", "١"]
-        {
+        for bad in [
+            "",
+            ".",
+            "1.",
+            ".5",
+            "-1",
+            "+1",
+            "1e3",
+            "1,5",
+            "1.1234567",
+            "1234567890",
+            "0x1",
+            " 1",
+            "1 ",
+            "١",
+        ] {
             assert_eq!(price(bad, "1").of(1, 1), None, "{bad:?}");
             assert_eq!(price("1", bad).of_one_token(), None, "{bad:?}");
         }

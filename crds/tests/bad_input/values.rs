@@ -237,7 +237,8 @@ fn lists_that_are_too_long() {
 
 #[test]
 fn prices_are_decimal_texts() {
-    let price = |fields: &str, expect: &str| check(&format!("{MODEL}  price: {{{fields}}}\n"), expect);
+    let price =
+        |fields: &str, expect: &str| check(&format!("{MODEL}  price: {{{fields}}}\n"), expect);
     price("currency: EUR, promptTokens: '0.15', completionTokens: '0.6'", "accepted");
     price(
         "currency: euro, promptTokens: '0', completionTokens: '1'",
