@@ -29,4 +29,5 @@ pub mod pods;
 pub mod resource_metrics;
 pub mod run;
 pub mod scrape;
+pub mod traces;
 pub mod watch;

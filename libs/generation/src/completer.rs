@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use textnlp_crds::cost::Price;
 use textnlp_crds::sampling::ResolvedSampling;
+use textnlp_telemetry::trace::TraceContext;
 
 /// What a model is asked to continue.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,6 +70,8 @@ pub struct Request {
     pub seed: u64,
     /// The record that the prompt comes from: completions of one record share a prefix.
     pub record: u64,
+    /// What it is part of.
+    pub trace: TraceContext,
 }
 
 /// A finished completion.

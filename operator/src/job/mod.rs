@@ -17,6 +17,7 @@ pub mod reasons;
 mod scenarios;
 pub(crate) mod spec;
 mod status;
+mod trace;
 mod triggers;
 mod validate;
 
@@ -92,5 +93,6 @@ async fn write_status(
     for notice in notices::between(&observed.job, &before, &status) {
         shared.events.send(notice);
     }
+    trace::between(&observed.job, &before, &status);
     Ok(true)
 }
