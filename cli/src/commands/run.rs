@@ -156,11 +156,14 @@ fn tell(args: &RunArgs, name: &str, finished: &Finished) {
             text.push_str(&format!("  {field:<9} {indented}\n"));
         }
     }
-    let usage = &report.usage;
+    let usage = &report.usage.total;
     text.push_str(&format!(
         "\n{} prompt and {} completion tokens in {} completions",
         usage.prompt_tokens, usage.completion_tokens, usage.requests
     ));
+    if let Some(cost) = report.usage.cost_line() {
+        text.push_str(&format!(" for {cost}"));
+    }
     if !finished.was_finished && report.seconds > 0.0 {
         text.push_str(&format!(
             "; this run took {:.1} s ({:.2} rows/s)",

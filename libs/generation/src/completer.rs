@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use textnlp_crds::cost::Price;
 use textnlp_crds::sampling::ResolvedSampling;
 use textnlp_telemetry::trace::TraceContext;
 
@@ -145,6 +146,7 @@ pub trait Completer: Send + Sync {
 pub struct Models {
     facts: BTreeMap<String, ModelFacts>,
     completers: BTreeMap<String, Arc<dyn Completer>>,
+    prices: BTreeMap<String, Price>,
 }
 
 impl Models {
@@ -156,6 +158,16 @@ impl Models {
     /// Makes a model usable.
     pub fn connect(&mut self, name: impl Into<String>, completer: Arc<dyn Completer>) {
         self.completers.insert(name.into(), completer);
+    }
+
+    /// Says what a model's tokens cost.
+    pub fn set_price(&mut self, name: impl Into<String>, price: Price) {
+        self.prices.insert(name.into(), price);
+    }
+
+    /// What a model's tokens cost, where it has a price.
+    pub fn price(&self, name: &str) -> Option<&Price> {
+        self.prices.get(name)
     }
 
     /// What is known of a model.

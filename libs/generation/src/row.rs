@@ -145,11 +145,10 @@ impl RowMaker {
         };
         match completer.complete(request).await {
             Ok(done) => {
-                Progress::add(&self.progress.prompt_tokens, done.prompt_tokens);
-                Progress::add(&self.progress.completion_tokens, done.completion_tokens);
-                row.meta.finish_reasons.insert(column.name.clone(), done.finish_reason.to_owned());
                 let tokens =
                     Tokens { prompt: done.prompt_tokens, completion: done.completion_tokens };
+                self.progress.used(&generated.model, tokens);
+                row.meta.finish_reasons.insert(column.name.clone(), done.finish_reason.to_owned());
                 row.meta.tokens.insert(column.name.clone(), tokens);
                 Ok(Ok(json!(done.text)))
             }

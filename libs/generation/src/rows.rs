@@ -85,6 +85,7 @@ pub async fn generate(
     let left: u64 = chunks.iter().map(RowRange::rows).sum();
     Progress::add(&progress.rows, rows);
     Progress::add(&progress.kept, rows.saturating_sub(left));
+    progress.expect(job.models());
     let traces = RowTraces::new(options.trace.clone(), prepared.rows());
     let maker = Arc::new(RowMaker { job, models, progress, traces });
     let mut run = Run {

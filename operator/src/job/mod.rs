@@ -4,7 +4,7 @@
 mod apply;
 mod build;
 mod children;
-mod clock;
+pub(crate) mod clock;
 #[cfg(test)]
 mod fixture;
 mod notices;
@@ -15,7 +15,7 @@ pub mod progress;
 pub mod reasons;
 #[cfg(test)]
 mod scenarios;
-mod spec;
+pub(crate) mod spec;
 mod status;
 mod trace;
 mod triggers;

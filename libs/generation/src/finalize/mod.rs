@@ -33,7 +33,7 @@ use crate::completer::Models;
 use crate::error::Error;
 use crate::job::Job;
 use crate::prepare::Prepared;
-use crate::report::{ModelReport, OutputReport, Report, passes};
+use crate::report::{ModelReport, OutputReport, Report, UsageReport, passes};
 use crate::rows;
 use crate::scoring::Judgement;
 
@@ -307,7 +307,7 @@ fn report(
             rows: rows.counts.accepted,
             bytes,
         },
-        usage: rows.usage,
+        usage: UsageReport::new(rows.usage, &rows.by_model, models),
         seconds: closing.begun.elapsed().as_secs_f64(),
     }
 }

@@ -268,7 +268,7 @@ impl HttpCompleter {
         let response = match request.body(body).send().await {
             Ok(response) => response,
             Err(error) => {
-                self.metrics.count("error");
+                self.metrics.count(&self.endpoint.name, "error");
                 span.failed(cause(&error));
                 return match AddressError::of(&error).filter(|refusal| refusal.is_refusal()) {
                     Some(refusal) => Try::Meaning(Meaning::End(self.refused(refusal))),
@@ -276,7 +276,7 @@ impl HttpCompleter {
                 };
             }
         };
-        self.metrics.count(response.status().as_str());
+        self.metrics.count(&self.endpoint.name, response.status().as_str());
         span.set("http.response.status_code", i64::from(response.status().as_u16()));
         if !response.status().is_success() {
             span.failed(response.status().to_string());
