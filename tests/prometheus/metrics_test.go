@@ -164,7 +164,7 @@ func TestNoRecordingIsMadeForNothing(t *testing.T) {
 var (
 	literal    = regexp.MustCompile(`"((?:textnlp|vllm)[_:][a-z0-9_]+)"`)
 	registered = regexp.MustCompile(`registry\.register\(\s*"([a-z_]+)"`)
-	prefixed   = regexp.MustCompile(`Registry::with_prefix\("([a-z_]+)"\)`)
+	prefixed   = regexp.MustCompile(`with_prefix\("([a-z_]+)"\)`)
 )
 
 // exportedNames gives the names in the sources, without `_total`.
