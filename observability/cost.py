@@ -10,9 +10,9 @@ COST_LABELS = f"{JOB_LABELS}, modeldeployment, currency"
 def costs():
     """What each job's use of each model cost within the range; what was spent before does not count."""
     matchers = f'{JOBS}, modeldeployment=~"$model"'
-    return f"""(max by ({COST_LABELS}) (max_over_time(textnlp_job_cost{{{matchers}}}[$__range]))
+    return f"""(max by ({COST_LABELS}) (last_over_time(textnlp_job_cost{{{matchers}}}[$__range]))
         - (max by ({COST_LABELS}) (textnlp_job_cost{{{matchers}}} offset $__range)
-           or 0 * max by ({COST_LABELS}) (max_over_time(textnlp_job_cost{{{matchers}}}[$__range]))))"""
+           or 0 * max by ({COST_LABELS}) (last_over_time(textnlp_job_cost{{{matchers}}}[$__range]))))"""
 
 
 def priced(tokens, kind):
@@ -37,8 +37,8 @@ def by_key():
     return " + ".join(parts)
 
 
-ACCEPTED = f'max by ({JOB_LABELS}) (max_over_time(textnlp_job_rows{{{JOBS}, outcome="accepted"}}[$__range]))'
-WHOLE = f"sum by ({JOB_LABELS}, currency) (max by ({COST_LABELS}) (max_over_time(textnlp_job_cost{{{JOBS}}}[$__range])))"
+ACCEPTED = f'max by ({JOB_LABELS}) (last_over_time(textnlp_job_rows{{{JOBS}, outcome="accepted"}}[$__range]))'
+WHOLE = f"sum by ({JOB_LABELS}, currency) (max by ({COST_LABELS}) (last_over_time(textnlp_job_cost{{{JOBS}}}[$__range])))"
 RUNNING = f"""max by ({JOB_LABELS}) (textnlp_job_info{{{JOBS}, phase="Running"}})"""
 
 TOTALS = row(
@@ -56,7 +56,8 @@ TOTALS = row(
 
 WHERE = row(
     "By whom",
-    bars("Jobs by namespace", "What jobs cost within this range, by namespace.", (f"sort_desc(sum by (namespace, currency) {costs()})", "{{namespace}} {{currency}}"), decimals=4),
+    bars("Jobs by namespace", "What jobs cost within this range, by namespace.",
+         (f"sort_desc(sum by (namespace, currency) {costs()})", "{{namespace}} {{currency}}"), decimals=4),
     bars("Jobs by model", "What jobs cost within this range, by the model that they used.",
          (f"sort_desc(sum by (namespace, modeldeployment, currency) {costs()})", "{{namespace}}/{{modeldeployment}} {{currency}}"), decimals=4),
     bars("All calls by model", "Tokens of all callers, jobs included, times the model's prices.",
@@ -75,7 +76,7 @@ JOBS_AND_PRICES = row(
     "Jobs and prices",
     table("Jobs", "Whole cost of the jobs in this range, also of those that are deleted by now, and what an accepted row came to.",
           f"sum by (namespace, generationjob, currency) ({WHOLE})",
-          f"sum by (namespace, generationjob) ({ACCEPTED})",
+          f"sum by (namespace, generationjob, currency) (0 * {WHOLE} + on ({JOB_LABELS}) group_left () {ACCEPTED})",
           f"""sum by (namespace, generationjob, currency) ({WHOLE})
               / on (namespace, generationjob) group_left () (sum by (namespace, generationjob) ({ACCEPTED}) > 0)""",
           width=12, decimals=6,

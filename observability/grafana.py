@@ -119,7 +119,7 @@ def timeseries(title, description, *queries, unit="short", width=8, height=8, th
                  thresholds=thresholds, custom=custom, options=options, **rest)
 
 
-def stat(title, description, *queries, unit="short", width=4, height=5, thresholds=(), **rest):
+def stat(title, description, *queries, unit="short", width=4, height=4, thresholds=(), **rest):
     """One number, or one for each series, as it is at the end of the range."""
     options = {
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
@@ -158,7 +158,7 @@ def table(title, description, *queries, columns, unit="short", width=24, height=
         "includeByName": {name: True for name in shown},
         "indexByName": {name: index for index, name in enumerate(shown)},
         "renameByName": dict(columns),
-        "excludeByName": {},
+        "excludeByName": {"Time": True},
     }
     overrides = [
         {"matcher": {"id": "byName", "options": heading}, "properties": [{"id": "unit", "value": of}]} for heading, of in units

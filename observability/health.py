@@ -50,9 +50,10 @@ NOW = row(
     stat("Operator", "Replicas of the operator that are scraped, and those that lead. Exactly one should.",
          ("count(textnlp_operator_is_leader)", "replicas"), ("sum(textnlp_operator_is_leader)", "leaders"),
          runbooks=["TextNLPOperatorDown", "TextNLPOperatorNoLeader"], thresholds=[(None, RED), (1, GREEN)]),
-    stat("Alerts", "Alerts of these rules that fire now, by severity; \"0\" is as it should be.",
-         ('count by (severity) (ALERTS{alertname=~"TextNLP.+", alertstate="firing"}) or label_replace(vector(0), "severity", "none", "", "")',
-          "{{severity}}"), thresholds=[(None, GREEN), (1, RED)]),
+    stat("Alerts", "Alerts of these rules that fire now: somebody should look now (page), or today (ticket).",
+         ('count(ALERTS{alertname=~"TextNLP.+", alertstate="firing", severity="page"}) or vector(0)', "page"),
+         ('count(ALERTS{alertname=~"TextNLP.+", alertstate="firing", severity="ticket"}) or vector(0)', "ticket"),
+         thresholds=[(None, GREEN), (1, RED)]),
 )
 
 OBJECTIVES = row(
@@ -74,7 +75,7 @@ OBJECTIVES = row(
                thresholds=[(None, RED), (0.5, ORANGE), (1, GREEN)], runbooks=["TextNLPJobBehindPlan"]),
     table("Firing alerts", "Alerts of these rules that fire now. Their names are those of the runbooks.",
           'ALERTS{alertname=~"TextNLP.+", alertstate="firing"}', width=16,
-          columns=[("alertname", "alert"), ("severity", "severity"), ("namespace", "namespace"), ("modeldeployment", "model"),
+          columns=[("alertname", "alert"), ("severity", "severity"), ("window", "over"), ("namespace", "namespace"), ("modeldeployment", "model"),
                    ("model_name", "server"), ("generationjob", "job"), ("pod", "pod"), ("controller", "controller")]),
 )
 
@@ -119,7 +120,8 @@ WORK = row(
                (f"sum by (namespace, code) (rate(textnlp_requests_total{{{JOBS}}}[$__rate_interval]))", "{{namespace}} {{code}}"),
                unit="reqps", stack=True, runbooks=["TextNLPWorkerRequestsFail"]),
     timeseries("Failed rows of workers", "Rows per second that failed for good.",
-               (f"sum by (namespace, generationjob) (rate(textnlp_rows_failed_total{{{JOBS}}}[$__rate_interval]))", "{{namespace}}/{{generationjob}}"),
+               (f"sum by (namespace, generationjob) (rate(textnlp_rows_failed_total{{{JOBS}}}[$__rate_interval]))",
+                "{{namespace}}/{{generationjob}}"),
                unit="rowsps", runbooks=["TextNLPJobRowsFail"]),
 )
 

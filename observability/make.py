@@ -8,11 +8,12 @@ import json
 import sys
 from pathlib import Path
 
-import cost
-import health
-import performance
-import slo
-import usage
+sys.dont_write_bytecode = True  # nothing is left in the checkout
+import cost  # noqa: E402
+import health  # noqa: E402
+import performance  # noqa: E402
+import slo  # noqa: E402
+import usage  # noqa: E402
 
 
 def main():

@@ -94,7 +94,8 @@ def alerts(slo):
         yield "        annotations:"
         yield f"          summary: \"{slo['what']} (over {long})\""
         yield "          description: |-"
-        yield f"            The objective is {float(slo['objective']) * 100:g} % of {slo['says']}, over 30 days. At this rate, seen over {long} and still"
+        share = f"{float(slo['objective']) * 100:g} %"
+        yield f"            The objective is {share} of {slo['says']}, over 30 days. At this rate, seen over {long} and still"
         yield f"            over {short}, the error budget burns {burn} times as fast as it may."
         yield f"          runbook_url: docs/runbooks/{slo['alert']}.md"
 

@@ -18,7 +18,7 @@ OWN_LABELS = {"textnlp_job_rows": ", outcome", "textnlp_job_tokens": ", modeldep
 def of_jobs(gauge, by, extra=""):
     """The last value of a job's figure within the range, also of jobs that are deleted by now, counted once."""
     return f"""sum by ({by}) (
-        max by ({JOB_LABELS}{OWN_LABELS[gauge]}) (max_over_time({gauge}{{{JOBS}{extra}}}[$__range])))"""
+        max by ({JOB_LABELS}{OWN_LABELS[gauge]}) (last_over_time({gauge}{{{JOBS}{extra}}}[$__range])))"""
 
 
 TOTALS = row(
@@ -29,10 +29,10 @@ TOTALS = row(
          (f"sum(increase(vllm:prompt_tokens_total{{{SERVERS}}}[$__range]))", "tokens"), decimals=1),
     stat("Calls", "HTTP answers of all servers.", (f"sum(increase(textnlp_http_responses_total{{{SERVERS}}}[$__range]))", "calls"), decimals=1),
     stat("Jobs", "Jobs that were there in this range.",
-         (f"count(max by ({JOB_LABELS}) (max_over_time(textnlp_job_start_timestamp_seconds{{{JOBS}}}[$__range])))", "jobs"),
+         (f"count(max by ({JOB_LABELS}) (last_over_time(textnlp_job_start_timestamp_seconds{{{JOBS}}}[$__range])))", "jobs"),
          thresholds=[(None, BLUE)]),
     stat("Rows accepted", "Rows of datasets of jobs in this range.",
-         (f"sum(max by ({JOB_LABELS}) (max_over_time(textnlp_job_rows{{{JOBS}, outcome=\"accepted\"}}[$__range])))", "rows"),
+         (f"sum(max by ({JOB_LABELS}) (last_over_time(textnlp_job_rows{{{JOBS}, outcome=\"accepted\"}}[$__range])))", "rows"),
          decimals=1),
     stat("Used by jobs", "Share of the time that completions were in flight, which was spent for jobs' workers.",
          (f"""sum(increase(textnlp_request_inflight_seconds_total{{{SERVERS}, source="job"}}[$__range]))

@@ -59,10 +59,10 @@ func TestEachRunbookHasTheSameParts(t *testing.T) {
 	}
 }
 
-func TestPrometheusUnderstandsTheQueriesOfRunbooksAndOfTheReference(t *testing.T) {
+func TestPrometheusUnderstandsTheQueriesOfTheDocumentation(t *testing.T) {
 	known, recorded := knownMetrics(t), recordedNames(t)
 	block := regexp.MustCompile("(?s)```promql\n(.+?)```")
-	for _, path := range append(glob(t, runbooks+"/*.md"), reference) {
+	for _, path := range append(glob(t, runbooks+"/*.md"), glob(t, root+"/docs/*.md")...) {
 		for _, found := range block.FindAllStringSubmatch(read(t, path), -1) {
 			for _, query := range strings.Split(strings.TrimSpace(found[1]), "\n\n") {
 				checkNames(t, filepath.Base(path), query, known, recorded)
