@@ -71,8 +71,12 @@ openapi-check: model build ## schemathesis over /openapi.json with a real model:
 	scripts/test-openapi.sh
 
 .PHONY: manifests
-manifests: ## tests of the chart, plain YAML, Argo CD's health scripts and kstatus (needs Go)
+manifests: ## tests of the chart, plain YAML, Argo CD's health scripts, kstatus, rules and dashboards (needs Go)
 	scripts/test-manifests.sh
+
+.PHONY: observability
+observability: model build ## a real Prometheus scrapes the cluster (root): every panel and recording must have data; PICTURES=1 draws them
+	scripts/test-observability.sh $(if $(PICTURES),--pictures)
 
 generate: ## writes the generated files again: the CRDs, openapi.json, then what is made from them and from the chart
 	$(CARGO) build $(ALL) --bin crdgen --bin openapigen
