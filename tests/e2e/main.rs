@@ -2,6 +2,7 @@
 
 mod access;
 mod admission;
+mod cost;
 mod external;
 mod faults;
 mod kstatus;
