@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -168,6 +169,7 @@ func TestTheOperatorReadsWhereTracesGo(t *testing.T) {
 	known := map[string]string{
 		"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
 		"OTEL_TRACES_SAMPLER_ARG": "0.1", "TEXTNLP_TRACE_ROWS": "1000", "TEXTNLP_TRACE_HEADERS_SECRET": "traces/headers",
+		"OTEL_EXPORTER_OTLP_HEADERS": "", // of the Secret
 	}
 	without := map[string]bool{}
 	env := func(values string) []corev1.EnvVar {
@@ -185,9 +187,15 @@ func TestTheOperatorReadsWhereTracesGo(t *testing.T) {
 	if !maps.Equal(got, known) {
 		t.Errorf("got  %v\nwant %v", got, known)
 	}
+	text := readFile(t, "operator/src/traces.rs")
+	for name := range got {
+		if !strings.Contains(text, `"`+name+`"`) {
+			t.Errorf("operator/src/traces.rs does not read %s", name)
+		}
+	}
 }
 
-func TestSamplersAreThoseOfOpenTelemetry(t *testing.T) {
+func TestTracesOfNoUseAreRefused(t *testing.T) {
 	for _, values := range []string{
 		`tracing: {endpoint: "grpc://collector:4317"}`, `tracing: {endpoint: "http://user:secret@collector:4318"}`, `tracing: {endpoint: "collector:4318"}`,
 		`tracing: {endpoint: "http://a", sampler: sometimes}`, `tracing: {endpoint: "http://a", sampler: traceidratio, samplerArg: "2"}`,
@@ -196,6 +204,26 @@ func TestSamplersAreThoseOfOpenTelemetry(t *testing.T) {
 		if text, err := helm(t, values, "template", "textnlp-operator", chart); err == nil || !strings.Contains(text, "/tracing/") {
 			t.Errorf("%s: %v: %s", values, err, text)
 		}
+	}
+}
+
+func TestTheSamplersOfTheSchemaAreThoseThatTheProgramsKnow(t *testing.T) {
+	text := readFile(t, "libs/telemetry/src/trace/settings.rs")
+	_, text, _ = strings.Cut(text, "match name.as_str()")
+	text, _, _ = strings.Cut(text, "found =>")
+	want := []string{""}
+	for _, name := range regexp.MustCompile(`"([a-z_]+)" =>`).FindAllStringSubmatch(text, -1) {
+		want = append(want, name[1])
+	}
+	var got []string
+	sampler := descend(t, values(t), "properties", "tracing", "properties", "sampler")
+	for _, name := range sampler["enum"].([]any) {
+		got = append(got, name.(string))
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("the schema has %q, the programs %q", got, want)
 	}
 }
 

@@ -1,4 +1,4 @@
-{{/* Where traces go, as the operator reads it; it hands the same to the pods that it starts. The headers' Secret is mounted there, by its name. */}}
+{{/* Where traces go, as the operator reads it; it hands the same to the pods that it starts, where the Secret is one of their namespace. */}}
 {{- define "textnlp-operator.tracingEnvironment" -}}
 {{- with .Values.tracing }}
 {{- if .endpoint }}
@@ -18,6 +18,10 @@
 {{- if .name }}
 - name: TEXTNLP_TRACE_HEADERS_SECRET
   value: {{ printf "%s/%s" .name .key | quote }}
+# For the operator's own spans.
+- name: OTEL_EXPORTER_OTLP_HEADERS
+  valueFrom:
+    secretKeyRef: {name: {{ .name }}, key: {{ .key | quote }}, optional: true}
 {{- end }}
 {{- end }}
 {{- else if or .headersSecret.name .sampler .samplerArg }}
