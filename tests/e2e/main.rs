@@ -11,4 +11,5 @@ mod lifecycle;
 mod plugin;
 mod rollout;
 mod same_digest;
+mod traces;
 mod troubles;

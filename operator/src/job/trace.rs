@@ -17,7 +17,7 @@ pub(super) fn between(
     let name = job.metadata.name.as_deref().unwrap_or_default();
     let namespace = job.metadata.namespace.as_deref().unwrap_or_default();
     let rows = after.rows.unwrap_or_default();
-    let usage = after.usage.unwrap_or_default();
+    let usage = after.usage.clone().unwrap_or_default();
     let attributes: [(&'static str, Value); 9] = [
         ("textnlp.job.name", name.to_owned().into()),
         ("textnlp.job.uid", uid.clone().into()),

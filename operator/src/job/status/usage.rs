@@ -144,7 +144,7 @@ mod tests {
     fn recorded(observed: &mut Observed, value: Value) -> Value {
         let done =
             Finalized { verdict: Verdict::Succeeded, usage: usage(value), ..Finalized::default() };
-        write(observed, Stand::Done(done, None))
+        write(observed, Stand::Done(done.into(), None))
     }
 
     /// Writes the status into the job, and returns its usage.
