@@ -40,7 +40,7 @@ fmt: ## formats the code
 
 lint: ## format and clippy, warnings are errors
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy $(ALL) --all-targets --test e2e --test rights -- -D warnings
+	$(CARGO) clippy $(ALL) --all-targets --test e2e --test release --test rights -- -D warnings
 
 deny: ## licences, banned crates and sources of every dependency
 	@scripts/cargo-tool.sh cargo-deny 0.20.2 deny check --hide-inclusion-graph licenses bans sources

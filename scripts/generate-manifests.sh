@@ -36,7 +36,7 @@ metadata:
   labels:
     pod-security.kubernetes.io/enforce: restricted
 NAMESPACE
-    "$helm" template textnlp-operator "$chart" --namespace textnlp-system --kube-version 1.34.0 --set crds.install=false |
+    "$helm" template textnlp-operator "$chart" --namespace textnlp-system --kube-version 1.34.0 --set crds.install=false --skip-tests |
         sed -e '/^# Source: /d' -e '/helm\.sh\/chart: /d' -e '/app\.kubernetes\.io\/managed-by: Helm$/d'
 } >"$work/deploy/operator.yaml"
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tests what is no Rust: the chart and what is made from it (with Helm), Argo CD's health scripts, the kstatus of our kinds, the rules,
-# dashboards and runbooks (with promtool).
+# Tests what is no Rust: the chart and what is made from it (with Helm and helm-unittest), Argo CD's health scripts, the kstatus of our
+# kinds, the rules, dashboards and runbooks (with promtool).
 # Results are not cached: the tests read files outside their modules.
 # usage: test-manifests.sh [GO TEST ARGUMENT...]
 set -euo pipefail
@@ -11,10 +11,12 @@ PROMTOOL=${PROMTOOL:-$(tests/cluster/tool promtool)}
 export HELM PROMTOOL
 
 failed=()
+unittest=$(tests/cluster/tool helm-unittest)
+"$unittest" --strict charts/textnlp-operator || failed+=("charts/textnlp-operator/tests")
 for module in chart argocd kstatus prometheus; do
     (cd "tests/$module" && go vet ./... && go test -count=1 "$@" ./...) || failed+=("tests/$module")
 done
 if [ ${#failed[@]} -gt 0 ]; then
-    echo "error: failed: ${failed[*]} (run one with: cd ${failed[0]} && HELM=$HELM go test -count=1 -run NAME ./...)" >&2
+    echo "error: failed: ${failed[*]} (alone: cd tests/chart && HELM=$HELM go test -count=1 -run NAME ./..., or $unittest charts/textnlp-operator)" >&2
     exit 1
 fi
