@@ -2,6 +2,7 @@
 # Builds the images twice, from two clones of HEAD in directories of other names and with another home of cargo, and compares their bytes.
 # Costs two whole builds; PACKAGES=textnlp-operator PROFILE=dev is the quickest.
 # usage: check-reproducible.sh      PROFILE=release|dev  PACKAGES="textnlp textnlp-operator"  (as build-release.sh)
+#                                   OUTPUT=DIRECTORY     keeps the programs and images in DIRECTORY/programs and DIRECTORY/images
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PROFILE=${PROFILE:-release} PACKAGES=${PACKAGES:-textnlp textnlp-operator}
@@ -42,5 +43,9 @@ for package in "${packages[@]}"; do
     diff <(strings -n 8 "$one/programs/$package" | sort -u) <(strings -n 8 "$two/programs/$package" | sort -u) | head -n 20 >&2 || true
     cmp -l "$one/programs/$package" "$two/programs/$package" 2>&1 | head -n 5 >&2 || true
 done
-[ $different = 0 ] && echo "both builds gave the same images"
-exit $different
+[ $different = 0 ] || exit 1
+echo "both builds gave the same images"
+if [ -n "${OUTPUT:-}" ]; then
+    mkdir -p "$OUTPUT"
+    cp -r "$one/programs" "$one/images" "$OUTPUT/"
+fi
