@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Writes the licences of all that a bundle carries: of the crates in the images' programs, and of the modules in Go's programs. Their texts
-lie in the packages themselves, as cargo and go downloaded them; a text that many packages share is written once.
+"""Writes the licences of all that a bundle carries: of the crates in the images' programs, of the distribution's files beside them, and of the
+modules in Go's programs. Their texts lie in the packages themselves; a text that many packages share is written once.
 
 usage: licenses.py DIRECTORY SBOM_DIRECTORY GO_PROGRAM...
 """
 
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -23,9 +24,16 @@ def run(*command: object) -> str:
 def crates(sboms: list[Path]) -> dict[str, Path]:
     """Directories of the crates that any of the SBOMs names."""
     linked = {(one["name"], one["version"]) for sbom in sboms for one in json.loads(sbom.read_text())["components"]}
-    metadata = json.loads(run(os.environ.get("CARGO", "cargo"), "metadata", "--locked", "--format-version", "1"))
+    metadata = json.loads(run(os.environ.get("CARGO", "cargo"), "metadata", "--locked", "--format-version", "1",
+                              "--filter-platform", f"{platform.machine()}-unknown-linux-gnu"))
     return {f"{one['name']} {one['version']} ({one['license'] or 'no SPDX name'})": Path(one["manifest_path"]).parent
             for one in metadata["packages"] if (one["name"], one["version"]) in linked and one["source"]}
+
+
+def system(sboms: list[Path]) -> dict[str, Path]:
+    """Where the distribution keeps the licences of its packages that any of the SBOMs names."""
+    return {f"{one['name']} {one['version']}": Path("/usr/share/doc") / one["name"]
+            for sbom in sboms for one in json.loads(sbom.read_text())["components"] if one["purl"].startswith("pkg:deb/")}
 
 
 def modules(programs: list[Path]) -> dict[str, Path]:
@@ -69,7 +77,7 @@ def write(packages: dict[str, Path], target: Path) -> int:
 def main() -> None:
     directory, sboms = Path(sys.argv[1]), sorted(Path(sys.argv[2]).glob("*.cdx.json"))
     directory.mkdir(parents=True, exist_ok=True)
-    found = {"crates": crates(sboms), "go-modules": modules([Path(one) for one in sys.argv[3:]])}
+    found = {"crates": crates(sboms), "system": system(sboms), "go-modules": modules([Path(one) for one in sys.argv[3:]])}
     for name, packages in found.items():
         without = write(packages, directory / f"{name}.txt")
         print(f"{name}: {len(packages)} packages, {without} of them without a text", file=sys.stderr)

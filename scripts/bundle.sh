@@ -52,7 +52,8 @@ done >"$into/manifests/crds.yaml"
 # For those who apply plain YAML, after the CRDs.
 {
     printf 'apiVersion: v1\nkind: Namespace\nmetadata: {name: textnlp-system, labels: {pod-security.kubernetes.io/enforce: restricted}}\n'
-    "$into/bin/helm" template textnlp-operator "$into"/chart/*.tgz --namespace textnlp-system --kube-version 1.34.0 --set crds.install=false
+    "$into/bin/helm" template textnlp-operator "$into"/chart/*.tgz --namespace textnlp-system --kube-version 1.34.0 --set crds.install=false |
+        sed -e '/^# Source: /d' -e '/helm\.sh\/chart: /d' -e '/app\.kubernetes\.io\/managed-by: Helm$/d'
 } >"$into/manifests/operator.yaml"
 told=
 {
