@@ -98,8 +98,8 @@ push() { # NAME DIGEST
     local layout=$work/$1
     mkdir "$layout"
     tar -xf "$here/images/$1.tar" -C "$layout"
-    crane push "${insecure[@]}" "$layout" "$registry/$1:$version" >/dev/null ||
-        fail "$1 could not be pushed to $registry (to sign in: $here/bin/crane auth login ${registry%%/*})"
+    crane push "${insecure[@]}" "$layout" "$registry/$1:$version" >"$work/crane" 2>&1 ||
+        fail "$1 could not be pushed to $registry (to sign in: $here/bin/crane auth login ${registry%%/*}): $(<"$work/crane")"
     local found
     found=$(crane digest "${insecure[@]}" "$registry/$1:$version")
     [ "$found" = "$2" ] || fail "$registry has $1 as $found, and it should be $2"
