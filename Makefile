@@ -20,7 +20,7 @@ help: ## lists the targets
 run: model build ## the main job: a real model, 64 airports, one validated dataset in ./airport-tickets
 	$(TARGET)/debug/textnlp run examples/airport-tickets/base --model "$(MODEL)" --output airport-tickets
 
-test: lint deny unit manifests e2e ## format, lint, licences, unit and integration tests, end to end on a real Kubernetes (root)
+test: lint deny unit manifests sbom e2e ## format, lint, licences, unit and integration tests, end to end on a real Kubernetes (root)
 
 model: ## fetches the example's model into $TEXTNLP_CACHE and checks its digest
 	@scripts/fetch-model.sh

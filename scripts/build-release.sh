@@ -21,7 +21,7 @@ for path in "${paths[@]}"; do
     [[ $path != *[[:space:]]* ]] || { echo "error: the C compiler's flags take no blanks: build in another directory than ${path%=*}" >&2; exit 1; }
 done
 # A hash over all of the file, debug information included, which the images leave out: compilers may differ in that alone.
-rust+=(-Clink-arg=-Wl,--build-id=none)
+rust+=("-Clink-arg=-Wl,--build-id=none")
 
 export CARGO_TARGET_DIR=$target CARGO_INCREMENTAL=0 LC_ALL=C TZ=UTC
 # The time of the commit, for whatever asks for a time.

@@ -44,7 +44,11 @@ for archive in "$into"/images/*.tar; do
 done >"$into/images/DIGESTS"
 images/sbom "$into/sbom" textnlp textnlp-operator --images "$into/images" --version "$version" >/dev/null
 
-"$into/bin/helm" package charts/textnlp-operator --version "$version" --app-version "$version" --destination "$into/chart" >/dev/null
+# Helm writes down when files were changed, which is when they were checked out.
+time=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
+cp -r charts/textnlp-operator "$work/"
+find "$work/textnlp-operator" -exec touch --date="@$time" {} +
+"$into/bin/helm" package "$work/textnlp-operator" --version "$version" --app-version "$version" --destination "$into/chart" >/dev/null
 for crd in crds/*.yaml; do
     echo ---
     cat "$crd"
@@ -79,7 +83,6 @@ sed -e "s/@VERSION@/$version/g; s/@ARCHITECTURE@/$architecture/g; s#@MODEL@#$tol
 
 (cd "$into" && find . \( -type f -o -type l \) ! -name SHA256SUMS -printf '%P\0' | sort -z | xargs -0 sha256sum) >"$work/SHA256SUMS"
 mv "$work/SHA256SUMS" "$into/"
-time=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 tar --sort=name --mtime="@$time" --owner=0 --group=0 --numeric-owner -C "$work" -cf - "$name" | gzip -n >"$work/$name.tar.gz"
 mv "$work/$name.tar.gz" "$output/"
 (cd "$output" && sha256sum "$name.tar.gz" >"$name.tar.gz.sha256")
