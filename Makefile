@@ -20,7 +20,7 @@ help: ## lists the targets
 run: model build ## the main job: a real model, 64 airports, one validated dataset in ./airport-tickets
 	$(TARGET)/debug/textnlp run examples/airport-tickets/base --model "$(MODEL)" --output airport-tickets
 
-test: lint deny unit manifests e2e ## format, lint, licences, unit and integration tests, end to end on a real Kubernetes (root)
+test: lint deny unit manifests sbom e2e ## format, lint, licences, unit and integration tests, end to end on a real Kubernetes (root)
 
 model: ## fetches the example's model into $TEXTNLP_CACHE and checks its digest
 	@scripts/fetch-model.sh
@@ -97,6 +97,22 @@ compare-metrics: ## the metrics against their reference implementations on PAIRS
 
 goldens: ## writes the golden values again from their oracles (a Python environment with torch: large)
 	scripts/make-goldens.sh
+
+.PHONY: audit sbom bundle test-bundle check-reproducible
+audit: ## advisories about what we depend on (fetches RustSec's database)
+	@scripts/cargo-tool.sh cargo-deny 0.20.2 deny check --hide-inclusion-graph advisories
+
+sbom: ## what is in the images (CycloneDX), checked against its schema
+	scripts/test-sbom.sh
+
+bundle: ## all that an installation without a network needs, in one archive (PROGRAMS: a directory of built ones; VERSION, MODEL, OUTPUT)
+	@scripts/bundle.sh
+
+test-bundle: build ## that archive, from a clean clone to upgrade, rollback and uninstallation on the test cluster (root)
+	scripts/test-bundle.sh
+
+check-reproducible: ## builds the images twice and compares their bytes (PROFILE=dev, PACKAGES=textnlp-operator: quicker)
+	scripts/check-reproducible.sh
 
 fuzz: ## every fuzz target for FUZZ_SECONDS (600)
 	scripts/fuzz.sh $(FUZZ_SECONDS)

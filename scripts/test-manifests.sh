@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tests what is no Rust: the chart and what is made from it (with Helm and helm-unittest), Argo CD's health scripts, the kstatus of our
-# kinds, the rules, dashboards and runbooks (with promtool).
+# Tests what is no Rust: the chart (with Helm and helm-unittest), deploy/, Argo CD's health scripts, kstatus, rules, dashboards and runbooks
+# (with promtool), Terraform, the workflows.
 # Results are not cached: the tests read files outside their modules.
 # usage: test-manifests.sh [GO TEST ARGUMENT...]
 set -euo pipefail
@@ -13,7 +13,7 @@ export HELM PROMTOOL
 failed=()
 unittest=$(tests/cluster/tool helm-unittest)
 "$unittest" --strict charts/textnlp-operator || failed+=("charts/textnlp-operator/tests")
-for module in chart argocd kstatus prometheus; do
+for module in chart argocd kstatus prometheus workflows; do
     (cd "tests/$module" && go vet ./... && go test -count=1 "$@" ./...) || failed+=("tests/$module")
 done
 if [ ${#failed[@]} -gt 0 ]; then

@@ -86,6 +86,7 @@ fn dispatch(command: &Command) -> Result<(), Failure> {
         Command::Worker(args) => commands::pods::worker(args),
         Command::Finalize(args) => commands::pods::finalize(args),
         Command::Send(args) => kubectl::send::run(args),
+        Command::Receive(args) => kubectl::receive::run(args),
     }
 }
 

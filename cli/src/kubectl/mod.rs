@@ -9,6 +9,7 @@ mod control;
 mod error;
 mod get;
 mod logs;
+pub(crate) mod receive;
 pub(crate) mod send;
 mod standing;
 mod status;
