@@ -104,9 +104,10 @@ def facts(node):
     of_entries = inner is not node and (node.get("items") or node.get("additionalProperties"))
     for schema in (node, inner) if inner is not node else (node,):
         each = "each " if of_entries and schema is inner else ""
-        exclusive = schema.get("exclusiveMinimum")
-        low = exclusive if isinstance(exclusive, (int, float)) and exclusive is not True else schema.get("minimum")
-        range_ = between(low, schema.get("maximum"), "", exclusive not in (None, False))
+        # In CRDs it is a mark beside `minimum`, in OpenAPI 3.1 the bound itself.
+        exclusive = schema.get("exclusiveMinimum", False)
+        low = schema.get("minimum") if isinstance(exclusive, bool) else exclusive
+        range_ = between(low, schema.get("maximum"), "", exclusive is not False)
         if range_:
             found.append(capital(f"{each}{range_}."))
         for suffix, unit in BOUNDS.items():
