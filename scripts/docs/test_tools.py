@@ -131,7 +131,7 @@ class Tutorial(unittest.TestCase):
         with tempfile.TemporaryDirectory() as name, Shell(name, dict(os.environ)) as shell:
             found, left_out = tutorial.steps(text)
             with contextlib.redirect_stdout(io.StringIO()):
-                return tutorial.run(found, shell, Path(name)), left_out
+                return tutorial.run(found, shell), left_out
 
     def refused(self, text):
         with self.assertRaises(tutorial.PageError) as refused:
@@ -141,7 +141,7 @@ class Tutorial(unittest.TestCase):
     def test_a_page_that_tells_the_truth_passes(self):
         text = ("<!-- file: a/b.txt -->\n```yaml\nx: 1\n```\n\n```console\n$ cat a/b.txt\nx: 1\n$ cd a; A=2; \\\n> B=3\n$ echo $A$B; ls; printf c\n23\n…\nc\n$ echo it took 3.5 s\nit took … s\n"
                 "$ echo no >&2; (exit 4)\nno\n[exit code 4]\n```\n\n<!-- not run: slow -->\n```sh\nsleep 9999\n```\n\n<!-- in the checkout -->\n```console\n$ ls Makefile; WHERE=$PWD\nMakefile\n```\n"
-                "\n```console\n$ ls; test -f $WHERE/Makefile\nb.txt\n```\n")
+                "\n<!-- file: c.txt -->\n```text\n```\n\n```console\n$ ls; test -f $WHERE/Makefile\nb.txt\nc.txt\n```\n")
         self.assertEqual(self.follow(text), (7, [(24, "slow")]))
 
     def test_each_mistake_is_named_with_its_line(self):

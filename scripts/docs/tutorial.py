@@ -12,7 +12,7 @@ A page's `console` blocks are run, all in one shell, which starts in an empty di
 A command must end with 0, unless the last line that is shown of it is `[exit code N]`. A comment in the line before a block says more:
 
     <!-- in the checkout -->           the commands run at the root of the repository, and do not move the shell
-    <!-- file: tickets.yaml -->        the block is no command: it is written to this file
+    <!-- file: tickets.yaml -->        the block is no command: it is written to this file, relative to where the shell is
     <!-- not run: REASON -->           the block is left out; the reason is printed
 
 Every block with commands (`console`, `sh`, `bash`) must be run or say why not. DIRECTORY has the programs; it is put into PATH, with
@@ -123,12 +123,12 @@ def check(command, code, printed):
         raise PageError(command.line, f"`{command.text}` printed\n{text}  and the page shows\n{wanted}")
 
 
-def run(found, shell, directory):
+def run(found, shell):
     """Does all steps of a page; returns how many commands ran."""
     count = 0
     for step in found:
         if isinstance(step, File):
-            target = directory / step.path
+            target = Path(shell.run("pwd", SECONDS)[1][0]) / step.path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(step.text, encoding="utf-8")
             continue
@@ -172,7 +172,7 @@ def main():
                     found, left_out = steps(page.read_text(encoding="utf-8"))
                     if not any(isinstance(step, Command) for step in found):
                         raise PageError(1, "the page has no command to run")
-                    count = run(found, shell, directory)
+                    count = run(found, shell)
                 except PageError as error:
                     sys.exit(f"error: {page}:{error.line}: {error}")
                 for line, reason in left_out:
