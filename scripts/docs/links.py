@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Checks the Markdown of the repository: relative links lead to files, anchors to headings; every page of docs/ is in docs/SUMMARY.md,
-once; pages that comments and messages name are there. Addresses outside of the repository are not asked.
+once; pages that comments and messages name are there; words have one spelling. Addresses outside of the repository are not asked.
 
 usage: links.py [FILE...]          default: all Markdown files that git knows, or does not ignore
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import markdown
+import words
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -91,6 +92,11 @@ def check_summary(root, files, docs="docs"):
     return problems
 
 
+def check_words(root, files):
+    """Words that have another spelling in these pages."""
+    return [f"{page}:{line}: {what}" for page in files for line, what in words.problems((root / page).read_text(encoding="utf-8"))]
+
+
 def check_mentions(root):
     """Problems of pages that comments, messages and scripts name, as docs/install.md."""
     pages, problems = Pages(root), []
@@ -107,6 +113,7 @@ def check_mentions(root):
 def main():
     files = [Path(os.path.relpath(name, ROOT)) for name in sys.argv[1:]] or markdown_files(ROOT)
     problems, count = check_links(ROOT, files)
+    problems += check_words(ROOT, files)
     if len(sys.argv) == 1:
         problems += check_summary(ROOT, files) + check_mentions(ROOT)
     for text in problems:

@@ -17,6 +17,7 @@ import markdown
 import outside
 import schema
 import tutorial
+import words
 from sections import sections
 from shell import Shell, ShellEnded
 
@@ -94,6 +95,12 @@ class Outside(unittest.TestCase):
         text = "[a](../deploy) [`deploy/x.yaml`](../deploy/x.yaml) [in](../docs/y.md) [b](c.md)"
         self.assertEqual(outside.rewritten(text, "x.md", "docs"), "a (`deploy`) `deploy/x.yaml` [in](../docs/y.md) [b](c.md)")
         self.assertEqual(outside.rewritten("[up](../x.md) [a](../../deploy)", "how-to/y.md", "docs"), "[up](../x.md) a (`deploy`)")
+
+
+class Words(unittest.TestCase):
+    def test_another_spelling_is_found_in_prose_alone(self):
+        text = "Its behavior, `color`, [x](color.md) on github and GitHub.\n\n    filesystem\n\nA data\nset, license-free, color_x.\n"
+        self.assertEqual(list(words.problems(text)), [(1, "'behavior' is written behaviour"), (1, "'github' is written GitHub")])
 
 
 class Schema(unittest.TestCase):

@@ -145,7 +145,7 @@ def run(found, shell):
 
 
 def surroundings(programs, work):
-    """The environment of the shell: the programs in PATH, the plugin beside them, and nothing in color."""
+    """The environment of the shell: the programs in PATH, the plugin beside them, and no colours."""
     directory = work / "bin"
     directory.mkdir()
     for name in ("textnlp", "kubectl-textnlp"):
