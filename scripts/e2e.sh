@@ -24,4 +24,8 @@ export LLAMA_SERVER=${LLAMA_SERVER:-$(tests/cluster/tool llama-server)}
 
 # More tests at once than this only make each other wait: they compute on the same processors.
 $CARGO test --workspace --features textnlp-engine/candle --test e2e -- --test-threads "${E2E_THREADS:-4}" "$@"
-[ $# -gt 0 ] || [ "${E2E_CLUSTER:-}" = current ] || $CARGO test --workspace --features textnlp-engine/candle --test rights
+if [ $# -eq 0 ] && [ "${E2E_CLUSTER:-}" != current ]; then
+    $CARGO test --workspace --features textnlp-engine/candle --test rights
+    # Where a reader stands after `make cluster`: what the tutorial says happens.
+    scripts/docs/tutorial.py docs/tutorial/laptop.md docs/tutorial/cluster.md
+fi
