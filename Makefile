@@ -74,7 +74,7 @@ openapi-check: model build ## schemathesis over /openapi.json with a real model:
 docs: ## builds the documentation into target/book, and checks its links
 	python3 -B -m unittest discover --start-directory scripts/docs
 	scripts/docs/links.py
-	INSTALL_FLAGS="--debug --no-default-features --features search" scripts/cargo-tool.sh mdbook 0.5.4 build
+	CARGO_PROFILE_DEV_DEBUG=0 INSTALL_FLAGS="--debug --no-default-features --features search" scripts/cargo-tool.sh mdbook 0.5.4 build
 	scripts/docs/built.py target/book
 
 docs-check: model build docs ## the same; the programs' reference is fresh, the tutorial's commands do what it says (without a cluster)
