@@ -71,7 +71,7 @@ openapi-check: model build ## schemathesis over /openapi.json with a real model:
 	scripts/test-openapi.sh
 
 .PHONY: manifests
-manifests: ## tests of the chart, plain YAML, Argo CD's health scripts and kstatus (needs Go)
+manifests: ## tests of the chart, of deploy/ (overlays, Argo CD, Flux, Compose), health scripts and kstatus (needs Go)
 	scripts/test-manifests.sh
 
 generate: ## writes the generated files again: the CRDs, openapi.json, then what is made from them and from the chart
