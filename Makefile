@@ -85,7 +85,7 @@ docs-cluster: model build ## the tutorial's commands on the cluster that KUBECON
 	scripts/docs/tutorial.py docs/tutorial/laptop.md docs/tutorial/cluster.md
 
 .PHONY: manifests
-manifests: ## tests of the chart, plain YAML, Argo CD's health scripts, kstatus, rules and dashboards (needs Go)
+manifests: ## tests of the chart, of deploy/ (overlays, Argo CD, Flux, Compose), health scripts, kstatus, rules, dashboards, workflows (needs Go)
 	scripts/test-manifests.sh
 
 .PHONY: observability

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes what is derived from the CRDs, the chart and the health scripts: the chart's copy of the CRDs and its README, deploy/*.yaml, and the
+# Writes what is derived from the CRDs, the chart and the health scripts: the chart's copy of the CRDs and its README, deploy/base, and the
 # reference pages of the kinds, the chart and the HTTP API; and from observability/: the chart's dashboards, and the rules of the service
 # level objectives.
 # With --check, writes nothing and fails if a committed file is stale.
@@ -11,7 +11,7 @@ helm=${HELM:-$(tests/cluster/tool helm)}
 work=$(mktemp -d)
 json=$(mktemp -d)
 trap 'rm -rf "$work" "$json"' EXIT
-mkdir -p "$work/$chart/files/crds" "$work/deploy/argocd" "$json/templates"
+mkdir -p "$work/$chart/files/crds" "$work/deploy/argocd" "$work/deploy/base/crds" "$json/templates"
 
 cp crds/*.yaml "$work/$chart/files/crds/"
 scripts/chart-readme.py "$chart" >"$work/$chart/README.md"
@@ -32,7 +32,7 @@ generated="# Generated. Do not edit: change the chart, then run \`make generate\
         echo "---"
         cat "$crd"
     done
-} >"$work/deploy/crds.yaml"
+} >"$work/deploy/base/crds/crds.yaml"
 
 # The chart's copy of the CRDs may be stale; it is not rendered here. What is Helm's own is left out.
 {
@@ -47,7 +47,7 @@ metadata:
 NAMESPACE
     "$helm" template textnlp-operator "$chart" --namespace textnlp-system --kube-version 1.34.0 --set crds.install=false --skip-tests |
         sed -e '/^# Source: /d' -e '/helm\.sh\/chart: /d' -e '/app\.kubernetes\.io\/managed-by: Helm$/d'
-} >"$work/deploy/operator.yaml"
+} >"$work/deploy/base/operator.yaml"
 
 {
     echo "# Generated from the scripts beside it. Do not edit: change them, then run \`make generate\`."
