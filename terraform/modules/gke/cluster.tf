@@ -21,6 +21,13 @@ resource "google_container_cluster" "this" {
     services_secondary_range_name = "services"
   }
 
+  # Tokens only.
+  master_auth {
+    client_certificate_config {
+      issue_client_certificate = false
+    }
+  }
+
   private_cluster_config {
     enable_private_nodes    = true
     enable_private_endpoint = length(var.authorized_networks) == 0
