@@ -74,6 +74,10 @@ openapi-check: model build ## schemathesis over /openapi.json with a real model:
 manifests: ## tests of the chart, plain YAML, Argo CD's health scripts and kstatus (needs Go)
 	scripts/test-manifests.sh
 
+.PHONY: terraform-check
+terraform-check: ## terraform/ with Terraform (which must be there) and tflint: validated, tested with mocked providers, linted
+	scripts/check-terraform.sh
+
 generate: ## writes the generated files again: the CRDs, openapi.json, then what is made from them and from the chart
 	$(CARGO) build $(ALL) --bin crdgen --bin openapigen
 	$(TARGET)/debug/crdgen

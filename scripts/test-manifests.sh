@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Tests what is no Rust: the chart and what is made from it (with Helm), Argo CD's health scripts, the kstatus of our kinds.
+# Tests what is no Rust: the chart and what is made from it (with Helm), Argo CD's health scripts, the kstatus of our kinds,
+# Terraform's files as text.
 # Results are not cached: the tests read files outside their modules.
 # usage: test-manifests.sh [GO TEST ARGUMENT...]
 set -euo pipefail
@@ -9,7 +10,7 @@ HELM=${HELM:-$(tests/cluster/tool helm)}
 export HELM
 
 failed=()
-for module in chart argocd kstatus; do
+for module in chart argocd kstatus terraform; do
     (cd "tests/$module" && go vet ./... && go test -count=1 "$@" ./...) || failed+=("tests/$module")
 done
 if [ ${#failed[@]} -gt 0 ]; then
