@@ -92,6 +92,10 @@ manifests: ## tests of the chart, of deploy/ (overlays, Argo CD, Flux, Compose),
 observability: model build ## a real Prometheus scrapes the cluster (root): every panel and recording must have data; PICTURES=1 draws them
 	scripts/test-observability.sh $(if $(PICTURES),--pictures)
 
+.PHONY: terraform-check
+terraform-check: ## terraform/ with Terraform (which must be there) and tflint: validated, tested with mocked providers, linted
+	scripts/check-terraform.sh
+
 generate: ## writes the generated files again: the CRDs, openapi.json, what is made from them and from the chart, reference pages
 	$(CARGO) build $(ALL) --bins
 	$(TARGET)/debug/crdgen
