@@ -26,8 +26,8 @@ use args::{Cli, Command, ModelCommand};
 use failure::Failure;
 
 fn main() -> ExitCode {
-    if kubectl::is_called() {
-        return kubectl::main();
+    if let Some(arguments) = kubectl::command_line(std::env::args_os()) {
+        return kubectl::main(arguments);
     }
     let cli = Cli::parse();
     match &cli.command {
@@ -86,6 +86,7 @@ fn dispatch(command: &Command) -> Result<(), Failure> {
         Command::Worker(args) => commands::pods::worker(args),
         Command::Finalize(args) => commands::pods::finalize(args),
         Command::Send(args) => kubectl::send::run(args),
+        Command::Receive(args) => kubectl::receive::run(args),
     }
 }
 

@@ -76,7 +76,7 @@ func TestPlainYamlIsTheChartsOutputAndANamespaceThatEnforcesTheRestrictedStandar
 			}
 		}
 	}
-	if text := readFile(t, "deploy/operator.yaml") + readFile(t, "deploy/crds.yaml"); strings.Contains(text, "helm.sh/") || strings.Contains(text, "managed-by: Helm") {
+	if text := readFile(t, "deploy/base/operator.yaml") + readFile(t, "deploy/base/crds/crds.yaml"); strings.Contains(text, "helm.sh/") || strings.Contains(text, "managed-by: Helm") {
 		t.Error("plain YAML says that Helm owns it")
 	}
 }
@@ -150,6 +150,7 @@ func TestTheComponentAddsTheHealthScriptsToArgoCDsOwnConfiguration(t *testing.T)
 	got := as[corev1.ConfigMap](t, kustomize(t, own), "ConfigMap/argocd-cm").Data
 	want := map[string]string{
 		"url": "https://argocd.example.com",
+		"resource.customizations.health.argoproj.io_Application":     readFile(t, "deploy/argocd/argoproj.io/Application/health.lua"),
 		"resource.customizations.health.textnlp.dev_GenerationJob":   readFile(t, "deploy/argocd/textnlp.dev/GenerationJob/health.lua"),
 		"resource.customizations.health.textnlp.dev_ModelDeployment": readFile(t, "deploy/argocd/textnlp.dev/ModelDeployment/health.lua"),
 	}
