@@ -165,6 +165,48 @@ func TestEveryRuleAndDashboardOfTheChartIsThere(t *testing.T) {
 	}
 }
 
+func TestAlertsAndDashboardsLeadToTheRunbooksOfTheirReaders(t *testing.T) {
+	for url, want := range map[string]string{
+		"":                                   "docs/runbooks",
+		"https://git.example.com/x/runbooks": "https://git.example.com/x/runbooks",
+		"https://pages.example.com/books/":   "https://pages.example.com/books",
+	} {
+		all := render(t, `{prometheusRule: {enabled: true}, dashboards: {enabled: true}, runbooksUrl: "`+url+`"}`)
+		alerts, links := 0, 0
+		for key := range all {
+			if strings.HasPrefix(key, "PrometheusRule/") {
+				for _, group := range as[monitoringv1.PrometheusRule](t, all, key).Spec.Groups {
+					for _, rule := range group.Rules {
+						if rule.Alert == "" {
+							continue
+						}
+						alerts++
+						if got := rule.Annotations["runbook_url"]; got != want+"/"+rule.Alert+".md" {
+							t.Errorf("%q: %s leads to %s", url, rule.Alert, got)
+						}
+					}
+				}
+			}
+			if strings.HasPrefix(key, "ConfigMap/textnlp-operator-dashboard-") {
+				for name, text := range as[corev1.ConfigMap](t, all, key).Data {
+					links += strings.Count(text, `"`+want+`"`)
+					if !json.Valid([]byte(text)) || (url != "" && strings.Contains(text, `"docs/runbooks"`)) {
+						t.Errorf("%q: %s is no JSON, or leads elsewhere", url, name)
+					}
+				}
+			}
+		}
+		if alerts == 0 || links == 0 {
+			t.Errorf("%q: %d alerts, %d places in dashboards", url, alerts, links)
+		}
+	}
+	for _, url := range []string{"docs/runbooks", "javascript:alert(1)", "https://a/\\\""} {
+		if said, err := helm(t, `runbooksUrl: "`+url+`"`, "template", "textnlp-operator", chart); err == nil || !strings.Contains(said, "runbooksUrl") {
+			t.Errorf("%q: %v: %s", url, err, said)
+		}
+	}
+}
+
 func TestTheOperatorReadsWhereTracesGo(t *testing.T) {
 	known := map[string]string{
 		"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
