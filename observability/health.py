@@ -103,7 +103,7 @@ SERVING = row(
                (f"max by (namespace, model_name) (vllm:kv_cache_usage_perc{{{SERVERS}}})", "{{namespace}}/{{model_name}}"),
                unit="percentunit", maximum=1, thresholds=[(None, GREEN), (0.9, RED)], runbooks=["TextNLPKvCacheFull"]),
     table("Models", "What the operator says of each ModelDeployment: the reason of its condition Ready.",
-          f'max by (namespace, modeldeployment, phase) (textnlp_model_info{{{MODELS}, phase!=""}})', width=8,
+          f'max by (namespace, modeldeployment, phase) (textnlp_model_phase{{{MODELS}}})', width=8,
           columns=[("namespace", "namespace"), ("modeldeployment", "model"), ("phase", "phase")],
           runbooks=["TextNLPModelNotReady", "TextNLPModelStuck", "TextNLPModelNotScraped"]),
 )

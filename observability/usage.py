@@ -53,7 +53,7 @@ MODELS = row(
                    + sum by (namespace) (textnlp:model_generated_tokens:rate5m{%s})""" % (SERVERS, SERVERS), "{{namespace}}"),
                stack=True, width=12),
     table("Models that are served", "Digest and arithmetic decide the bytes of a dataset; `servers` is the number that compute so.",
-          f'count by (namespace, model_name, architecture, numerics, digest) (textnlp_model_info{{{SERVERS}, digest!=""}})', width=12,
+          f'count by (namespace, model_name, architecture, numerics, digest) (textnlp_model_info{{{SERVERS}}})', width=12,
           columns=[("namespace", "namespace"), ("model_name", "model"), ("architecture", "architecture"), ("numerics", "numerics"),
                    ("digest", "digest"), ("Value", "servers")]),
 )

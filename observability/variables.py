@@ -6,7 +6,7 @@ NAMESPACE = variable(
     "namespace", "Namespace", 'label_values({__name__=~"textnlp_job_info|textnlp_model_replicas"}, namespace)',
     "Namespaces with jobs or models.")
 MODEL = variable(
-    "model", "Model", 'label_values(textnlp_model_info{namespace=~"$namespace", phase!=""}, modeldeployment)',
+    "model", "Model", 'label_values(textnlp_model_phase{namespace=~"$namespace"}, modeldeployment)',
     "ModelDeployments of these namespaces.")
 JOB = variable(
     "job", "Job", 'label_values(textnlp_job_info{namespace=~"$namespace"}, generationjob)',

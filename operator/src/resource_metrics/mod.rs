@@ -222,7 +222,7 @@ mod tests {
         );
         let of = r#"namespace="shop",modeldeployment="smollm2""#;
         let expect = [
-            format!(r#"textnlp_model_info{{{of},phase="Serving"}} 1"#),
+            format!(r#"textnlp_model_phase{{{of},phase="Serving"}} 1"#),
             format!(r#"textnlp_model_replicas{{{of},state="desired"}} 3"#),
             format!(r#"textnlp_model_replicas{{{of},state="ready"}} 2"#),
             format!(r#"textnlp_model_price{{{of},kind="prompt",currency="EUR"}} 1.5e-7"#),
@@ -232,7 +232,7 @@ mod tests {
         let elsewhere = json!({"external": {"endpoint": "https://a/b", "model": "m"}});
         let bare = model("theirs", json!({"source": elsewhere}), json!({"observedGeneration": -1}));
         let expect =
-            r#"textnlp_model_info{namespace="shop",modeldeployment="theirs",phase="Pending"} 1"#;
+            r#"textnlp_model_phase{namespace="shop",modeldeployment="theirs",phase="Pending"} 1"#;
         assert_eq!(lines(&[], &[bare]), [expect]);
     }
 

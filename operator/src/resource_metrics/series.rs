@@ -152,7 +152,7 @@ pub(super) fn models(
     models: &[Arc<ModelDeployment>],
 ) -> Result<(), fmt::Error> {
     let family =
-        ("textnlp_model_info", "1 for each ModelDeployment; the phase is the reason of `Ready`");
+        ("textnlp_model_phase", "1 for each ModelDeployment; the phase is the reason of `Ready`");
     gauges(encoder, family, models, |gauges, model| {
         let status = model.status.as_ref();
         let ready = status.and_then(|status| conditions::find(&status.conditions, types::READY));
