@@ -144,7 +144,7 @@ func TestPoolsForJobsAndModelsAreFromZero(t *testing.T) {
 				t.Errorf("modules/%s: %s has %s nodes at least", cloud, name, least.GoString())
 			}
 		}
-		if with(t, named(t, "modules/"+cloud), nil, nil).variables["gpu_pool"].IsNull() == false {
+		if !with(t, named(t, "modules/"+cloud), nil, nil).variables["gpu_pool"].IsNull() {
 			t.Errorf("modules/%s has a GPU pool that nobody asked for", cloud)
 		}
 	}
@@ -271,7 +271,8 @@ func TestTheExamplesManifestsAreWhatTheCRDsDescribeAndFitTheCluster(t *testing.T
 		for _, size := range []string{"minimal", "gpu"} {
 			e := evaluated(t, cloud)
 			example := named(t, "examples/"+cloud+"/"+size)
-			outputs := map[string]cty.Value{"storage_class_name": cty.StringVal("textnlp"), "service_accounts": cty.ObjectVal(map[string]cty.Value{"datasets": cty.StringVal("textnlp")})}
+			accounts := cty.ObjectVal(map[string]cty.Value{"datasets": cty.StringVal("textnlp")})
+			outputs := map[string]cty.Value{"storage_class_name": cty.StringVal("textnlp"), "service_accounts": accounts}
 			cluster := map[string]cty.Value{}
 			for _, name := range []string{"cpu_pod", "gpu_pod", "object_store"} {
 				cluster[name] = e.output(t, name)
@@ -301,7 +302,8 @@ func TestTheExamplesManifestsAreWhatTheCRDsDescribeAndFitTheCluster(t *testing.T
 			if asks != (size == "gpu") {
 				t.Errorf("%s: that the model asks for %s is %v", example.name, resource, asks)
 			}
-			if reference := kinds["GenerationJob"]["spec"].(map[string]any)["modelRef"].(map[string]any)["name"]; reference != kinds["ModelDeployment"]["metadata"].(map[string]any)["name"] {
+			model := kinds["ModelDeployment"]["metadata"].(map[string]any)["name"]
+			if reference := kinds["GenerationJob"]["spec"].(map[string]any)["modelRef"].(map[string]any)["name"]; reference != model {
 				t.Errorf("%s: the job names the model %v", example.name, reference)
 			}
 		}

@@ -33,6 +33,9 @@ func with(t *testing.T, module *module, set map[string]cty.Value, objects map[st
 	t.Helper()
 	variables := map[string]cty.Value{}
 	for name, block := range module.blocks("variable") {
+		if block.Body.Attributes["type"] == nil {
+			t.Fatalf("%s: variable %s has no type", module.name, name)
+		}
 		constraint, defaults, problems := typeexpr.TypeConstraintWithDefaults(block.Body.Attributes["type"].Expr)
 		if problems.HasErrors() {
 			t.Fatal(problems)

@@ -2,6 +2,7 @@ package terraform
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,41 +15,31 @@ import (
 // Names that are no objects of a module.
 var builtin = []string{"count", "each", "path", "self", "terraform"}
 
-// references are all that the expressions of a body refer to. `type` of a variable is no expression.
+// references are all that the expressions of a body refer to. Types and names of arguments to ignore are no references.
 func references(body *hclsyntax.Body, iterators ...string) []hcl.Traversal {
 	var found []hcl.Traversal
-	add := func(expression hclsyntax.Expression) {
-		for _, traversal := range expression.Variables() {
+	for name, attribute := range body.Attributes {
+		if name == "ignore_changes" {
+			continue
+		}
+		for _, traversal := range attribute.Expr.Variables() {
 			if !slices.Contains(iterators, traversal.RootName()) {
 				found = append(found, traversal)
 			}
 		}
 	}
-	for name, attribute := range body.Attributes {
-		if name != "ignore_changes" && name != "type" {
-			add(attribute.Expr)
-		}
-		if name == "type" && attribute.Expr.Variables() != nil {
-			if _, isCall := attribute.Expr.(*hclsyntax.TemplateExpr); isCall {
-				add(attribute.Expr)
-			}
-			if _, isTraversal := attribute.Expr.(*hclsyntax.ScopeTraversalExpr); isTraversal && len(attribute.Expr.Variables()[0]) > 1 {
-				add(attribute.Expr)
-			}
-		}
-	}
 	for _, block := range body.Blocks {
-		switch {
-		case block.Type == "dynamic":
-			for name, attribute := range block.Body.Attributes {
-				if name != "iterator" {
-					add(attribute.Expr)
-				}
-			}
+		switch block.Type {
+		case "dynamic":
+			outside := &hclsyntax.Body{Attributes: block.Body.Attributes}
+			found = append(found, references(outside, iterators...)...)
 			for _, content := range block.Body.Blocks {
 				found = append(found, references(content.Body, append(slices.Clone(iterators), block.Labels[0])...)...)
 			}
-		case block.Type == "required_providers":
+		case "variable":
+			rest := &hclsyntax.Body{Attributes: maps.Clone(block.Body.Attributes), Blocks: block.Body.Blocks}
+			delete(rest.Attributes, "type")
+			found = append(found, references(rest, iterators...)...)
 		default:
 			found = append(found, references(block.Body, iterators...)...)
 		}

@@ -17,7 +17,8 @@ locals {
     },
   )
 
-  # AKS puts this taint on every node of a spot pool.
+  # AKS puts this label and this taint on every node of a spot pool.
+  spot_label = { "kubernetes.azure.com/scalesetpriority" = "spot" }
   spot_taint = "kubernetes.azure.com/scalesetpriority=spot:NoSchedule"
   spot_toleration = {
     key      = "kubernetes.azure.com/scalesetpriority"
@@ -40,7 +41,7 @@ resource "azurerm_kubernetes_cluster_node_pool" "this" {
   os_disk_size_gb             = each.value.disk_gib
   zones                       = each.value.zones
   vnet_subnet_id              = azurerm_subnet.nodes.id
-  node_labels                 = merge({ (local.pool_label) = each.key }, each.value.labels, each.value.spot ? { "kubernetes.azure.com/scalesetpriority" = "spot" } : {})
+  node_labels                 = merge({ (local.pool_label) = each.key }, each.value.labels, each.value.spot ? local.spot_label : {})
   node_taints                 = concat(each.value.taints, each.value.spot ? [local.spot_taint] : [])
   gpu_driver                  = each.value.gpu_driver
   priority                    = each.value.spot ? "Spot" : "Regular"

@@ -1,7 +1,10 @@
 # The cluster's own network: nodes have no address of the internet, and reach it through NAT.
 
 locals {
-  apis = toset(["cloudkms.googleapis.com", "compute.googleapis.com", "container.googleapis.com", "iam.googleapis.com", "storage.googleapis.com"])
+  apis = toset([
+    "cloudkms.googleapis.com", "cloudresourcemanager.googleapis.com", "compute.googleapis.com", "container.googleapis.com",
+    "iam.googleapis.com", "storage.googleapis.com",
+  ])
 }
 
 resource "google_project_service" "this" {

@@ -108,7 +108,7 @@ func (b block) proto(ofProvider bool) (*tfprotov6.SchemaBlock, error) {
 func (a attribute) proto(name string, ofProvider bool) (*tfprotov6.SchemaAttribute, error) {
 	made := &tfprotov6.SchemaAttribute{Name: name, Required: a.Required, Optional: a.Optional, Computed: a.Computed && !ofProvider}
 	if a.Nested == nil {
-		kind, err := tftypes.ParseJSONType(a.Type) //nolint:staticcheck // the type is written as Terraform writes it
+		kind, err := tftypes.ParseJSONType(a.Type)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}

@@ -10,6 +10,11 @@ provider "azurerm" {
     key_vault {
       purge_soft_delete_on_destroy = false
     }
+
+    # The account answers the nodes' subnet, not whoever applies this.
+    storage {
+      data_plane_available = false
+    }
   }
 }
 

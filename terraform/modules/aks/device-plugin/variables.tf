@@ -33,10 +33,10 @@ variable "repository" {
 variable "chart_version" {
   description = "Version of the chart. null: that of the path."
   type        = string
-  default     = "0.17.4"
+  default     = "0.19.0"
 
   validation {
     condition     = var.chart_version == null || can(regex("^[0-9]+\\.[0-9]+\\.[0-9]+", var.chart_version))
-    error_message = "chart_version must be an exact version, such as 0.17.4."
+    error_message = "chart_version must be an exact version, such as 0.19.0."
   }
 }
