@@ -20,7 +20,7 @@ help: ## lists the targets
 run: model build ## the main job: a real model, 64 airports, one validated dataset in ./airport-tickets
 	$(TARGET)/debug/textnlp run examples/airport-tickets/base --model "$(MODEL)" --output airport-tickets
 
-test: lint deny unit manifests e2e ## format, lint, licences, unit and integration tests, end to end on a real Kubernetes (root)
+test: lint deny unit manifests sbom e2e ## format, lint, licences, unit and integration tests, end to end on a real Kubernetes (root)
 
 model: ## fetches the example's model into $TEXTNLP_CACHE and checks its digest
 	@scripts/fetch-model.sh
@@ -40,7 +40,7 @@ fmt: ## formats the code
 
 lint: ## format and clippy, warnings are errors
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy $(ALL) --all-targets --test e2e --test rights -- -D warnings
+	$(CARGO) clippy $(ALL) --all-targets --test e2e --test release --test rights -- -D warnings
 
 deny: ## licences, banned crates and sources of every dependency
 	@scripts/cargo-tool.sh cargo-deny 0.20.2 deny check --hide-inclusion-graph licenses bans sources
@@ -71,8 +71,12 @@ openapi-check: model build ## schemathesis over /openapi.json with a real model:
 	scripts/test-openapi.sh
 
 .PHONY: manifests
-manifests: ## tests of the chart, of deploy/ (overlays, Argo CD, Flux, Compose), health scripts and kstatus (needs Go)
+manifests: ## tests of the chart, of deploy/ (overlays, Argo CD, Flux, Compose), health scripts, kstatus, rules and dashboards (needs Go)
 	scripts/test-manifests.sh
+
+.PHONY: observability
+observability: model build ## a real Prometheus scrapes the cluster (root): every panel and recording must have data; PICTURES=1 draws them
+	scripts/test-observability.sh $(if $(PICTURES),--pictures)
 
 generate: ## writes the generated files again: the CRDs, openapi.json, then what is made from them and from the chart
 	$(CARGO) build $(ALL) --bin crdgen --bin openapigen
@@ -93,6 +97,22 @@ compare-metrics: ## the metrics against their reference implementations on PAIRS
 
 goldens: ## writes the golden values again from their oracles (a Python environment with torch: large)
 	scripts/make-goldens.sh
+
+.PHONY: audit sbom bundle test-bundle check-reproducible
+audit: ## advisories about what we depend on (fetches RustSec's database)
+	@scripts/cargo-tool.sh cargo-deny 0.20.2 deny check --hide-inclusion-graph advisories
+
+sbom: ## what is in the images (CycloneDX), checked against its schema
+	scripts/test-sbom.sh
+
+bundle: ## all that an installation without a network needs, in one archive (PROGRAMS: a directory of built ones; VERSION, MODEL, OUTPUT)
+	@scripts/bundle.sh
+
+test-bundle: build ## that archive, from a clean clone to upgrade, rollback and uninstallation on the test cluster (root)
+	scripts/test-bundle.sh
+
+check-reproducible: ## builds the images twice and compares their bytes (PROFILE=dev, PACKAGES=textnlp-operator: quicker)
+	scripts/check-reproducible.sh
 
 fuzz: ## every fuzz target for FUZZ_SECONDS (600)
 	scripts/fuzz.sh $(FUZZ_SECONDS)

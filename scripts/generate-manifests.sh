@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Writes what is derived from the CRDs, the chart and the health scripts: the chart's copy of the CRDs and its README, deploy/base.
+# Writes what is derived from the CRDs, the chart and the health scripts: the chart's copy of the CRDs and its README, deploy/base; and from
+# observability/: the chart's dashboards, and the rules of the service level objectives.
 # With --check, writes nothing and fails if a committed file is stale.
 # usage: generate-manifests.sh [--check]
 set -euo pipefail
@@ -12,6 +13,7 @@ mkdir -p "$work/$chart/files/crds" "$work/deploy/argocd" "$work/deploy/base/crds
 
 cp crds/*.yaml "$work/$chart/files/crds/"
 scripts/chart-readme.py "$chart" >"$work/$chart/README.md"
+observability/make.py "$work/$chart"
 
 generated="# Generated. Do not edit: change the chart, then run \`make generate\`."
 
@@ -34,7 +36,7 @@ metadata:
   labels:
     pod-security.kubernetes.io/enforce: restricted
 NAMESPACE
-    "$helm" template textnlp-operator "$chart" --namespace textnlp-system --kube-version 1.34.0 --set crds.install=false |
+    "$helm" template textnlp-operator "$chart" --namespace textnlp-system --kube-version 1.34.0 --set crds.install=false --skip-tests |
         sed -e '/^# Source: /d' -e '/helm\.sh\/chart: /d' -e '/app\.kubernetes\.io\/managed-by: Helm$/d'
 } >"$work/deploy/base/operator.yaml"
 
@@ -67,6 +69,11 @@ done < <(cd "$work" && find charts deploy -type f | sort)
 for copy in "$chart"/files/crds/*.yaml; do
     [ -e "crds/$(basename "$copy")" ] && continue
     echo "error: $copy has no source in crds/: remove it" >&2
+    stale=1
+done
+for board in "$chart"/files/dashboards/*.json; do
+    [ -e "$work/$board" ] && continue
+    echo "error: $board has no source in observability/: remove it" >&2
     stale=1
 done
 exit "$stale"

@@ -1,20 +1,23 @@
 #!/usr/bin/env bash
-# Tests what is no Rust: the chart and what is made from it (with Helm), deploy/ (overlays, Argo CD, Flux, Compose), Argo CD's health
-# scripts, the kstatus of our kinds. Manifests are validated by kubeconform.
+# Tests what is no Rust: the chart (with Helm and helm-unittest), deploy/ (overlays, Argo CD, Flux, Compose), Argo CD's health
+# scripts, kstatus, rules, dashboards and runbooks (with promtool), Terraform, the workflows. Manifests are validated by kubeconform.
 # Results are not cached: the tests read files outside their modules.
 # usage: test-manifests.sh [GO TEST ARGUMENT...]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 command -v go >/dev/null || { echo "error: Go 1.26 or newer is needed (go is not in PATH)" >&2; exit 1; }
 HELM=${HELM:-$(tests/cluster/tool helm)}
+PROMTOOL=${PROMTOOL:-$(tests/cluster/tool promtool)}
 KUBECONFORM=${KUBECONFORM:-$(tests/cluster/tool kubeconform)}
-export HELM KUBECONFORM
+export HELM PROMTOOL KUBECONFORM
 
 failed=()
-for module in kubeconform chart deploy argocd kstatus; do
+unittest=$(tests/cluster/tool helm-unittest)
+"$unittest" --strict charts/textnlp-operator || failed+=("charts/textnlp-operator/tests")
+for module in kubeconform chart deploy argocd kstatus prometheus workflows; do
     (cd "tests/$module" && go vet ./... && go test -count=1 "$@" ./...) || failed+=("tests/$module")
 done
 if [ ${#failed[@]} -gt 0 ]; then
-    echo "error: failed: ${failed[*]} (run one with: cd ${failed[0]} && HELM=$HELM KUBECONFORM=$KUBECONFORM go test -count=1 -run NAME ./...)" >&2
+    echo "error: failed: ${failed[*]} (alone: cd tests/chart && HELM=$HELM go test -count=1 -run NAME ./..., or $unittest charts/textnlp-operator)" >&2
     exit 1
 fi

@@ -49,6 +49,9 @@ pub(crate) enum Command {
     /// Send a dataset's files out of a pod, for `kubectl textnlp get`
     #[command(hide = true)]
     Send(crate::kubectl::send::SendArgs),
+    /// Put a file from stdin into a directory, in a pod that mounts a claim
+    #[command(hide = true)]
+    Receive(crate::kubectl::receive::ReceiveArgs),
 }
 
 #[derive(Debug, Args)]

@@ -20,13 +20,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use textnlp_dataset::display;
+use textnlp_telemetry::trace;
 
 use args::{Cli, Command, ModelCommand};
 use failure::Failure;
 
 fn main() -> ExitCode {
-    if kubectl::is_called() {
-        return kubectl::main();
+    if let Some(arguments) = kubectl::command_line(std::env::args_os()) {
+        return kubectl::main(arguments);
     }
     let cli = Cli::parse();
     match &cli.command {
@@ -37,14 +38,35 @@ fn main() -> ExitCode {
         Command::Finalize(args) => log::init_told(args.job.pod.log_format),
         _ => log::init_quiet(),
     }
-    match dispatch(&cli.command) {
+    let tracing = match service(&cli.command).map(trace::start).transpose() {
+        Ok(tracing) => tracing,
+        Err(error) => return end(Failure::usage(error)),
+    };
+    let done = dispatch(&cli.command);
+    // The last spans are sent before anybody hears that the process has ended.
+    drop(tracing);
+    match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure { code, message }) => {
-            if let Some(message) = message {
-                note(&format!("error: {message}"));
-            }
-            ExitCode::from(code)
-        }
+        Err(failure) => end(failure),
+    }
+}
+
+fn end(Failure { code, message }: Failure) -> ExitCode {
+    if let Some(message) = message {
+        note(&format!("error: {message}"));
+    }
+    ExitCode::from(code)
+}
+
+/// What a command is called in traces; none for those that make none.
+fn service(command: &Command) -> Option<&'static str> {
+    match command {
+        Command::Run(_) => Some("textnlp"),
+        Command::Serve(_) => Some("textnlp-server"),
+        Command::Prepare(_) => Some("textnlp-prepare"),
+        Command::Worker(_) => Some("textnlp-worker"),
+        Command::Finalize(_) => Some("textnlp-finalize"),
+        _ => None,
     }
 }
 
@@ -64,6 +86,7 @@ fn dispatch(command: &Command) -> Result<(), Failure> {
         Command::Worker(args) => commands::pods::worker(args),
         Command::Finalize(args) => commands::pods::finalize(args),
         Command::Send(args) => kubectl::send::run(args),
+        Command::Receive(args) => kubectl::receive::run(args),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use textnlp_crds::cost::Price;
 use textnlp_crds::manifest::Resolved;
 use textnlp_crds::model::External;
 use textnlp_dataset::net::Access;
@@ -30,6 +31,7 @@ const EXTERNAL: &str = "external";
 pub(crate) struct LocalModels {
     engines: BTreeMap<String, EngineModel>,
     external: BTreeMap<String, Endpoint>,
+    prices: BTreeMap<String, Price>,
 }
 
 impl LocalModels {
@@ -42,7 +44,11 @@ impl LocalModels {
             if models.engines.contains_key(name) || models.external.contains_key(name) {
                 continue;
             }
-            let source = resolved.models.get(name.as_str()).map(|model| &model.object.spec.source);
+            let given = resolved.models.get(name.as_str()).map(|model| &model.object.spec);
+            if let Some(price) = given.and_then(|spec| spec.price.clone()) {
+                models.prices.insert(name.clone(), price);
+            }
+            let source = given.map(|spec| &spec.source);
             match (&args.model, source.and_then(|source| source.external.as_ref())) {
                 (None, Some(external)) => {
                     models.external.insert(name.clone(), endpoint(name, external)?);
@@ -76,6 +82,9 @@ impl LocalModels {
                 tokenizer_digest: None,
                 context_tokens: None,
             });
+        }
+        for (name, price) in &self.prices {
+            models.set_price(name, price.clone());
         }
     }
 

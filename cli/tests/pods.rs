@@ -252,7 +252,7 @@ fn a_worker_tells_its_figures_and_fails_for_good_where_trying_cannot_help() {
     let mut page = String::new();
     wait("a page of figures", || {
         page = scrape(&address).unwrap_or_default();
-        page.contains("textnlp_requests_total{code=\"200\"}")
+        page.contains("textnlp_requests_total{code=\"200\",model=\"")
     });
     assert!(page.contains("textnlp_shard_rows 20"), "{page}");
     assert!(page.contains("textnlp_rows_finished_total"), "{page}");

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use textnlp_crds::sampling::ResolvedSampling;
 use textnlp_generation::completer::{ChatMessage, Completer, Prompt, Request};
 use textnlp_generation::engine::{EngineModel, EngineOptions};
+use textnlp_telemetry::trace::TraceContext;
 
 use common::server::Server;
 
@@ -49,7 +50,13 @@ fn requests() -> Vec<Request> {
     prompts
         .into_iter()
         .zip(seeds)
-        .map(|((prompt, sampling), seed)| Request { prompt, sampling, seed, record: 0 })
+        .map(|((prompt, sampling), seed)| Request {
+            prompt,
+            sampling,
+            seed,
+            record: 0,
+            trace: TraceContext::default(),
+        })
         .collect()
 }
 

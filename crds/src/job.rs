@@ -47,6 +47,7 @@ use crate::validation::Validation;
     printcolumn(name = "Valid", type_ = "string", json_path = ".status.conditions[?(@.type==\"Validated\")].status", description = "Whether the dataset passed its gates"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Time since the job was created"),
     printcolumn(name = "Tok/s", type_ = "number", json_path = ".status.progress.tokensPerSecond", priority = 1, description = "Completion tokens per second"),
+    printcolumn(name = "Cost", type_ = "string", json_path = ".status.usage.costSummary", priority = 1, description = "What the tokens cost, where their models have a price"),
     printcolumn(name = "Output", type_ = "string", json_path = ".status.output.uri", priority = 1, description = "Where the dataset is"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Succeeded\")].reason", priority = 1, description = "Why the job ended as it did")
 )]

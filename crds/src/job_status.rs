@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::conditions::{Condition, Failure};
+use crate::cost::{self, Cost};
 use crate::output::OutputFormat;
 use crate::validation::MetricName;
 
@@ -42,7 +43,8 @@ pub struct GenerationJobStatus {
     /// How far the job is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
-    /// Tokens and requests of all attempts.
+    /// Tokens and requests of all attempts, and what they cost. While rows are generated it is what
+    /// the workers say; at the end it is what the rows record, at the prices of that moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     /// The shards by state.
@@ -138,7 +140,7 @@ pub struct Progress {
 }
 
 /// Tokens and requests of all attempts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Usage {
     /// Tokens of prompts.
@@ -147,6 +149,54 @@ pub struct Usage {
     pub completion_tokens: i64,
     /// Requests to models.
     pub requests: i64,
+    /// The same by model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub models: Vec<ModelUsage>,
+    /// What the tokens cost, by currency: the sums of what those models cost that have a price.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["currency"]))]
+    pub costs: Vec<Cost>,
+    /// The costs in one line, as "0.012345 EUR".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_summary: Option<String>,
+}
+
+/// What a job used of one model.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelUsage {
+    /// Name of the ModelDeployment.
+    pub name: String,
+    /// Tokens of prompts.
+    pub prompt_tokens: i64,
+    /// Tokens of completions.
+    pub completion_tokens: i64,
+    /// Requests to the model.
+    pub requests: i64,
+    /// What the tokens cost, rounded to a millionth; absent where the model has no price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
+}
+
+impl Usage {
+    /// The part of a model. A new one is put where its name belongs.
+    pub fn of_model(&mut self, name: &str) -> &mut ModelUsage {
+        let found = self.models.iter().position(|model| model.name == name);
+        let index = found.unwrap_or_else(|| {
+            let index = self.models.partition_point(|model| model.name.as_str() < name);
+            let part = ModelUsage { name: name.to_owned(), ..ModelUsage::default() };
+            self.models.insert(index, part);
+            index
+        });
+        &mut self.models[index]
+    }
+
+    /// Sets what all models cost together, from what each of them costs.
+    pub fn add_up_costs(&mut self) {
+        self.costs = cost::sums(self.models.iter().filter_map(|model| model.cost.as_ref()));
+        self.cost_summary = cost::line(&self.costs);
+    }
 }
 
 /// Shards by state.

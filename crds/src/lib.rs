@@ -13,6 +13,7 @@
 
 pub mod admission;
 pub mod conditions;
+pub mod cost;
 pub mod crdgen;
 pub mod engine;
 pub mod execution;

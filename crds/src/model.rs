@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::cost::Price;
 use crate::engine::Engine;
 use crate::model_status::ModelDeploymentStatus;
 use crate::output::AccessMode;
@@ -113,6 +114,11 @@ pub struct ModelDeploymentSpec {
     /// What the servers' pods look like.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<Pod>,
+    /// What the model's tokens cost, on servers of ours or elsewhere. Jobs then say what they cost:
+    /// at the prices of the moment while they run, and at those of their end for ever after. It can
+    /// be changed at any time; no server is replaced. Default: nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
 }
 
 fn one() -> i32 {

@@ -206,7 +206,7 @@ pub struct Finalized {
     /// Rejected rows by filter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rejections: Vec<Rejection>,
-    /// Tokens and requests of all kept rows.
+    /// Tokens and requests of all kept rows, by model too where that fits into the message. A pod knows no prices.
     pub usage: Usage,
     /// Scores; those that do not fit into the message are left to the report.
     pub validation: ValidationStatus,
@@ -271,6 +271,8 @@ impl Termination {
                     return true;
                 }
                 done.rejections.pop().is_some()
+                    // All of them or none: the operator can tell what is missing then.
+                    || !std::mem::take(&mut done.usage.models).is_empty()
                     || done.validation.scores.pop().is_some()
                     || halve(&mut done.message)
             }
@@ -297,8 +299,18 @@ fn halve(text: &mut String) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job_status::Score;
+    use crate::job_status::{ModelUsage, Score};
     use crate::validation::MetricName;
+
+    fn used_of(model: &str) -> ModelUsage {
+        ModelUsage {
+            name: model.into(),
+            prompt_tokens: 1_234_567_890,
+            completion_tokens: 1_234_567_890,
+            requests: 1_000_000,
+            cost: None,
+        }
+    }
 
     #[test]
     fn a_message_is_read_back_as_it_was_written() {
@@ -330,6 +342,27 @@ mod tests {
         assert!(text.len() <= TERMINATION_LIMIT);
         let Some(Termination::Finalized(read)) = Termination::read(&text) else { panic!("{text}") };
         assert!(read.validation.scores.iter().any(|score| score.gate.is_some()));
+
+        let mut done = Finalized::default();
+        let usage = |index: usize| used_of(&format!("{index:0>63}"));
+        done.usage.models = (0..16).map(usage).collect();
+        done.rejections = vec![Rejection { filter: "f".repeat(63), rows: 1 }; 32];
+        let read = |done: &Finalized| {
+            let text = Termination::Finalized(Box::new(done.clone())).write();
+            assert!(text.len() <= TERMINATION_LIMIT);
+            match Termination::read(&text) {
+                Some(Termination::Finalized(read)) => *read,
+                _ => panic!("{text}"),
+            }
+        };
+        let found = read(&done);
+        assert_eq!(found.usage.models.len(), 16, "models go after rejections");
+        assert!(found.rejections.len() < 32);
+        done.usage.models = (0..32).map(usage).collect();
+        done.validation.scores.push(score(Some(Default::default())));
+        let found = read(&done);
+        assert!(found.usage.models.is_empty(), "never a part of them");
+        assert_eq!(found.validation.scores.len(), 1);
 
         let message = "ä".repeat(5000);
         let text = Termination::Failed(TaskFailure { reason: "X".into(), message }).write();

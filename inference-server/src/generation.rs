@@ -18,6 +18,7 @@ use crate::line::{Begin, Line};
 use crate::recorder::{Held, Recorder};
 use crate::routes::AppState;
 use crate::served::Served;
+use crate::traced::Traced;
 
 /// Choices that are being generated, or wait for it.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub(crate) struct Origin {
     pub(crate) caller: Option<Caller>,
     /// When nobody waits for it any more.
     pub(crate) deadline: Option<Deadline>,
+    /// What it is part of.
+    pub(crate) traced: Traced,
 }
 
 impl Generation {
@@ -60,11 +63,13 @@ impl Generation {
         let line = Arc::clone(state.admission.line());
         let mut places = line.enter(ask.completions(), origin.caller.as_ref())?.into_iter();
         let Ask { prompts, params, seed, choices, prompt_param, .. } = ask;
+        let encoding = origin.traced.context().child("encode");
         let model = Arc::clone(served);
         let encode = move || -> Result<Vec<Vec<u32>>, ApiError> {
             prompts.iter().map(|prompt| tokens(&model, prompt, prompt_param)).collect()
         };
         let prompts = state.admission.encode(encode).await?;
+        drop(encoding);
         let (sender, events) = mpsc::unbounded_channel();
         let (mut tickets, mut begins) = (Vec::new(), Vec::new());
         for prompt in prompts {
@@ -163,6 +168,7 @@ pub(crate) fn recorder(
 ) -> Recorder {
     let inflight = state.metrics.enter(origin.source, origin.arrived);
     let mut recorder = Recorder::new(Arc::clone(&state.metrics), origin.arrived, inflight, place);
+    recorder.trace(origin.traced.clone());
     if let Some(caller) = &origin.caller {
         recorder.charge(Arc::clone(&state.access), caller.clone(), prompt_tokens);
     }
@@ -182,6 +188,9 @@ pub(crate) fn begin(
         let sink = Box::new(move |event| {
             let _turn = &turn;
             recorder.record(&event, Instant::now());
+            if let Event::Begun { .. } = event {
+                return;
+            }
             // The client may have gone; the ticket then ends this too.
             let _ = events.send((index, event));
         });

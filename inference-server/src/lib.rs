@@ -30,6 +30,7 @@ mod served;
 mod server;
 mod stall;
 mod tls;
+mod traced;
 mod well_formed;
 mod written;
 

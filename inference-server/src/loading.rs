@@ -174,7 +174,7 @@ pub(crate) fn warm_up(model: &LanguageModel) -> Result<(), LoadError> {
     let _ticket = model.submit(request, sink).map_err(|_| stopped())?;
     loop {
         match receiver.recv() {
-            Ok(Event::Token { .. }) => {}
+            Ok(Event::Begun { .. } | Event::Token { .. }) => {}
             Ok(Event::Finished(_)) => return Ok(()),
             Ok(Event::Failed(error)) => return Err(LoadError::Warmup(error)),
             Err(_) => return Err(stopped()),

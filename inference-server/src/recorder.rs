@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use textnlp_engine::engine::Event;
+use textnlp_generation::engine::observe;
+use textnlp_telemetry::trace::Stages;
 
 use crate::access::{Access, Caller};
 use crate::inflight::InflightGuard;
 use crate::metrics::Metrics;
+use crate::traced::Traced;
 
 /// What a completion has of the server while it lives.
 pub(crate) trait Held: fmt::Debug + Send + 'static {}
@@ -28,6 +31,8 @@ pub(crate) struct Recorder {
     ended: bool,
     /// Whose limits its tokens count against.
     account: Option<(Arc<Access>, Caller, usize)>,
+    /// Its stages, and the request that they are part of.
+    stages: Option<(Stages, Traced)>,
     _inflight: InflightGuard,
     /// The completion's part of the server, free again with it.
     _place: Box<dyn Held>,
@@ -48,6 +53,7 @@ impl Recorder {
             gap: None,
             ended: false,
             account: None,
+            stages: None,
             _inflight: inflight,
             _place: Box::new(place),
         }
@@ -58,9 +64,18 @@ impl Recorder {
         self.account = Some((access, caller, prompt));
     }
 
+    /// Writes its stages into a trace.
+    pub(crate) fn trace(&mut self, traced: Traced) {
+        self.stages = Some((Stages::new(traced.context().clone(), self.arrived), traced));
+    }
+
     /// Takes an event at its time.
     pub(crate) fn record(&mut self, event: &Event, now: Instant) {
+        if let Some((stages, _)) = &mut self.stages {
+            observe(stages, event, now);
+        }
         match event {
+            Event::Begun { .. } => {}
             Event::Token { .. } => self.token(now),
             Event::Finished(completion) => {
                 if self.last.is_none() {

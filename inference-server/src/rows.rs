@@ -134,7 +134,8 @@ impl Driver {
                 return;
             }
         };
-        let mut call = match Call::new(&job, &models, &source, width) {
+        let trace = self.origin.traced.context().clone();
+        let mut call = match Call::new(&job, &models, &source, width, trace) {
             Ok(call) => call,
             Err(error) => {
                 let _ = started.send(Err(refused(&error)));
@@ -253,7 +254,8 @@ impl ServedCompleter {
         let (engine, prompt) = (Arc::clone(&self.engine), request.prompt.clone());
         let encode = move || Ok(engine.tokens(&prompt));
         let tokens = self.state.admission.encode(encode).await.map_err(failed)??;
-        let origin = Origin { arrived: Instant::now(), ..self.origin.clone() };
+        let traced = self.origin.traced.within(request.trace.clone());
+        let origin = Origin { arrived: Instant::now(), traced, ..self.origin.clone() };
         let recorder = generation::recorder(&self.state, &origin, slot, tokens.len());
         let (sender, events) = mpsc::unbounded_channel();
         let ticket = Arc::new(Ticket::default());

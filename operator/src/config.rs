@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser, ValueEnum};
+use textnlp_telemetry::log::LogFormat;
 
 use crate::access::{self, Access, AccessArgs};
 use crate::context::Scope;
+use crate::traces::Traces;
 
 /// The TextNLP operator: runs GenerationJobs and serves ModelDeployments in a Kubernetes cluster.
 #[derive(Clone, Debug, Parser)]
@@ -84,16 +86,6 @@ impl PullPolicy {
     }
 }
 
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// One JSON object a line.
-    Json,
-    /// For people.
-    Text,
-}
-
 /// Settings, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -117,6 +109,8 @@ pub struct Config {
     pub progress_interval: Duration,
     /// Who may call the servers; none: everybody who reaches them.
     pub access: Option<Access>,
+    /// Where traces go; none: nowhere.
+    pub traces: Option<Traces>,
 }
 
 /// Where replicas elect a leader.
@@ -172,6 +166,7 @@ impl Config {
             progress_writes: args.progress_writes,
             progress_interval: Duration::from_secs(args.progress_seconds),
             access: Access::new(&args.access)?,
+            traces: None,
         })
     }
 }

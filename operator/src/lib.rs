@@ -26,6 +26,8 @@ pub mod model;
 pub mod names;
 pub mod pod_template;
 pub mod pods;
+pub mod resource_metrics;
 pub mod run;
 pub mod scrape;
+pub mod traces;
 pub mod watch;

@@ -4,14 +4,15 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use textnlp_operator::config::{Args, Config, LogFormat};
+use textnlp_operator::config::{Args, Config};
 use textnlp_operator::run::run;
+use textnlp_operator::traces::Traces;
+use textnlp_telemetry::{log, trace};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let args = Args::parse();
     let filter = match EnvFilter::try_new(&args.log) {
         Ok(filter) => filter,
@@ -21,15 +22,27 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match args.log_format {
-        LogFormat::Json => logs.json().flatten_event(true).init(),
-        LogFormat::Text => logs.init(),
-    }
+    log::init(filter, args.log_format);
+    // The last spans are sent when all else has ended.
+    let _tracing = match trace::start("textnlp-operator") {
+        Ok(tracing) => tracing,
+        Err(error) => return fail(&error.to_string()),
+    };
     let config = match Config::new(&args, std::env::var("HOSTNAME").ok()) {
         Ok(config) => config,
         Err(error) => return fail(&error.to_string()),
     };
+    let config = match Traces::of(|name| std::env::var(name).ok()) {
+        Ok(traces) => Config { traces, ..config },
+        Err(error) => return fail(&error.to_string()),
+    };
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(serve(config)),
+        Err(error) => fail(&format!("no threads: {error}")),
+    }
+}
+
+async fn serve(config: Config) -> ExitCode {
     let stop = CancellationToken::new();
     if let Err(error) = stop_on_signal(stop.clone()) {
         return fail(&format!("signals cannot be handled: {error}"));

@@ -1,5 +1,7 @@
-//! What `/metrics` of the operator shows. Labels are words of fixed sets, never text of errors. No I/O.
+//! What `/metrics` of the operator shows of the operator itself, and all of it as text. Labels are words of fixed sets, never text of
+//! errors. No I/O.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -8,6 +10,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+
+use crate::resource_metrics::Resources;
+
+/// Bytes by which a text may be longer than the one before without being copied.
+const ROOM: usize = 16 << 10;
 
 /// Which controller.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -46,13 +53,17 @@ pub struct Metrics {
     pub progress_deferred: Counter,
     /// 1 while this replica leads.
     pub is_leader: Gauge,
+    /// The jobs and models that are shown.
+    pub resources: Resources,
+    /// Length of the last text.
+    length: AtomicUsize,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         let buckets = || Histogram::new(exponential_buckets(0.001, 2.0, 15));
         let mut metrics = Self {
-            registry: Registry::with_prefix("textnlp_operator"),
+            registry: Registry::default(),
             reconciles: Family::default(),
             durations: Family::new_with_constructor(buckets),
             errors: Family::default(),
@@ -64,6 +75,8 @@ impl Default for Metrics {
             events_dropped: Counter::default(),
             progress_deferred: Counter::default(),
             is_leader: Gauge::default(),
+            resources: Resources::default(),
+            length: AtomicUsize::default(),
         };
         metrics.register();
         metrics
@@ -72,7 +85,9 @@ impl Default for Metrics {
 
 impl Metrics {
     fn register(&mut self) {
-        let registry = &mut self.registry;
+        // These are not about the operator: their names have no prefix.
+        self.registry.register_collector(Box::new(self.resources.clone()));
+        let registry = self.registry.sub_registry_with_prefix("textnlp_operator");
         registry.register("reconciles", "Reconciliations", self.reconciles.clone());
         registry.register(
             "reconcile_duration_seconds",
@@ -144,8 +159,10 @@ impl Metrics {
 
     /// The text of `/metrics`, in the OpenMetrics format.
     pub fn text(&self) -> Result<String, std::fmt::Error> {
-        let mut text = String::new();
+        let length = self.length.load(Ordering::Relaxed);
+        let mut text = String::with_capacity(length.saturating_add(ROOM));
         text::encode(&mut text, &self.registry)?;
+        self.length.store(text.len(), Ordering::Relaxed);
         Ok(text)
     }
 }

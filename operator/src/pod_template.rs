@@ -47,7 +47,7 @@ impl Template<'_> {
             annotations: Some(merged(user.annotations.clone(), owner.annotations(), is_ours)),
             ..ObjectMeta::default()
         };
-        let container = container(self.args, self.container, &user, config);
+        let container = container(self.args, self.container, &user, config, &owner.namespace);
         PodTemplateSpec { metadata: Some(metadata), spec: Some(pod(self.pod, container, user)) }
     }
 }
@@ -72,16 +72,27 @@ fn merged(
     merged
 }
 
-fn container(args: Vec<String>, given: Container, user: &Pod, config: &Config) -> Container {
+fn container(
+    args: Vec<String>,
+    given: Container,
+    user: &Pod,
+    config: &Config,
+    namespace: &str,
+) -> Container {
     let mut mounts = given.volume_mounts.unwrap_or_default();
     mounts.push(VolumeMount {
         name: "tmp".into(),
         mount_path: "/tmp".into(),
         ..VolumeMount::default()
     });
-    // Ours come last: of two variables of one name, the last counts.
-    let env: Vec<_> =
-        user.env.iter().flatten().cloned().chain(given.env.into_iter().flatten()).collect();
+    // What must be ours comes last: of two variables of one name, the last counts.
+    let env: Vec<_> = config
+        .traces
+        .iter()
+        .flat_map(|traces| traces.environment(namespace))
+        .chain(user.env.iter().flatten().cloned())
+        .chain(given.env.into_iter().flatten())
+        .collect();
     Container {
         name: CONTAINER.into(),
         image: Some(user.image.clone().unwrap_or_else(|| config.image.clone())),

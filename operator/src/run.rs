@@ -16,6 +16,7 @@ use crate::events::{self, Events};
 use crate::http::{self, Health};
 use crate::lease::Elector;
 use crate::metrics::Metrics;
+use crate::resource_metrics::Caches;
 use crate::scrape::Scraper;
 use crate::watch::Lists;
 use crate::{job, model};
@@ -109,6 +110,8 @@ async fn lead(shared: &Shared, leading: &mut watch::Receiver<bool>, stop: &Cance
 async fn controllers(shared: Shared, scope: Scope) {
     let lists = Lists::offered(&shared.client, &scope).await;
     let (context, writers) = Context::new(shared, scope, lists);
+    let caches = Caches { jobs: context.jobs.clone(), models: context.models.clone() };
+    let _shown = context.shared.metrics.resources.show(caches);
     let jobs =
         job::controller(context.clone(), writers.jobs, writers.job_children, writers.job_pods);
     let models = model::controller(context, writers.models);

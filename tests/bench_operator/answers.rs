@@ -47,7 +47,12 @@ pub(crate) fn answer(component: &str, shard: i32) -> Option<Termination> {
             message: format!("{rows} of {rows} rows are in the dataset"),
             rows: Rows { requested: rows, accepted: rows, rejected: 0, failed: 0 },
             rejections: Vec::new(),
-            usage: Usage { prompt_tokens: 40 * rows, completion_tokens: 24 * rows, requests: rows },
+            usage: Usage {
+                prompt_tokens: 40 * rows,
+                completion_tokens: 24 * rows,
+                requests: rows,
+                ..Usage::default()
+            },
             validation: ValidationStatus {
                 passed: Some(true),
                 scores: vec![Score {

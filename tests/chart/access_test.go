@@ -150,10 +150,3 @@ func TestKeysAndOIDCAreRefusedWithoutWhatWorkersAreKnownBy(t *testing.T) {
 		}
 	}
 }
-
-func TestNotesSayHowToGetAToken(t *testing.T) {
-	text, err := helm(t, variants["all access"], "install", "textnlp-operator", chart, "--namespace", "textnlp-system", "--dry-run=client")
-	if err != nil || !strings.Contains(text, "create token default --audience models") {
-		t.Errorf("%v: %s", err, text)
-	}
-}

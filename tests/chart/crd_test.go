@@ -1,7 +1,11 @@
 package chart
 
 import (
+	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -90,6 +94,38 @@ func TestTheObjectsOfTheHealthTestsAndTheExampleAreWhatTheCRDsDescribe(t *testin
 				t.Errorf("%s: %v", name, err)
 			}
 		}
+	}
+}
+
+// schemas has compiled ones by kind: many renderings hold the same kinds.
+var schemas sync.Map
+
+// validate holds an object against the CRD of its kind.
+func validate(t *testing.T, kind, name string, object map[string]any) {
+	t.Helper()
+	schema, known := schemas.Load(kind)
+	if !known {
+		schema = schemaOf(t, kind)
+		schemas.Store(kind, schema)
+	}
+	if err := schema.(*jsonschema.Schema).Validate(object); err != nil {
+		t.Errorf("%s: %v", name, err)
+	}
+}
+
+func TestTheExamplesForArtifactHubAreWhatTheCRDsDescribe(t *testing.T) {
+	var examples []map[string]any
+	if err := yaml.Unmarshal([]byte(annotation(t, "crdsExamples")), &examples); err != nil {
+		t.Fatal(err)
+	}
+	var kinds []string
+	for _, example := range examples {
+		kind := fmt.Sprint(example["kind"])
+		kinds = append(kinds, kind)
+		validate(t, strings.ToLower(kind), kind, example)
+	}
+	if !slices.Equal(kinds, []string{"ModelDeployment", "GenerationJob"}) {
+		t.Errorf("%q", kinds)
 	}
 }
 

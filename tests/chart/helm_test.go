@@ -1,5 +1,9 @@
 // Package chart tests charts/textnlp-operator and what is made from it, with the real Helm: $HELM, or the one that
 // tests/cluster/tool builds.
+//
+// What one value changes in one object stands in the chart's own suites (charts/textnlp-operator/tests, which helm-unittest runs). Here is
+// what a suite cannot say: typed objects without unknown fields, the rules of other programs (pod security, CRDs, kustomize), the
+// operator's source, the schema as a whole, files that the chart does not have yet.
 package chart
 
 import (
@@ -15,6 +19,7 @@ import (
 	"sync"
 	"testing"
 
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -62,17 +67,30 @@ func helm(t *testing.T, values string, arguments ...string) (string, error) {
 // rendered has the output of Helm by values: many tests look at the same.
 var rendered sync.Map
 
-// render is `helm template` of a release named textnlp-operator in the namespace textnlp-system.
+// render is `helm template` of a release named textnlp-operator in the namespace textnlp-system, without what `helm test` makes.
 func render(t *testing.T, values string) objects {
 	t.Helper()
-	if text, known := rendered.Load(values); known {
+	return template(t, chart, values, "--skip-tests")
+}
+
+// renderWithTests has what `helm test` makes, too.
+func renderWithTests(t *testing.T, values string) objects {
+	t.Helper()
+	return template(t, chart, values)
+}
+
+func template(t *testing.T, directory, values string, flags ...string) objects {
+	t.Helper()
+	key := fmt.Sprint(directory, flags, values)
+	if text, known := rendered.Load(key); known {
 		return parse(t, text.(string))
 	}
-	text, err := helm(t, values, "template", "textnlp-operator", chart, "--namespace", "textnlp-system", "--kube-version", "1.34.0")
+	arguments := []string{"template", "textnlp-operator", directory, "--namespace", "textnlp-system", "--kube-version", "1.34.0"}
+	text, err := helm(t, values, append(arguments, flags...)...)
 	if err != nil {
 		t.Fatalf("helm template with %s: %v", values, err)
 	}
-	rendered.Store(values, text)
+	rendered.Store(key, text)
 	return parse(t, text)
 }
 
@@ -148,7 +166,21 @@ func (o objects) check(t *testing.T) {
 			as[rbacv1.ClusterRole](t, o, key)
 		case "ClusterRoleBinding":
 			as[rbacv1.ClusterRoleBinding](t, o, key)
-		case "CustomResourceDefinition", "ServiceMonitor": // types outside k8s.io/api; an API server reads the former
+		case "Pod":
+			as[corev1.Pod](t, o, key)
+		case "ConfigMap":
+			as[corev1.ConfigMap](t, o, key)
+		case "ServiceMonitor":
+			as[monitoringv1.ServiceMonitor](t, o, key)
+		case "PodMonitor":
+			as[monitoringv1.PodMonitor](t, o, key)
+		case "PrometheusRule":
+			as[monitoringv1.PrometheusRule](t, o, key)
+		case "GenerationJob":
+			validate(t, "generationjob", key, object)
+		case "ModelDeployment":
+			validate(t, "modeldeployment", key, object)
+		case "CustomResourceDefinition": // an API server reads them
 		default:
 			t.Errorf("%s: this test knows no such kind", key)
 		}

@@ -95,7 +95,7 @@ func TestTheOperatorMayDoExactlyWhatThePageSays(t *testing.T) {
 
 func TestNoRuleHasAWildcardASecretOrAWayToMoreRights(t *testing.T) {
 	for name, values := range variants {
-		for key, object := range render(t, values) {
+		for key, object := range renderWithTests(t, values) {
 			if !strings.Contains(key, "Role/") {
 				continue
 			}

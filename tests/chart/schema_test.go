@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/santhosh-tekuri/jsonschema/v6"
 	"sigs.k8s.io/yaml"
 )
 
@@ -54,6 +55,14 @@ func TestTheSchemaRefusesTyposAndWrongValuesAndNamesThem(t *testing.T) {
 		{`logLevel: ""`, "/logLevel"},
 		{`podDisruptionBudget: {maxUnavailable: 0}`, "/podDisruptionBudget/maxUnavailable"},
 		{`podDisruptionBudget: {maxUnavailable: half}`, "/podDisruptionBudget/maxUnavailable"},
+		{`podMonitor: {authorization: {secret: {name: A_B}}}`, "/podMonitor/authorization/secret/name"},
+		{`podMonitor: {metricRelabelings: [{target: a}]}`, "'target' not allowed"},
+		{`prometheusRule: {additionalGroups: [{name: a}]}`, "missing property 'rules'"},
+		{`prometheusRule: {additionalGroups: [{name: a, rules: [{alert: A, record: b, expr: c}]}]}`, "/prometheusRule/additionalGroups/0/rules/0"},
+		{`prometheusRule: {additionalGroups: [{name: a, rules: [{alert: A}]}]}`, "missing property 'expr'"},
+		{`dashboards: {labels: {grafana_dashboard: 1}}`, "/dashboards/labels/grafana_dashboard"},
+		{`tests: {timeoutSeconds: 0}`, "/tests/timeoutSeconds"},
+		{`tests: {model: {resources: {}}}`, "missing property 'source'"},
 	} {
 		t.Run(test.values, func(t *testing.T) {
 			t.Parallel()
@@ -65,6 +74,78 @@ func TestTheSchemaRefusesTyposAndWrongValuesAndNamesThem(t *testing.T) {
 				t.Errorf("%q is not in %s", test.want, text)
 			}
 		})
+	}
+}
+
+// values is values.schema.json.
+func values(t *testing.T) map[string]any {
+	t.Helper()
+	var schema map[string]any
+	if err := json.Unmarshal([]byte(readFile(t, "charts/textnlp-operator/values.schema.json")), &schema); err != nil {
+		t.Fatal(err)
+	}
+	return schema
+}
+
+// Objects that hold what Kubernetes or another program defines: its API server refuses what is wrong in them.
+var open = []string{
+	"global", "affinity/nodeAffinity", "affinity/podAffinity", "affinity/podAntiAffinity", "env/valueFrom", "model/cache", "model/engine", "model/pod",
+	"model/price", "model/rollout", "model/scaling", "model/source", "peer/ipBlock", "peer/namespaceSelector", "peer/podSelector",
+	"podSecurityContext/appArmorProfile", "podSecurityContext/seLinuxOptions", "podSecurityContext/sysctls", "resources/claims",
+	"securityContext/appArmorProfile", "securityContext/seLinuxOptions", "spread/labelSelector",
+}
+
+func TestATypoIsRefusedAtEveryLevel(t *testing.T) {
+	schema := values(t)
+	compiler := jsonschema.NewCompiler()
+	if err := compiler.AddResource("values.json", schema); err != nil {
+		t.Fatal(err)
+	}
+	var levels, found []string
+	walk(schema, nil, "", func(pointer, name string, level map[string]any) {
+		if level["type"] != "object" {
+			return
+		}
+		if level["properties"] == nil && level["additionalProperties"] == nil {
+			found = append(found, name)
+			return
+		}
+		levels = append(levels, pointer)
+		compiled, err := compiler.Compile("values.json#" + pointer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Of a map of labels or quantities every name is right, but not every value.
+		if err := compiled.Validate(map[string]any{"tpyo": []any{}}); err == nil {
+			t.Errorf("%s takes any name", pointer)
+		}
+	})
+	if len(levels) < 40 {
+		t.Errorf("only %d levels: %q", len(levels), levels)
+	}
+	slices.Sort(found)
+	if want := slices.Sorted(slices.Values(open)); !slices.Equal(found, want) {
+		t.Errorf("open are %q\nexpected %q", found, want)
+	}
+}
+
+// walk visits a schema and all below it, with its JSON pointer and the names of the values that lead there.
+func walk(schema map[string]any, path []string, name string, visit func(pointer, name string, level map[string]any)) {
+	pointer := ""
+	for _, step := range path {
+		pointer += "/" + step
+	}
+	visit(pointer, name, schema)
+	for _, key := range []string{"properties", "definitions"} {
+		below, _ := schema[key].(map[string]any)
+		for child, value := range below {
+			walk(value.(map[string]any), append(slices.Clone(path), key, child), strings.TrimPrefix(name+"/"+child, "/"), visit)
+		}
+	}
+	for _, key := range []string{"items", "additionalProperties"} {
+		if below, is := schema[key].(map[string]any); is {
+			walk(below, append(slices.Clone(path), key), name, visit)
+		}
 	}
 }
 
@@ -89,15 +170,15 @@ func TestTheSchemaDescribesEveryValueAndHasTheDefaultsOfValuesYaml(t *testing.T)
 	if err := json.Unmarshal([]byte(readFile(t, "charts/textnlp-operator/values.schema.json")), &top); err != nil {
 		t.Fatal(err)
 	}
-	var values map[string]any
-	if err := yaml.Unmarshal([]byte(readFile(t, "charts/textnlp-operator/values.yaml")), &values); err != nil {
+	var given map[string]any
+	if err := yaml.Unmarshal([]byte(readFile(t, "charts/textnlp-operator/values.yaml")), &given); err != nil {
 		t.Fatal(err)
 	}
 	// Other charts put these in; they have no default.
 	for _, foreign := range []string{"global", "enabled"} {
 		delete(top.Properties, foreign)
 	}
-	compare(t, "", top, values)
+	compare(t, "", top, given)
 }
 
 func compare(t *testing.T, path string, described schema, values map[string]any) {

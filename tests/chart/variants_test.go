@@ -38,6 +38,10 @@ var variants = map[string]string{
 	"access":          `servers: {access: {kubernetes: {enabled: true}}}`,
 	"all access":      `servers: {access: {kubernetes: {enabled: true, audience: models, reviewers: [{kind: Group, name: "system:serviceaccounts:team-a"}, {kind: ServiceAccount, name: mine, namespace: team-b}]}, keysSecret: {name: textnlp-keys}, oidc: {issuer: "https://id.example/realm", audience: models, algorithms: [RS256, ES256]}}}`,
 	"own access":      `{rbac: {create: false}, servers: {access: {kubernetes: {enabled: true, reviewers: []}}}}`,
+	"observed":        `{serviceMonitor: {enabled: true}, podMonitor: {enabled: true, labels: {a: b}, authorization: {secret: {name: textnlp-metrics}}, metricRelabelings: [{action: drop, sourceLabels: [__name__], regex: "vllm:.*_bucket"}]}, prometheusRule: {enabled: true, alertLabels: {team: data}, additionalGroups: [{name: mine, rules: [{record: a, expr: 1}]}]}, dashboards: {enabled: true, annotations: {grafana_folder: TextNLP}}}`,
+	"traces":          `tracing: {endpoint: "http://collector:4318", sampler: parentbased_traceidratio, samplerArg: "0.1", headersSecret: {name: traces}}`,
+	"test of a model": `{watchNamespaces: [team-a], imagePullSecrets: [{name: mirror}], nodeSelector: {pool: cpu}, tests: {namespace: team-a, storageClassName: fast, timeoutSeconds: 900, model: {source: {persistentVolumeClaim: {claimName: models, path: a.gguf}}, resources: {requests: {cpu: 1}}}}}`,
+	"no test":         `tests: {enabled: false}`,
 }
 
 const digest = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -51,7 +55,7 @@ func TestEveryVariantRendersLintsAndHasOnlyKnownFields(t *testing.T) {
 	for name, values := range variants {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			render(t, values).check(t)
+			renderWithTests(t, values).check(t)
 			if text, err := helm(t, values, "lint", "--strict", "--quiet", chart); err != nil {
 				t.Errorf("helm lint: %s", text)
 			}
@@ -61,14 +65,19 @@ func TestEveryVariantRendersLintsAndHasOnlyKnownFields(t *testing.T) {
 
 func TestEveryVariantMeetsTheRestrictedPodSecurityStandard(t *testing.T) {
 	for name, values := range variants {
-		all := render(t, values)
+		all := renderWithTests(t, values)
 		for key := range all {
-			if !strings.HasPrefix(key, "Deployment/") {
+			var pod corev1.PodTemplateSpec
+			switch kind, _, _ := strings.Cut(key, "/"); kind {
+			case "Deployment":
+				pod = as[appsv1.Deployment](t, all, key).Spec.Template
+			case "Pod":
+				pod = corev1.PodTemplateSpec{Spec: as[corev1.Pod](t, all, key).Spec}
+			default:
 				continue
 			}
-			pod := as[appsv1.Deployment](t, all, key).Spec.Template
 			for _, violation := range violations(t, pod.ObjectMeta, pod.Spec) {
-				t.Errorf("%s: %s", name, violation)
+				t.Errorf("%s: %s: %s", name, key, violation)
 			}
 		}
 	}
@@ -99,7 +108,7 @@ func violations(t *testing.T, metadata metav1.ObjectMeta, pod corev1.PodSpec) []
 }
 
 func TestTheExamplesOfTheReadmeAreValues(t *testing.T) {
-	text, _, _ := strings.Cut(readFile(t, "charts/textnlp-operator/README.md.in"), "## Values")
+	text, _, _ := strings.Cut(readFile(t, "charts/textnlp-operator/README.md.in"), "## Try it")
 	_, text, _ = strings.Cut(text, "## Examples")
 	var examples []string
 	for block := range strings.SplitSeq(text, "\n\n") {
@@ -107,11 +116,11 @@ func TestTheExamplesOfTheReadmeAreValues(t *testing.T) {
 			examples = append(examples, strings.ReplaceAll(block, "\n    ", "\n")[4:])
 		}
 	}
-	if len(examples) < 4 {
+	if len(examples) < 8 {
 		t.Fatalf("%q", examples)
 	}
 	for _, values := range examples {
-		render(t, values).check(t)
+		renderWithTests(t, values).check(t)
 	}
 }
 
@@ -192,6 +201,7 @@ func TestTheContainerGetsWhatTheOperatorReads(t *testing.T) {
 func TestTheOperatorReadsEveryVariableAndFlagThatTheChartSets(t *testing.T) {
 	const settings = "operator/src/{config,access}.rs"
 	text := readFile(t, "operator/src/config.rs") + readFile(t, "operator/src/access.rs")
+	// Traces are tested in monitoring_test.go.
 	container := as[appsv1.Deployment](t, render(t, variants["all access"]), operator).Spec.Template.Spec.Containers[0]
 	for _, variable := range container.Env {
 		if !strings.Contains(text, `env = "`+variable.Name+`"`) {
@@ -269,17 +279,5 @@ func TestTheNetworkPolicyLetsOutWhatIsNeededAndNothingElse(t *testing.T) {
 	want := map[string]string{"app.kubernetes.io/name": "textnlp", "app.kubernetes.io/managed-by": "textnlp-operator"}
 	if len(peers) != 1 || !maps.Equal(peers[0].PodSelector.MatchLabels, want) {
 		t.Errorf("%v", peers)
-	}
-}
-
-func TestNotesSayWhatToDoNext(t *testing.T) {
-	text, err := helm(t, `watchNamespaces: [team-a]`, "install", "textnlp-operator", chart, "--namespace", "textnlp-system", "--dry-run=client")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, part := range []string{"the jobs and models of team-a.", "rollout status deployment/textnlp-operator", "kubectl apply -k examples/airport-tickets/cluster"} {
-		if !strings.Contains(text, part) {
-			t.Errorf("%q is not in the notes", part)
-		}
 	}
 }

@@ -65,9 +65,13 @@ func TestPrometheusScrapesTheServerWithItsKeyAndHasTheChartsRules(t *testing.T) 
 		}
 	}
 	// The rules and dashboards ask for these labels.
-	if labels := scraped["server:8000"]; labels["namespace"] == "" || labels["pod"] == "" {
+	if labels := scraped["server:8000"]; labels["namespace"] == "" || labels["pod"] == "" || labels["modeldeployment"] != "smollm2" {
 		t.Errorf("%v", scraped)
 	}
+}
+
+func TestPrometheussRightsInAClusterAreValid(t *testing.T) {
+	conform(t, map[string]objects{"access": parse(t, read(t, "deploy/prometheus/access.yaml"))})
 }
 
 // The whole configuration as promtool reads it, in the places where the container has it.

@@ -2,6 +2,7 @@
 
 mod access;
 mod admission;
+mod cost;
 mod external;
 mod faults;
 mod kstatus;
@@ -10,4 +11,5 @@ mod lifecycle;
 mod plugin;
 mod rollout;
 mod same_digest;
+mod traces;
 mod troubles;

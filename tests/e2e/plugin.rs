@@ -4,7 +4,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use textnlp_tests::disturb::together;
-use textnlp_tests::{Answer, Job, Model, Space, eventually, kubectl, plugin, run_with_input};
+use textnlp_tests::{
+    Answer, Job, Model, Space, binary, eventually, kubectl, plugin, run, run_with_input,
+};
 
 /// Pods that read a claim for `get`, those on their way out apart.
 fn reading_pods(space: &Space) -> usize {
@@ -191,6 +193,20 @@ fn a_name_that_is_not_there_lists_those_that_are() {
     expect_refusal(&answer, 1, "no job or model is named ticket in the namespace");
     expect_refusal(&answer, 1, "there are: gj/tickets");
     expect_refusal(&plugin(&space, &["suspend", "mdl/tickets"]), 2, "this verb is for jobs");
+}
+
+#[test]
+fn a_wait_with_a_limit_ends_with_what_is_in_the_way() {
+    let _undisturbed = together();
+    let space = Space::empty("plugin-limit");
+    space.apply(&Job::small("tickets").0);
+    space.until_condition("gj/tickets", "Reconciling", "True", "ModelNotFound");
+    let answer = plugin(&space, &["status", "tickets", "--watch", "--timeout-seconds", "1"]);
+    expect_refusal(&answer, 1, "tickets: not at its end within 1 s");
+    expect_refusal(&answer, 1, "ModelNotFound");
+    // As in its image, where the program has one name only.
+    let page = run(&binary("textnlp"), &["kubectl", "status", "gj/tickets", "-n", space.name()]);
+    assert!(page.expect("textnlp kubectl").contains("ModelNotFound"));
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub mod proxy;
 
 pub use command::{Answer, kubectl, run, run_with_input};
 pub use job::{Job, Model};
-pub use local::{binary, local_report, model_file};
+pub use local::{binary, local_report, model_file, traces_file};
 pub use plugin::plugin;
 pub use server::Server;
 pub use space::{AUDIENCE, Space, condition};

@@ -33,6 +33,11 @@ pub fn model_file() -> PathBuf {
     path
 }
 
+/// Where the test cluster's collector writes what it gets, one request a line.
+pub fn traces_file() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/cluster/traces/spans.jsonl"))
+}
+
 /// What `textnlp run --json` reports of a job. Each job is run once for all tests.
 #[track_caller]
 pub fn local_report(job: &Job) -> Value {

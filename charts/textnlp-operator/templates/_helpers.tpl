@@ -52,3 +52,20 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- printf "%s:%s" $name $tag }}
 {{- end }}
 {{- end }}
+
+{{/* Egress rules of a NetworkPolicy. */}}
+{{- define "textnlp-operator.egressToAPIServer" -}}
+# DNS, wherever it answers: some clusters have it on each node.
+- ports:
+    - {port: 53, protocol: UDP}
+    - {port: 53, protocol: TCP}
+# The API server.
+- ports:
+    {{- range .Values.networkPolicy.apiServer.ports }}
+    - {port: {{ . }}, protocol: TCP}
+    {{- end }}
+  {{- with .Values.networkPolicy.apiServer.to }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}

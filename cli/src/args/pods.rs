@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use textnlp_crds::task::{MODEL_SOURCE_VARIABLE, TASK_FILE, TERMINATION_FILE};
+use textnlp_telemetry::log::LogFormat;
 
 use super::formats::FormatArgs;
-use crate::log::LogFormat;
 
 /// What every pod is told.
 #[derive(Debug, Args)]

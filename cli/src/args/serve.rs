@@ -9,7 +9,7 @@ use http::HeaderValue;
 use super::access::{AccessArgs, TlsArgs};
 use super::formats::FormatArgs;
 use super::{CacheArgs, EngineArgs, SpeculationArgs};
-use crate::log::LogFormat;
+use textnlp_telemetry::log::LogFormat;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {

@@ -10,6 +10,7 @@ use textnlp_dataset::display;
 use textnlp_engine::engine::{Completion, Event};
 use textnlp_generation::completer::{ChatMessage, Prompt, Request};
 use textnlp_generation::engine::{EngineCompleter, EngineModel, EngineOptions};
+use textnlp_telemetry::trace::TraceContext;
 
 use crate::args::{GenerateArgs, SamplingArgs};
 use crate::cache;
@@ -37,6 +38,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<(), Failure> {
         seed: seed(&sampling),
         sampling,
         record: 0,
+        trace: TraceContext::default(),
     };
     let done = complete(&engine, &request, |text| {
         if args.stream {
@@ -129,6 +131,7 @@ pub(crate) fn complete(
     let _ticket = engine.start(request, sink).map_err(Failure::usage)?;
     for event in receiver {
         match event {
+            Event::Begun { .. } => {}
             Event::Token { text, .. } => shown(&text),
             Event::Finished(done) => {
                 let _ = std::io::stdout().flush();

@@ -10,6 +10,7 @@ use textnlp_dataset::display;
 use textnlp_dataset::template::Templates;
 use textnlp_generation::completer::{ChatMessage, Prompt, Request};
 use textnlp_generation::engine::{EngineCompleter, EngineModel};
+use textnlp_telemetry::trace::TraceContext;
 
 use crate::args::GenerateArgs;
 use crate::commands::generate::{complete, seed};
@@ -118,6 +119,7 @@ impl Session<'_> {
             sampling: self.sampling.clone(),
             seed: seed(&self.sampling),
             record: 0,
+            trace: TraceContext::default(),
         };
         let result = complete(self.engine, &request, |text| print_text(&display::terminal(text)));
         print_text("\n");

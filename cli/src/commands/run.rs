@@ -8,6 +8,7 @@ use textnlp_generation::local::{self, Finished, Verdict};
 use textnlp_generation::preview::{DryRun, dry_run, preview};
 use textnlp_generation::rows::Options;
 use textnlp_generation::{Cancel, Models, Progress, Report};
+use textnlp_telemetry::trace::{Span, TraceContext};
 
 use crate::args::RunArgs;
 use crate::failure::Failure;
@@ -46,15 +47,20 @@ async fn whole(args: &RunArgs, loaded: LoadedJob) -> Result<(), Failure> {
     let progress = Arc::new(Progress::default());
     let mut models = loaded.models;
     loaded.local.reach(&mut models, &cancel).await?;
-    let options = Options::new(concurrency, cancel);
+    let mut span = Span::run("textnlp run", &TraceContext::of_environment());
+    span.set("textnlp.job.name", loaded.job.name.clone());
+    let trace = span.context().clone();
+    let options = Options { trace, ..Options::new(concurrency, cancel) };
     let engine = engine_options(args, concurrency);
     let job = Arc::new(loaded.job);
     let finished = {
         let _shown = show(progress.clone());
         let connect = |models: &mut Models| loaded.local.load(models, engine);
         local::run(job.clone(), models, &loaded.source, &*store, progress, &options, connect)
-            .await?
+            .await
+            .inspect_err(|error| span.failed(error.reason()))?
     };
+    drop(span);
     tell(args, &job.name, &finished);
     match finished.verdict {
         Verdict::Succeeded => Ok(()),
@@ -150,11 +156,14 @@ fn tell(args: &RunArgs, name: &str, finished: &Finished) {
             text.push_str(&format!("  {field:<9} {indented}\n"));
         }
     }
-    let usage = &report.usage;
+    let usage = &report.usage.total;
     text.push_str(&format!(
         "\n{} prompt and {} completion tokens in {} completions",
         usage.prompt_tokens, usage.completion_tokens, usage.requests
     ));
+    if let Some(cost) = report.usage.cost_line() {
+        text.push_str(&format!(" for {cost}"));
+    }
     if !finished.was_finished && report.seconds > 0.0 {
         text.push_str(&format!(
             "; this run took {:.1} s ({:.2} rows/s)",

@@ -60,6 +60,9 @@ pub(crate) struct StatusArgs {
     /// Follow until the job has ended, or the model is ready
     #[arg(short, long, requires = "name")]
     pub(crate) watch: bool,
+    /// With --watch: give up after N seconds, say what is in the way, and exit with 1
+    #[arg(long, requires = "watch", value_name = "N", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    pub(crate) timeout_seconds: Option<u64>,
     /// Print one JSON document on stdout
     #[arg(long)]
     pub(crate) json: bool,

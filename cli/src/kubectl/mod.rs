@@ -1,4 +1,4 @@
-//! `kubectl textnlp`: jobs and models in a cluster. `textnlp` is this plugin when it is called `kubectl-textnlp`.
+//! `kubectl textnlp`: jobs and models in a cluster. `textnlp` is this plugin when it is called `kubectl-textnlp`, or `textnlp kubectl`.
 //!
 //! What is shown and decided is worked out by pure functions over objects; [`cluster`] makes all calls but the streams of `logs`
 //! and `get`.
@@ -9,6 +9,7 @@ mod control;
 mod error;
 mod get;
 mod logs;
+pub(crate) mod receive;
 pub(crate) mod send;
 mod standing;
 mod status;
@@ -19,7 +20,7 @@ mod words;
 #[cfg(test)]
 mod testing;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -33,10 +34,20 @@ use error::Error;
 
 /// The name by which kubectl calls the program.
 const PLUGIN: &str = "kubectl-textnlp";
+/// The first word that does the same where the program has one name only: in its image.
+const WORD: &str = "kubectl";
 
-/// Whether this process was started as kubectl's plugin.
-pub(crate) fn is_called() -> bool {
-    std::env::args_os().next().is_some_and(|program| is_plugin(&program))
+/// The plugin's command line, program first, if this process was started as the plugin.
+pub(crate) fn command_line(started: impl Iterator<Item = OsString>) -> Option<Vec<OsString>> {
+    let mut words: Vec<OsString> = started.collect();
+    if is_plugin(words.first()?) {
+        return Some(words);
+    }
+    if words.get(1)? != WORD {
+        return None;
+    }
+    words.remove(0);
+    Some(words)
 }
 
 fn is_plugin(program: &OsStr) -> bool {
@@ -44,8 +55,8 @@ fn is_plugin(program: &OsStr) -> bool {
 }
 
 /// The program, as a plugin.
-pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse();
+pub(crate) fn main(arguments: Vec<OsString>) -> ExitCode {
+    let cli = Cli::parse_from(arguments);
     if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("TEXTNLP_LOG") {
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     }
@@ -101,5 +112,24 @@ mod tests {
         check("textnlp", false);
         check("/opt/kubectl-textnlp/textnlp", false);
         check("", false);
+    }
+
+    #[test]
+    fn in_its_image_the_program_is_the_plugin_by_its_first_word() {
+        let check = |words: &[&str], expect: Option<&[&str]>| {
+            let found = command_line(words.iter().map(OsString::from));
+            let expect = expect.map(|words| words.iter().map(OsString::from).collect::<Vec<_>>());
+            assert_eq!(found, expect, "{words:?}");
+        };
+        check(
+            &["/textnlp", "kubectl", "status", "-n", "a"],
+            Some(&["kubectl", "status", "-n", "a"]),
+        );
+        check(&["/bin/kubectl-textnlp", "status"], Some(&["/bin/kubectl-textnlp", "status"]));
+        check(&["textnlp", "run", "kubectl"], None);
+        check(&["textnlp"], None);
+        check(&[], None);
+        let words = command_line(["textnlp", "kubectl", "why", "gj/a"].iter().map(OsString::from));
+        assert!(Cli::try_parse_from(words.expect("the plugin's")).is_ok());
     }
 }

@@ -2,7 +2,7 @@
 
 use textnlp_crds::manifest::Manifest;
 
-use crate::{JOB, NOTE, check, spec};
+use crate::{JOB, MODEL, NOTE, check, spec};
 
 #[test]
 fn empty_and_foreign_documents() {
@@ -232,5 +232,28 @@ fn lists_that_are_too_long() {
     check(
         &JOB.replace("  columns:\n  - name: ticket\n    prompt: Hello\n", "  columns: []\n"),
         "job.yaml:7:3: spec.columns: Invalid value: 0: should have at least 1 items",
+    );
+}
+
+#[test]
+fn prices_are_decimal_texts() {
+    let price =
+        |fields: &str, expect: &str| check(&format!("{MODEL}  price: {{{fields}}}\n"), expect);
+    price("currency: EUR, promptTokens: '0.15', completionTokens: '0.6'", "accepted");
+    price(
+        "currency: euro, promptTokens: '0', completionTokens: '1'",
+        "job.yaml:8:11: spec.price.currency: Invalid value: \"euro\": should match '^[A-Z]{3}$'",
+    );
+    price(
+        "currency: EUR, promptTokens: 0.15, completionTokens: '1'",
+        "job.yaml:8:26: spec.price.promptTokens: Invalid value: 0.15: must be of type string: \"number\"; put a text in quotes",
+    );
+    price(
+        "currency: EUR, promptTokens: '1', completionTokens: '0.1234567'",
+        "job.yaml:8:45: spec.price.completionTokens: Invalid value: \"0.1234567\": should match '^[0-9]{1,9}(\\.[0-9]{1,6})?$'",
+    );
+    price(
+        "currency: EUR, promptTokens: '1'",
+        "job.yaml:8:3: spec.price.completionTokens: Required value",
     );
 }

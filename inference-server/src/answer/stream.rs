@@ -94,6 +94,7 @@ impl<S: Shape> Streamed<S> {
 
     fn take(&mut self, index: usize, event: Event) {
         match event {
+            Event::Begun { .. } => {}
             Event::Token { text, logprob } => {
                 let Some(offset) = self.offsets.get_mut(index) else { return };
                 let begins = *offset;

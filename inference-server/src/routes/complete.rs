@@ -21,6 +21,7 @@ use crate::generation::{Generation, Origin};
 use crate::inflight::Source;
 use crate::refused::Checked;
 use crate::served::Served;
+use crate::traced::Traced;
 
 pub(super) async fn chat(
     State(state): State<AppState>,
@@ -50,6 +51,7 @@ where
     let served = state.readiness.accept()?;
     let source = check_digest(served, request.headers())?;
     let caller = request.extensions().get::<Caller>().cloned();
+    let traced = Traced::of(&request);
     let deadline = Deadline::of(request.headers(), state.config.request_limit, arrived)?;
     // Kept until the prompts are tokens.
     let mut bytes = state.admission.bytes();
@@ -60,7 +62,7 @@ where
     }
     let envelope = Envelope::new(served, id_prefix, ask.choices);
     let delivery = ask.delivery;
-    let origin = Origin { source, arrived, caller, deadline };
+    let origin = Origin { source, arrived, caller, deadline, traced };
     let start = Generation::start(state, served, ask, origin);
     let generation = deadline::within(deadline, start).await?;
     drop(bytes);

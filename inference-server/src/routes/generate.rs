@@ -19,6 +19,7 @@ use crate::deadline::Deadline;
 use crate::error::ApiError;
 use crate::generation::Origin;
 use crate::rows::{self, Held, Next};
+use crate::traced::Traced;
 use crate::written::{Delivery, Finished};
 
 /// How the lines of an answer are called.
@@ -33,6 +34,7 @@ pub(super) async fn generate(
     let source = check_digest(served, request.headers())?;
     let accepts_lines = accepts_lines(request.headers());
     let caller = request.extensions().get::<Caller>().cloned();
+    let traced = Traced::of(&request);
     let deadline = Deadline::of(request.headers(), state.config.request_limit, arrived)?;
     let mut bytes = state.admission.bytes();
     let body: GenerateRequest = read_json(request, &state.config, &mut bytes).await?;
@@ -41,7 +43,7 @@ pub(super) async fn generate(
         true => Delivery::Lines,
         false => Delivery::Whole,
     };
-    let origin = Origin { source, arrived, caller, deadline };
+    let origin = Origin { source, arrived, caller, deadline, traced };
     let held = Held { turn, bytes };
     let mut events = rows::begin(&state, served, body, delivery, origin, held).await?;
     match delivery {

@@ -21,6 +21,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::{HeaderValue, Method, StatusCode, header};
 use textnlp_crds::task::MODEL_DIGEST_HEADER;
+use textnlp_telemetry::trace::TraceContext;
 use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -31,6 +32,7 @@ use crate::error::ApiError;
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
 use crate::rows::RowThreads;
+use crate::traced::traced;
 use crate::well_formed::well_formed;
 
 /// What every handler may use.
@@ -73,6 +75,7 @@ pub(crate) fn router(state: AppState) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(well_formed))
+        .layer(middleware::from_fn(traced))
         // Around all routes, those that there are not among them: what nobody thought of is closed.
         .layer(middleware::from_fn_with_state(state.clone(), authorize))
         .layer(middleware::from_fn_with_state(state.clone(), every_response))
@@ -116,6 +119,8 @@ async fn authorize(State(state): State<AppState>, mut request: Request, next: Ne
         state.metrics.called(caller.label(), status);
     }
     let name = caller.as_ref().map_or("", Caller::name);
+    let trace = response.extensions().get::<TraceContext>().map(TraceContext::log);
+    let _in_trace = trace.as_ref().map(tracing::Span::enter);
     tracing::info!(target: "audit", key = name, %method, path, status = status.as_u16(), "call");
     response
 }

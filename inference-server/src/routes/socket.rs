@@ -26,6 +26,7 @@ use crate::deadline::Deadline;
 use crate::error::ApiError;
 use crate::generation::Origin;
 use crate::rows::{self, Held};
+use crate::traced::Traced;
 use crate::written::{Delivery, Finished};
 
 /// How long a client gets to close from its side too.
@@ -44,11 +45,12 @@ pub(super) async fn generate(
         return Err(ApiError::ForeignOrigin);
     }
     let caller = request.extensions().get::<Caller>().cloned();
+    let traced = Traced::of(&request);
     let seat = request.extensions().get::<Seat>().cloned();
     let arrived = Instant::now();
     let deadline = Deadline::of(request.headers(), state.config.request_limit, arrived)?;
     let upgrade = hyper::upgrade::on(&mut request);
-    let origin = Origin { source, arrived, caller, deadline };
+    let origin = Origin { source, arrived, caller, deadline, traced };
     state.sockets.clone().spawn(serve(state, upgrade, origin, seat));
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
     let headers = response.headers_mut();

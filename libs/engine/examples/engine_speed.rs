@@ -184,7 +184,7 @@ fn run(model: &LanguageModel, requests: Vec<Request>) -> Result<usize, Error> {
     let mut tokens = 0;
     for event in events {
         match event {
-            Event::Token { .. } => {}
+            Event::Begun { .. } | Event::Token { .. } => {}
             Event::Finished(completion) => tokens += completion.completion_tokens,
             Event::Failed(error) => return Err(error.into()),
         }

@@ -36,6 +36,7 @@ fn completion(events: &Receiver<Event>) -> Completion {
     let mut streamed = String::new();
     loop {
         match events.recv_timeout(Duration::from_secs(300)).expect("the engine answers") {
+            Event::Begun { .. } => {}
             Event::Token { text, .. } => streamed.push_str(&text),
             Event::Failed(error) => panic!("{error}"),
             Event::Finished(completion) => {

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use textnlp_dataset::manifest::RowCounts;
 use textnlp_dataset::{Record, Row, SourceRecord};
+use textnlp_telemetry::trace::TraceContext;
 
 use crate::completer::Models;
 use crate::error::Error;
@@ -17,7 +18,7 @@ use crate::job::Job;
 use crate::prepare::{FieldNames, Source};
 use crate::progress::Progress;
 use crate::report::{Failures, ModelReport, NamedDistribution, Rejection, Score, Usage, passes};
-use crate::row::RowMaker;
+use crate::row::{RowMaker, RowTraces};
 
 /// Rows that are being made.
 pub struct Call<'a> {
@@ -69,7 +70,8 @@ pub struct Summary {
 }
 
 impl<'a> Call<'a> {
-    /// Checks the records against the job. Nothing is made until [`next`](Self::next) is called; `width` rows are made at once then.
+    /// Checks the records against the job. Nothing is made until [`next`](Self::next) is called; `width` rows are made at once then,
+    /// inside `trace`.
     ///
     /// # Errors
     /// [`Error::Spec`] and [`Error::Source`]: the call can never work.
@@ -78,14 +80,16 @@ impl<'a> Call<'a> {
         models: &Models,
         source: &Source,
         width: usize,
+        trace: TraceContext,
     ) -> Result<Self, Error> {
         let records = records(job, source, usize::MAX)?;
-        let (count, samples) = (records.len() as u64, job.samples);
-        let rows = rows(job, models, records, width, usize::MAX);
+        let (count, total) = (records.len() as u64, rows_of(job, &records));
+        let traces = RowTraces::new(trace, total);
+        let rows = rows(job, models, records, (width, usize::MAX), traces);
         Ok(Self {
             rows: Box::pin(rows),
             judge: Judge::new(job),
-            tally: Tally::new(job, count * u64::from(samples)),
+            tally: Tally::new(job, total),
             model: ModelReport::of(job, models),
             records: count,
         })
@@ -139,19 +143,25 @@ pub(crate) fn records(
     Ok(records)
 }
 
-/// Makes the rows of records, at most `limit`, `width` at once, in their order.
+/// Number of the rows of records.
+fn rows_of(job: &Job, records: &[Arc<SourceRecord>]) -> u64 {
+    records.len() as u64 * u64::from(job.samples)
+}
+
+/// Makes the rows of records, `width` at once and at most `limit`, in their order.
 pub(crate) fn rows(
     job: &Arc<Job>,
     models: &Models,
     records: Vec<Arc<SourceRecord>>,
-    width: usize,
-    limit: usize,
+    (width, limit): (usize, usize),
+    traces: RowTraces,
 ) -> impl Stream<Item = Result<Row, Error>> + Send + use<> {
     let samples = job.samples;
     let maker = Arc::new(RowMaker {
         job: Arc::clone(job),
         models: models.clone(),
         progress: Arc::new(Progress::default()),
+        traces,
     });
     let wanted = records
         .into_iter()

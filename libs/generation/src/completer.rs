@@ -6,7 +6,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use textnlp_crds::cost::Price;
 use textnlp_crds::sampling::ResolvedSampling;
+use textnlp_telemetry::trace::TraceContext;
 
 /// What a model is asked to continue.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,6 +70,8 @@ pub struct Request {
     pub seed: u64,
     /// The record that the prompt comes from: completions of one record share a prefix.
     pub record: u64,
+    /// What it is part of.
+    pub trace: TraceContext,
 }
 
 /// A finished completion.
@@ -142,6 +146,7 @@ pub trait Completer: Send + Sync {
 pub struct Models {
     facts: BTreeMap<String, ModelFacts>,
     completers: BTreeMap<String, Arc<dyn Completer>>,
+    prices: BTreeMap<String, Price>,
 }
 
 impl Models {
@@ -153,6 +158,16 @@ impl Models {
     /// Makes a model usable.
     pub fn connect(&mut self, name: impl Into<String>, completer: Arc<dyn Completer>) {
         self.completers.insert(name.into(), completer);
+    }
+
+    /// Says what a model's tokens cost.
+    pub fn set_price(&mut self, name: impl Into<String>, price: Price) {
+        self.prices.insert(name.into(), price);
+    }
+
+    /// What a model's tokens cost, where it has a price.
+    pub fn price(&self, name: &str) -> Option<&Price> {
+        self.prices.get(name)
     }
 
     /// What is known of a model.

@@ -13,6 +13,7 @@ use textnlp_engine::engine::{
 use textnlp_engine::model::Model;
 use textnlp_engine::models::{CpuModel, KvPrecision, Precision};
 use textnlp_engine::sampling::SamplingParams;
+use textnlp_telemetry::trace::{Ended, Stages};
 use tokio::sync::oneshot;
 
 use crate::completer::{
@@ -231,9 +232,23 @@ fn params(sampling: &ResolvedSampling) -> SamplingParams {
 /// What an engine's event means for a row; nothing while its text grows.
 pub fn ended(event: Event) -> Option<Result<Completion, CompletionError>> {
     match event {
-        Event::Token { .. } => None,
+        Event::Begun { .. } | Event::Token { .. } => None,
         Event::Finished(done) => Some(Ok(completion(done))),
         Event::Failed(error) => Some(Err(failure(&error))),
+    }
+}
+
+/// Tells of an event which stage of its completion it begins or ends.
+pub fn observe(stages: &mut Stages, event: &Event, now: Instant) {
+    match event {
+        Event::Begun { cached_tokens } => stages.begun(now, *cached_tokens),
+        Event::Token { .. } => stages.token(now),
+        Event::Finished(done) => {
+            let (prompt_tokens, completion_tokens) = (done.prompt_tokens, done.completion_tokens);
+            let reason = done.finish_reason.as_str();
+            stages.end(now, Ended { prompt_tokens, completion_tokens, reason });
+        }
+        Event::Failed(error) => stages.failed(now, &error.to_string()),
     }
 }
 
@@ -261,7 +276,9 @@ impl Completer for EngineCompleter {
         Box::pin(async move {
             let (sender, receiver) = oneshot::channel();
             let sender = Mutex::new(Some(sender));
+            let mut stages = Stages::new(request.trace.clone(), Instant::now());
             let sink: Sink = Box::new(move |event| {
+                observe(&mut stages, &event, Instant::now());
                 let Some(answer) = ended(event) else { return };
                 if let Some(sender) = sender.lock().ok().and_then(|mut sender| sender.take()) {
                     // Nobody waits any more: the row was given up.

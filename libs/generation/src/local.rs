@@ -79,16 +79,24 @@ pub async fn run(
     let begun = Instant::now();
     let _lock = store.lock()?;
     claim(store, &format!("GenerationJob {}", job.name))?;
+    let preparing = options.trace.child("prepare");
     let prepared = prepare(&job, &models, source, store)?;
+    drop(preparing);
     if let Some(report) = finished(&job, &prepared, store)? {
         let verdict = Verdict::of(&job, &report);
         return Ok(Finished { report, verdict, was_finished: true });
     }
     if !rows::missing(&prepared, store)?.is_empty() {
+        let loading = options.trace.child("load");
         connect(&mut models)?;
-        rows::generate(job.clone(), models.clone(), &prepared, store, progress, options).await?;
+        drop(loading);
+        let span = options.trace.child("generate");
+        let options = Options { trace: span.context().clone(), ..options.clone() };
+        rows::generate(job.clone(), models.clone(), &prepared, store, progress, &options).await?;
     }
-    let closing = Closing { missing: Missing::Refuse, place: &store.place(), begun };
+    let span = options.trace.child("finalize");
+    let closing =
+        Closing { missing: Missing::Refuse, place: &store.place(), begun, trace: span.context() };
     let report = finalize(&job, &models, &prepared, store, closing)?;
     let verdict = Verdict::of(&job, &report);
     Ok(Finished { report, verdict, was_finished: false })

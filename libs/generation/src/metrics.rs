@@ -5,17 +5,22 @@ use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
+use textnlp_dataset::Tokens;
 
 use crate::progress::Progress;
 
 /// Media type of [`WorkerMetrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-type Code = [(&'static str, String); 1];
+/// HTTP status and model.
+type Answered = [(&'static str, String); 2];
+/// What a series counts of a model's tokens.
+type Kind = fn(&Tokens) -> u64;
 
 /// What a worker tells of itself.
 #[derive(Debug)]
@@ -32,7 +37,7 @@ impl WorkerMetrics {
         let requests = RequestMetrics::default();
         registry.register(
             "textnlp_requests",
-            "Requests to models that were answered, by HTTP status; `error` where there was no answer",
+            "Requests to models that were answered, by model and HTTP status; `error` where there was no answer",
             requests.codes.clone(),
         );
         registry.register(
@@ -59,7 +64,7 @@ impl WorkerMetrics {
 /// Counts of requests to models.
 #[derive(Debug, Clone, Default)]
 pub struct RequestMetrics {
-    codes: Family<Code, Counter>,
+    codes: Family<Answered, Counter>,
     in_flight: Gauge,
 }
 
@@ -74,9 +79,10 @@ impl RequestMetrics {
         InFlight(self.in_flight.clone())
     }
 
-    /// Counts an answer.
-    pub fn count(&self, code: &str) {
-        self.codes.get_or_create(&[("code", code.to_owned())]).inc();
+    /// Counts an answer for a model.
+    pub fn count(&self, model: &str, code: &str) {
+        let labels = [("code", code.to_owned()), ("model", model.to_owned())];
+        self.codes.get_or_create(&labels).inc();
     }
 }
 
@@ -106,12 +112,22 @@ impl Collector for Rows {
             ("textnlp_rows_kept", "Rows of this shard that an earlier pod made", &progress.kept),
             ("textnlp_rows_finished", "Rows that this pod finished", &progress.finished),
             ("textnlp_rows_failed", "Finished rows that failed", &progress.failed),
-            ("textnlp_prompt_tokens", "Prompt tokens of completions", &progress.prompt_tokens),
-            ("textnlp_completion_tokens", "Tokens generated", &progress.completion_tokens),
         ] {
             let counter = ConstCounter::new(Progress::get(counter));
             let metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
             counter.encode(metric)?;
+        }
+        let models = progress.by_model();
+        let kinds: [(&str, &str, Kind); 2] = [
+            ("textnlp_prompt_tokens", "Prompt tokens of completions, by model", |t| t.prompt),
+            ("textnlp_completion_tokens", "Tokens generated, by model", |t| t.completion),
+        ];
+        for (name, help, kind) in kinds {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (model, tokens) in &models {
+                let counter = ConstCounter::new(kind(tokens));
+                counter.encode(family.encode_family(&[("model", model.as_str())])?)?;
+            }
         }
         Ok(())
     }
@@ -127,12 +143,14 @@ mod tests {
         Progress::add(&progress.rows, 20);
         Progress::add(&progress.kept, 4);
         Progress::add(&progress.finished, 3);
-        Progress::add(&progress.completion_tokens, 70);
+        progress.expect(["smollm2", "a \"judge\""]);
+        progress.used("smollm2", Tokens { prompt: 30, completion: 50 });
+        progress.used("smollm2", Tokens { prompt: 1, completion: 20 });
         let metrics = WorkerMetrics::new(progress);
         let requests = metrics.requests();
-        requests.count("200");
-        requests.count("200");
-        requests.count("error");
+        requests.count("smollm2", "200");
+        requests.count("smollm2", "200");
+        requests.count("judge", "error");
         let _under_way = requests.begin();
         drop(requests.begin());
         let text = metrics.render().unwrap();
@@ -141,10 +159,11 @@ mod tests {
             "textnlp_rows_kept_total 4",
             "textnlp_rows_finished_total 3",
             "textnlp_rows_failed_total 0",
-            "textnlp_prompt_tokens_total 0",
-            "textnlp_completion_tokens_total 70",
-            "textnlp_requests_total{code=\"200\"} 2",
-            "textnlp_requests_total{code=\"error\"} 1",
+            "textnlp_prompt_tokens_total{model=\"smollm2\"} 31",
+            "textnlp_completion_tokens_total{model=\"smollm2\"} 70",
+            "textnlp_completion_tokens_total{model=\"a \\\"judge\\\"\"} 0",
+            "textnlp_requests_total{code=\"200\",model=\"smollm2\"} 2",
+            "textnlp_requests_total{code=\"error\",model=\"judge\"} 1",
             "textnlp_requests_in_flight 1",
             "# EOF",
         ] {

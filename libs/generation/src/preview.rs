@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::TryStreamExt;
 use serde::Serialize;
 use textnlp_dataset::{Row, SourceRecord};
+use textnlp_telemetry::trace::TraceContext;
 
 use crate::call;
 use crate::completer::Models;
@@ -12,7 +13,7 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::prepare::Source;
 use crate::progress::Progress;
-use crate::row::RowMaker;
+use crate::row::{RowMaker, RowTraces};
 
 /// Makes the first rows of a job and keeps nothing.
 pub async fn preview(
@@ -22,7 +23,12 @@ pub async fn preview(
     rows: usize,
 ) -> Result<Vec<Row>, Error> {
     let records = call::records(&job, source, rows)?;
-    call::rows(&job, &models, records, rows, rows).try_collect().await
+    call::rows(&job, &models, records, (rows, rows), untraced()).try_collect().await
+}
+
+/// A look at a job is part of no trace.
+fn untraced() -> RowTraces {
+    RowTraces::new(TraceContext::default(), 0)
 }
 
 /// What a job would ask of its models.
@@ -63,7 +69,12 @@ pub fn dry_run(job: Arc<Job>, models: Models, source: &Source) -> Result<DryRun,
     };
     let per_row: u64 =
         generated.iter().map(|(_, g)| u64::from(g.sampling.max_tokens.unsigned_abs())).sum();
-    let maker = RowMaker { job: job.clone(), models, progress: Arc::new(Progress::default()) };
+    let maker = RowMaker {
+        job: job.clone(),
+        models,
+        progress: Arc::new(Progress::default()),
+        traces: untraced(),
+    };
     for record in source.records(&job.spec.source)? {
         let record = record?;
         result.records += 1;

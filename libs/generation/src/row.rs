@@ -5,6 +5,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use textnlp_dataset::{Outcome, Record, Row, RowId, RowMeta, SourceRecord, Tokens};
 use textnlp_engine::sampling::request_seed;
+use textnlp_telemetry::trace::{self, Rows, TraceContext};
+use tracing::Instrument;
 
 use crate::completer::{ChatMessage, CompletionError, Models, Prompt, Request};
 use crate::error::Error;
@@ -25,11 +27,52 @@ pub(crate) struct RowMaker {
     pub(crate) job: Arc<Job>,
     pub(crate) models: Models,
     pub(crate) progress: Arc<Progress>,
+    pub(crate) traces: RowTraces,
+}
+
+/// What rows are part of, and which of them are traced.
+#[derive(Debug, Clone)]
+pub(crate) struct RowTraces {
+    parent: TraceContext,
+    rows: Rows,
+}
+
+impl RowTraces {
+    /// Of a job with so many rows, inside `parent`.
+    pub(crate) fn new(parent: TraceContext, total: u64) -> Self {
+        Self { parent, rows: trace::rows(total) }
+    }
+
+    fn of(&self, row: u64) -> TraceContext {
+        match self.rows.includes(row) {
+            true => self.parent.clone(),
+            false => self.parent.unsampled(),
+        }
+    }
 }
 
 impl RowMaker {
     /// Makes one row. An error is not the row's: the model stopped working, and the run with it.
     pub(crate) async fn make(&self, record: &SourceRecord, sample: u32) -> Result<Row, Error> {
+        let number = record.index * u64::from(self.job.samples) + u64::from(sample);
+        let mut span = self.traces.of(number).child("row");
+        let made =
+            self.make_within(span.context(), record, sample).instrument(span.context().log()).await;
+        if let Ok(row) = &made {
+            span.set("textnlp.row", row.id.to_string());
+            if let Outcome::Failed { stage, .. } = &row.outcome {
+                span.failed(format!("failed at {stage}"));
+            }
+        }
+        made
+    }
+
+    async fn make_within(
+        &self,
+        trace: &TraceContext,
+        record: &SourceRecord,
+        sample: u32,
+    ) -> Result<Row, Error> {
         let id = RowId { record: record.index, sample };
         let mut row = Row {
             id,
@@ -41,7 +84,7 @@ impl RowMaker {
         };
         let failure = match &record.record {
             Err(error) => Some(Failure { stage: "source", message: error.message.clone() }),
-            Ok(_) => self.columns(&mut row).await?,
+            Ok(_) => self.columns(trace, &mut row).await?,
         };
         if let Some(Failure { stage, message }) = failure {
             row.outcome = Outcome::Failed { stage: stage.to_owned(), message };
@@ -50,7 +93,7 @@ impl RowMaker {
         Ok(row)
     }
 
-    async fn columns(&self, row: &mut Row) -> Result<Option<Failure>, Error> {
+    async fn columns(&self, trace: &TraceContext, row: &mut Row) -> Result<Option<Failure>, Error> {
         for &index in &self.job.order {
             let column = &self.job.columns[index];
             let made = match &column.kind {
@@ -58,7 +101,12 @@ impl RowMaker {
                     .render(template, row)
                     .map(Value::String)
                     .map_err(|message| Failure { stage: "template", message }),
-                Kind::Generated(generated) => self.complete(column, generated, row).await?,
+                Kind::Generated(generated) => {
+                    let mut span = trace.child("column");
+                    span.set("textnlp.column", column.name.clone());
+                    span.set("gen_ai.request.model", generated.model.clone());
+                    self.complete(span.context(), column, generated, row).await?
+                }
             };
             match made {
                 Ok(value) => row.columns.insert(column.name.clone(), value),
@@ -70,14 +118,17 @@ impl RowMaker {
 
     async fn complete(
         &self,
+        trace: &TraceContext,
         column: &Column,
         generated: &Generated,
         row: &mut Row,
     ) -> Result<Result<Value, Failure>, Error> {
+        let rendering = trace.child("render");
         let prompt = match self.prompt(column, generated, row) {
             Ok(prompt) => prompt,
             Err(failure) => return Ok(Err(failure)),
         };
+        drop(rendering);
         row.meta.prompts.insert(column.name.clone(), prompt.to_json());
         let completer = self
             .models
@@ -90,14 +141,14 @@ impl RowMaker {
             sampling: generated.sampling.clone(),
             seed: request_seed(seed, &column.name, row.id.record, row.id.sample, ATTEMPT),
             record: row.id.record,
+            trace: trace.clone(),
         };
         match completer.complete(request).await {
             Ok(done) => {
-                Progress::add(&self.progress.prompt_tokens, done.prompt_tokens);
-                Progress::add(&self.progress.completion_tokens, done.completion_tokens);
-                row.meta.finish_reasons.insert(column.name.clone(), done.finish_reason.to_owned());
                 let tokens =
                     Tokens { prompt: done.prompt_tokens, completion: done.completion_tokens };
+                self.progress.used(&generated.model, tokens);
+                row.meta.finish_reasons.insert(column.name.clone(), done.finish_reason.to_owned());
                 row.meta.tokens.insert(column.name.clone(), tokens);
                 Ok(Ok(json!(done.text)))
             }

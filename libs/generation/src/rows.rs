@@ -11,6 +11,7 @@ use textnlp_dataset::plan::{self, RowRange};
 use textnlp_dataset::snapshot::SnapshotReader;
 use textnlp_dataset::store::Store;
 use textnlp_dataset::{Outcome, Row, RowId, SourceRecord};
+use textnlp_telemetry::trace::TraceContext;
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
@@ -19,7 +20,7 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::prepare::Prepared;
 use crate::progress::{Cancel, Concurrency, Progress};
-use crate::row::RowMaker;
+use crate::row::{RowMaker, RowTraces};
 use crate::shards::Shard;
 
 /// Most rows of a chunk: what a killed run can lose of one, against the number of files.
@@ -36,12 +37,20 @@ pub struct Options {
     pub grace: Option<Duration>,
     /// Only the rows of this part of the job.
     pub shard: Option<Shard>,
+    /// What the rows are part of.
+    pub trace: TraceContext,
 }
 
 impl Options {
     /// The whole job; what is running when it is asked to stop is finished.
     pub fn new(concurrency: impl Into<Concurrency>, cancel: Cancel) -> Self {
-        Self { concurrency: concurrency.into(), cancel, grace: None, shard: None }
+        Self {
+            concurrency: concurrency.into(),
+            cancel,
+            grace: None,
+            shard: None,
+            trace: TraceContext::default(),
+        }
     }
 }
 
@@ -76,7 +85,9 @@ pub async fn generate(
     let left: u64 = chunks.iter().map(RowRange::rows).sum();
     Progress::add(&progress.rows, rows);
     Progress::add(&progress.kept, rows.saturating_sub(left));
-    let maker = Arc::new(RowMaker { job, models, progress });
+    progress.expect(job.models());
+    let traces = RowTraces::new(options.trace.clone(), prepared.rows());
+    let maker = Arc::new(RowMaker { job, models, progress, traces });
     let mut run = Run {
         feed: Feed::new(SnapshotReader::new(store, prepared.snapshot.clone()), chunks),
         store,

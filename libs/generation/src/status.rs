@@ -2,12 +2,12 @@
 
 use serde_json::json;
 use textnlp_crds::job_status::{
-    GateResult, OutputStatus, Rejection, Rows, Score, Usage, ValidationStatus,
+    GateResult, ModelUsage, OutputStatus, Rejection, Rows, Score, Usage, ValidationStatus,
 };
 use textnlp_crds::task::{Finalized, Prepared, Verdict};
 
 use crate::local::{self, Finished};
-use crate::report::{Report, number};
+use crate::report::{Report, UsageReport, number};
 use crate::steps::Split;
 
 /// What the prepare step answers.
@@ -44,11 +44,7 @@ pub fn finalized(finished: &Finished, formats: &[textnlp_crds::output::OutputFor
             .iter()
             .map(|r| Rejection { filter: r.filter.clone(), rows: whole(r.rows) })
             .collect(),
-        usage: Usage {
-            prompt_tokens: whole(report.usage.prompt_tokens),
-            completion_tokens: whole(report.usage.completion_tokens),
-            requests: whole(report.usage.requests),
-        },
+        usage: usage(&report.usage),
         validation: ValidationStatus {
             passed: Some(report.passed),
             scores: report.scores.iter().filter_map(score).collect(),
@@ -61,6 +57,18 @@ pub fn finalized(finished: &Finished, formats: &[textnlp_crds::output::OutputFor
             bytes: Some(whole(report.output.bytes)),
             digest: Some(report.digest.clone()),
         },
+    }
+}
+
+/// Without costs: prices are the operator's to know.
+fn usage(report: &UsageReport) -> Usage {
+    let UsageReport { total, models, costs: _ } = report;
+    Usage {
+        prompt_tokens: whole(total.prompt_tokens),
+        completion_tokens: whole(total.completion_tokens),
+        requests: whole(total.requests),
+        models: models.iter().map(|model| ModelUsage { cost: None, ..model.clone() }).collect(),
+        ..Usage::default()
     }
 }
 
@@ -151,7 +159,10 @@ mod tests {
             "passed": false,
             "digest": "sha256:aa",
             "output": {"directory": "pvc://claim/data", "formats": ["JSONL"], "rows": 7, "bytes": 900},
-            "usage": {"promptTokens": 100, "completionTokens": 200, "requests": 10},
+            "usage": {"promptTokens": 100, "completionTokens": 200, "requests": 10, "models": [
+                {"name": "smollm2", "promptTokens": 100, "completionTokens": 200, "requests": 10,
+                 "cost": {"currency": "EUR", "amount": "1.000000"}},
+            ], "costs": [{"currency": "EUR", "amount": "1.000000"}]},
             "seconds": 1.5,
         });
         let report = serde_json::from_value(report).expect("a report");
@@ -168,7 +179,9 @@ mod tests {
                 "message": "the dataset does not pass: duplicateRate of ticket is 0.2000 (allowed: ≤ 0.1000)",
                 "rows": {"requested": 10, "accepted": 7, "rejected": 1, "failed": 2},
                 "rejections": [{"filter": "long", "rows": 1}],
-                "usage": {"promptTokens": 100, "completionTokens": 200, "requests": 10},
+                "usage": {"promptTokens": 100, "completionTokens": 200, "requests": 10, "models": [
+                    {"name": "smollm2", "promptTokens": 100, "completionTokens": 200, "requests": 10},
+                ]},
                 "validation": {"passed": false, "scores": [
                     {"metric": "wordCount", "column": "ticket", "value": 12.5, "signature": "wordCount|v:1"},
                     {"metric": "duplicateRate", "column": "ticket", "value": 0.2,

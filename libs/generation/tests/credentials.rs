@@ -10,6 +10,7 @@ use textnlp_generation::completer::{Completion, CompletionError, Prompt, Request
 use textnlp_generation::http::{Endpoint, HttpCompleter, Server as Whose};
 use textnlp_generation::metrics::RequestMetrics;
 use textnlp_generation::{Cancel, Completer, Error};
+use textnlp_telemetry::trace::TraceContext;
 
 async fn connect(url: String, server: Whose, loopback: bool) -> Result<HttpCompleter, Error> {
     let endpoint = Endpoint { name: "parrot".into(), model: "llama-3".into(), url, server };
@@ -23,6 +24,7 @@ async fn complete(completer: &HttpCompleter) -> Result<Completion, CompletionErr
         sampling: Default::default(),
         seed: 5,
         record: 0,
+        trace: TraceContext::default(),
     };
     completer.complete(request).await
 }

@@ -6,10 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use textnlp_crds::cost::Price;
 use textnlp_dataset::store::LocalStore;
 use textnlp_generation::local::{self, Finished, Verdict};
 use textnlp_generation::rows::Options;
-use textnlp_generation::{Cancel, Completer, Error, Progress, Source};
+use textnlp_generation::{Cancel, Completer, Error, Models, Progress, Source};
 
 use common::{Parrot, job, models, spec};
 
@@ -39,11 +40,19 @@ struct Run<'a> {
     concurrency: usize,
     dies_after: u64,
     cancel: Cancel,
+    models: Models,
 }
 
 impl<'a> Run<'a> {
     fn new(directory: &'a Path, spec: Value) -> Self {
-        Self { directory, spec, concurrency: 5, dies_after: u64::MAX, cancel: Cancel::new() }
+        Self {
+            directory,
+            spec,
+            concurrency: 5,
+            dies_after: u64::MAX,
+            cancel: Cancel::new(),
+            models: models(),
+        }
     }
 
     fn go(self) -> Result<(Finished, u64), Error> {
@@ -58,7 +67,7 @@ impl<'a> Run<'a> {
         let connected = parrot.clone();
         let finished = runtime.block_on(local::run(
             job(&spec),
-            models(),
+            self.models,
             &source,
             &store,
             Arc::new(Progress::default()),
@@ -148,6 +157,58 @@ fn a_run_whose_model_dies_again_and_again_ends_with_the_same_dataset_and_asks_fo
     assert_eq!(finished.report.digest, whole.report.digest);
     assert_eq!(finished.report.usage, whole.report.usage);
     assert!(answered < 120 + 17 * 3, "rows that were finished were asked for again: {answered}");
+}
+
+#[test]
+fn a_price_gives_the_report_a_cost_and_changes_nothing_else() {
+    let (free, priced) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let run = |directory: &Path, prompt_tokens: Option<&str>| {
+        let mut run = Run::new(directory, spec_value(8, 1));
+        if let Some(prompt_tokens) = prompt_tokens {
+            let price = Price {
+                currency: "EUR".into(),
+                prompt_tokens: prompt_tokens.into(),
+                completion_tokens: "2000000".into(),
+            };
+            run.models.set_price("parrot", price);
+        }
+        run.go().unwrap().0
+    };
+    let without = run(free.path(), None).report;
+    // One unit for a token of a prompt, two for one of a completion.
+    let with = run(priced.path(), Some("1000000")).report;
+    assert_eq!((&with.digest, with.usage.total), (&without.digest, without.usage.total));
+    let used = with.usage.total;
+    assert!(used.prompt_tokens > 0 && used.completion_tokens > 0, "{used:?}");
+    assert_eq!(without.usage.cost_line(), None);
+    assert_eq!(without.usage.models.len(), 1);
+    let amount = format!("{}.000000", used.prompt_tokens + 2 * used.completion_tokens);
+    assert_eq!(with.usage.cost_line(), Some(format!("{amount} EUR")));
+    let report = std::fs::read(priced.path().join("report.json")).unwrap();
+    let report: Value = serde_json::from_slice(&report).unwrap();
+    let cost = json!({"currency": "EUR", "amount": amount});
+    assert_eq!(
+        report["usage"],
+        json!({
+            "promptTokens": used.prompt_tokens, "completionTokens": used.completion_tokens, "requests": 8,
+            "models": [{
+                "name": "parrot", "promptTokens": used.prompt_tokens, "completionTokens": used.completion_tokens,
+                "requests": 8, "cost": cost.clone(),
+            }],
+            "costs": [cost],
+        })
+    );
+    for (file, lacks) in [("report.md", "Cost "), ("report.html", " EUR")] {
+        let read = |at: &Path| std::fs::read_to_string(at.join(file)).unwrap();
+        assert!(read(priced.path()).contains(&format!("{amount} EUR")), "{file}");
+        assert!(!read(free.path()).contains(lacks), "{file}");
+    }
+    let dataset = |at: &Path| std::fs::read(at.join("dataset.jsonl")).unwrap();
+    assert_eq!(dataset(priced.path()), dataset(free.path()));
+    // A finished job keeps the cost of its end.
+    let again = run(priced.path(), Some("5"));
+    assert!(again.was_finished);
+    assert_eq!(again.report.usage, with.usage);
 }
 
 #[test]

@@ -21,6 +21,7 @@ use textnlp_generation::metrics::RequestMetrics;
 use textnlp_generation::rows::Options;
 use textnlp_generation::steps::{self, Sharding, Split};
 use textnlp_generation::{Cancel, Completer, Error, Job, Models, Progress, Source};
+use textnlp_telemetry::trace::TraceContext;
 
 const OWNER: &str = "GenerationJob default/test (1)";
 
@@ -86,7 +87,12 @@ impl Place {
     }
 
     fn finalize(&self, missing: Missing) -> Result<Finished, Error> {
-        let closing = Closing { missing, place: "pvc://claim/out", begun: Instant::now() };
+        let closing = Closing {
+            missing,
+            place: "pvc://claim/out",
+            begun: Instant::now(),
+            trace: &TraceContext::default(),
+        };
         steps::finalize(&self.job, &models(), &*self.store, OWNER, closing)
     }
 

@@ -61,6 +61,14 @@ pub(crate) fn until_deadline(
     Some(Duration::from_secs(left.unsigned_abs()))
 }
 
+/// When the deadline of the job's own attempt is, if the clock runs and there is one.
+pub(crate) fn deadline(job: &GenerationJob) -> Option<Timestamp> {
+    let limit = job.spec.execution.active_deadline_seconds?;
+    let status = job.status.as_ref()?;
+    let left = limit.saturating_sub(status.active_seconds.unwrap_or(0)).max(0);
+    running_since(status)?.checked_add(SignedDuration::from_secs(left)).ok()
+}
+
 /// Whether an ended job's children may go.
 pub(crate) fn is_expired(job: &GenerationJob, now: Timestamp) -> bool {
     until_expiry(job, now) == Some(Duration::ZERO)
@@ -142,6 +150,7 @@ mod tests {
         assert_eq!(until_deadline(&job, 0, at(30)), Some(Duration::from_secs(10)));
         assert!(!is_overdue(&job, 0, at(39)) && is_overdue(&job, 0, at(40)));
         assert!(!is_overdue(&job, 1, at(1000)), "another attempt");
+        assert_eq!(deadline(&job), Some(at(40)));
     }
 
     #[test]

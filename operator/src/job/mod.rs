@@ -4,7 +4,7 @@
 mod apply;
 mod build;
 mod children;
-mod clock;
+pub(crate) mod clock;
 #[cfg(test)]
 mod fixture;
 mod notices;
@@ -15,8 +15,9 @@ pub mod progress;
 pub mod reasons;
 #[cfg(test)]
 mod scenarios;
-mod spec;
+pub(crate) mod spec;
 mod status;
+mod trace;
 mod triggers;
 mod validate;
 
@@ -92,5 +93,6 @@ async fn write_status(
     for notice in notices::between(&observed.job, &before, &status) {
         shared.events.send(notice);
     }
+    trace::between(&observed.job, &before, &status);
     Ok(true)
 }

@@ -77,7 +77,7 @@ pub(crate) enum Stand {
     /// It cannot go on.
     Failed(Failure),
     /// The dataset is written; with the first cause if shards are lost.
-    Done(Finalized, Option<Failure>),
+    Done(Box<Finalized>, Option<Failure>),
 }
 
 /// Decides.
@@ -276,7 +276,7 @@ impl Planner<'_> {
     }
 
     /// After the last step: extended meanwhile, or done.
-    fn done(&self, finalized: Finalized, lost: Option<Failure>) -> Plan {
+    fn done(&self, finalized: Box<Finalized>, lost: Option<Failure>) -> Plan {
         let spec = &self.observed.job.spec;
         let snapshot = self.observed.snapshot.as_ref();
         if lost.is_none() && snapshot.is_some_and(|snapshot| position::is_extended(spec, snapshot))

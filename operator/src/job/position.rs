@@ -31,7 +31,7 @@ pub(crate) enum Position<'a> {
     /// It cannot go on.
     Failed(Failure),
     /// The dataset is written. If shards are lost, with the first cause.
-    Done(Finalized, Option<Failure>),
+    Done(Box<Finalized>, Option<Failure>),
 }
 
 /// A step, and its child Job if there is one.
@@ -248,7 +248,7 @@ fn finalized<'a>(
             Position::Finalize(turn(child.run + 1, None), prepared, lost)
         }
         State::Complete => match child.finalized() {
-            Answer::Read(finalized) => Position::Done(finalized, lost),
+            Answer::Read(finalized) => Position::Done(finalized.into(), lost),
             Answer::Unreadable if unreadable_in_a_row(children, attempt) < UNREADABLE_LIMIT => {
                 Position::Finalize(turn(child.run + 1, None), prepared, lost)
             }

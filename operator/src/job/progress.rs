@@ -1,7 +1,7 @@
 //! How fast a job is: the metrics of its workers, read every few seconds, and what they add up to. A worker that does not answer is left
 //! out; nothing durable depends on it. I/O in [`Memory::look`] alone.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use textnlp_crds::task::WORKER_METRICS_PORT;
 use crate::context::Shared;
 use crate::job::children::Child;
 use crate::pods;
-use crate::scrape::Samples;
+use crate::scrape::{Sample, Samples};
 
 /// Workers that are asked at once, and the most time that asking all of them takes.
 const SCRAPES_AT_ONCE: usize = 32;
@@ -23,13 +23,13 @@ const SCRAPE_LIMIT: Duration = Duration::from_secs(5);
 const NEWEST: f64 = 0.4;
 
 /// What the workers of a job say together.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rates {
     /// Finished rows of the shards that run.
     pub finished: i64,
     /// Those of them that failed.
     pub failed: i64,
-    /// What was used, by all workers that were seen.
+    /// What was used, by all workers that were seen. It has no costs: a worker knows no prices.
     pub usage: Usage,
     /// Completion tokens per second, lately.
     pub tokens_per_second: Option<f64>,
@@ -38,7 +38,7 @@ pub struct Rates {
 }
 
 /// What one worker says: of its shard, and of itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {
     /// Finished rows of its shard, by this and earlier workers.
     pub shard_finished: f64,
@@ -46,6 +46,15 @@ pub struct Figures {
     pub finished: f64,
     /// Those of them that failed.
     pub failed: f64,
+    /// What it used of all models.
+    pub used: Used,
+    /// The same by model. A worker of an older version does not tell the models apart.
+    pub models: BTreeMap<String, Used>,
+}
+
+/// What a worker used of models.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Used {
     /// Tokens of prompts.
     pub prompt_tokens: f64,
     /// Tokens of completions.
@@ -59,14 +68,28 @@ impl Figures {
     pub fn read(samples: &Samples) -> Option<Self> {
         let sum = |name| samples.sum(name).unwrap_or(0.0);
         let finished = samples.sum("textnlp_rows_finished_total")?;
+        let of_model = |model: &str| {
+            let ours = |sample: &Sample| sample.label("model") == Some(model);
+            (model.to_owned(), Used::read(|name| samples.sum_where(name, ours)))
+        };
         Some(Self {
             shard_finished: finished + sum("textnlp_rows_kept_total"),
             finished,
             failed: sum("textnlp_rows_failed_total"),
+            used: Used::read(|name| samples.sum(name)),
+            models: samples.values_of("model").into_iter().map(of_model).collect(),
+        })
+    }
+}
+
+impl Used {
+    fn read(sum: impl Fn(&str) -> Option<f64>) -> Self {
+        let sum = |name| sum(name).unwrap_or(0.0);
+        Self {
             prompt_tokens: sum("textnlp_prompt_tokens_total"),
             completion_tokens: sum("textnlp_completion_tokens_total"),
             requests: sum("textnlp_requests_total"),
-        })
+        }
     }
 }
 
@@ -96,7 +119,7 @@ impl Memory {
         }
         let figures = ask(shared, &child.pods).await;
         let after = before.next(figures, now);
-        let rates = after.rates;
+        let rates = after.rates.clone();
         *lock(&workers) = after;
         Some(rates)
     }
@@ -121,26 +144,28 @@ impl Workers {
     pub fn next(mut self, figures: HashMap<String, Figures>, now: Instant) -> Self {
         let seconds = self.read.map(|read| now.saturating_duration_since(read).as_secs_f64());
         let sum = |field: fn(&Figures) -> f64| figures.values().map(field).sum::<f64>();
-        let grown = |field: fn(&Figures) -> f64| {
+        let grown = |field: &dyn Fn(&Figures) -> f64| {
             let gain = |(pod, now): (&String, &Figures)| {
                 let before = self.by_pod.get(pod).map_or(0.0, field);
                 (field(now) - before).max(0.0)
             };
             figures.iter().map(gain).sum::<f64>()
         };
-        let usage = Usage {
-            prompt_tokens: self
-                .rates
-                .usage
-                .prompt_tokens
-                .saturating_add(grown(|f| f.prompt_tokens) as i64),
-            completion_tokens: self
-                .rates
-                .usage
-                .completion_tokens
-                .saturating_add(grown(|f| f.completion_tokens) as i64),
-            requests: self.rates.usage.requests.saturating_add(grown(|f| f.requests) as i64),
+        let add = |to: &mut i64, field: &dyn Fn(&Figures) -> f64| {
+            *to = to.saturating_add(grown(field) as i64);
         };
+        let mut usage = self.rates.usage.clone();
+        add(&mut usage.prompt_tokens, &|f| f.used.prompt_tokens);
+        add(&mut usage.completion_tokens, &|f| f.used.completion_tokens);
+        add(&mut usage.requests, &|f| f.used.requests);
+        let models: BTreeSet<&String> = figures.values().flat_map(|f| f.models.keys()).collect();
+        for model in models {
+            let of = |f: &Figures| f.models.get(model).copied().unwrap_or_default();
+            let part = usage.of_model(model);
+            add(&mut part.prompt_tokens, &|f| of(f).prompt_tokens);
+            add(&mut part.completion_tokens, &|f| of(f).completion_tokens);
+            add(&mut part.requests, &|f| of(f).requests);
+        }
         let rate = |before: Option<f64>, gain: f64| match (
             seconds.filter(|seconds| *seconds > 0.0),
             before,
@@ -152,14 +177,17 @@ impl Workers {
         // Nobody answered: that is not the same as standing still.
         if figures.is_empty() {
             let rates = Rates { finished: 0, failed: 0, ..self.rates };
-            return Self { read: Some(now), rates, ..self };
+            return Self { read: Some(now), by_pod: self.by_pod, rates };
         }
         let rates = Rates {
             finished: sum(|f| f.shard_finished) as i64,
             failed: sum(|f| f.failed) as i64,
             usage,
-            tokens_per_second: rate(self.rates.tokens_per_second, grown(|f| f.completion_tokens)),
-            rows_per_second: rate(self.rates.rows_per_second, grown(|f| f.finished)),
+            tokens_per_second: rate(
+                self.rates.tokens_per_second,
+                grown(&|f| f.used.completion_tokens),
+            ),
+            rows_per_second: rate(self.rates.rows_per_second, grown(&|f| f.finished)),
         };
         self.by_pod.extend(figures);
         Self { read: Some(now), by_pod: self.by_pod, rates }
@@ -191,24 +219,61 @@ mod tests {
     use crate::scrape::parse;
 
     fn figures(finished: f64, tokens: f64) -> Figures {
-        Figures {
-            shard_finished: finished,
-            finished,
-            completion_tokens: tokens,
-            ..Figures::default()
-        }
+        let used = Used { completion_tokens: tokens, ..Used::default() };
+        Figures { shard_finished: finished, finished, used, ..Figures::default() }
     }
 
     #[test]
     fn a_worker_s_metrics_are_read() {
         let text = "textnlp_shard_rows 20\ntextnlp_rows_kept_total 4\ntextnlp_rows_finished_total 3\n\
-            textnlp_completion_tokens_total 70\ntextnlp_requests_total{code=\"200\"} 2\ntextnlp_requests_total{code=\"503\"} 1\n";
+            textnlp_prompt_tokens_total{model=\"a\"} 9\ntextnlp_prompt_tokens_total{model=\"b \\\"x\\\"\"} 0\n\
+            textnlp_completion_tokens_total{model=\"a\"} 70\ntextnlp_completion_tokens_total{model=\"b \\\"x\\\"\"} 1\n\
+            textnlp_requests_total{code=\"200\",model=\"a\"} 2\ntextnlp_requests_total{code=\"503\",model=\"a\"} 1\n";
         let read = Figures::read(&parse(text)).expect("a worker");
-        assert_eq!(
-            (read.shard_finished, read.finished, read.completion_tokens, read.requests),
-            (7.0, 3.0, 70.0, 3.0)
-        );
+        assert_eq!((read.shard_finished, read.finished), (7.0, 3.0));
+        let used = |prompt_tokens, completion_tokens, requests| Used {
+            prompt_tokens,
+            completion_tokens,
+            requests,
+        };
+        assert_eq!(read.used, used(9.0, 71.0, 3.0));
+        let models = [("a", used(9.0, 70.0, 3.0)), ("b \"x\"", used(0.0, 1.0, 0.0))];
+        let models = BTreeMap::from(models.map(|(name, used)| (name.to_owned(), used)));
+        assert_eq!(read.models, models);
         assert_eq!(Figures::read(&parse("up 1\n")), None);
+    }
+
+    #[test]
+    fn a_worker_of_before_does_not_tell_models_apart() {
+        let text = "textnlp_rows_finished_total 3\ntextnlp_completion_tokens_total 70\n\
+            textnlp_requests_total{code=\"200\"} 2\n";
+        let read = Figures::read(&parse(text)).expect("a worker");
+        assert_eq!((read.used.completion_tokens, read.used.requests), (70.0, 2.0));
+        assert!(read.models.is_empty());
+    }
+
+    #[test]
+    fn models_are_counted_apart_over_workers_that_come_and_go() {
+        let figures = |models: &[(&str, f64)]| {
+            let used = |tokens| Used { prompt_tokens: tokens, ..Used::default() };
+            let models: BTreeMap<_, _> =
+                models.iter().map(|(name, tokens)| ((*name).to_owned(), used(*tokens))).collect();
+            let total = models.values().map(|used| used.prompt_tokens).sum::<f64>();
+            Figures { used: used(total), models, ..Figures::default() }
+        };
+        let map =
+            |pod: &str, models: &[(&str, f64)]| HashMap::from([(pod.to_owned(), figures(models))]);
+        let start = Instant::now();
+        let workers = Workers::default()
+            .next(map("one", &[("writer", 10.0), ("judge", 1.0)]), start)
+            .next(map("one", &[("writer", 30.0), ("judge", 2.0)]), start)
+            .next(map("two", &[("writer", 5.0)]), start)
+            .next(HashMap::new(), start);
+        let usage = workers.rates.usage;
+        let models: Vec<(&str, i64)> =
+            usage.models.iter().map(|part| (part.name.as_str(), part.prompt_tokens)).collect();
+        assert_eq!(models, [("judge", 2), ("writer", 35)]);
+        assert_eq!(usage.prompt_tokens, 37);
     }
 
     #[test]
@@ -216,7 +281,7 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let map = |pods: &[(&str, Figures)]| {
-            pods.iter().map(|(pod, f)| ((*pod).to_owned(), *f)).collect()
+            pods.iter().map(|(pod, f)| ((*pod).to_owned(), f.clone())).collect()
         };
         let first = Workers::default().next(map(&[("a", figures(10.0, 100.0))]), at(0));
         assert_eq!((first.rates.finished, first.rates.tokens_per_second), (10, None));

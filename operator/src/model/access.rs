@@ -149,7 +149,12 @@ mod tests {
     fn built(flags: &[&str]) -> (Value, Value) {
         let config = config_with(flags);
         let deployment = server::deployment(&in_claim(), &fetched(), &config);
-        let policy = network::network_policy(&in_claim(), None, config.access.as_ref());
+        let policy = network::network_policy(
+            &in_claim(),
+            None,
+            config.access.as_ref(),
+            config.traces.as_ref(),
+        );
         let value = |object| serde_json::to_value(object).expect("JSON");
         let deployment = value(serde_json::to_value(deployment).expect("JSON"));
         let policy = value(serde_json::to_value(policy).expect("JSON"));

@@ -17,6 +17,7 @@ use super::access::egress;
 use super::validate::Validated;
 use crate::access::Access;
 use crate::names;
+use crate::traces::Traces;
 
 /// Component of everything that belongs to the servers.
 pub const SERVER: &str = "server";
@@ -71,17 +72,20 @@ fn service_spec(model: &Validated) -> ServiceSpec {
     }
 }
 
-/// Requests come from pods of the model's namespace, and from the operator's, which reads the metrics; servers call nobody. Servers
-/// that know their callers let any pod of the cluster ask.
+/// Requests come from pods of the model's namespace, and from the operator's, which reads the metrics; servers call nobody
+/// but the collector of traces, if there is one. Servers that know their callers let any pod of the cluster ask.
 pub fn network_policy(
     model: &Validated,
     operator_namespace: Option<&str>,
     access: Option<&Access>,
+    traces: Option<&Traces>,
 ) -> NetworkPolicy {
     let from = match access {
         Some(_) => vec![all_pods()],
         None => those_nearby(operator_namespace),
     };
+    let egress: Vec<_> =
+        access.map(egress).into_iter().flatten().chain(traces.map(Traces::egress)).collect();
     NetworkPolicy {
         metadata: model.owner.object_meta(&model.child_name(), SERVER),
         spec: Some(NetworkPolicySpec {
@@ -95,7 +99,7 @@ pub fn network_policy(
                     end_port: None,
                 }]),
             }]),
-            egress: access.map(egress),
+            egress: Some(egress).filter(|rules| !rules.is_empty()),
         }),
     }
 }
@@ -196,7 +200,7 @@ mod tests {
     #[test]
     fn only_neighbours_and_the_operator_reach_the_servers_and_they_reach_nobody() {
         check(
-            network_policy(&in_claim(), Some("textnlp-system"), None),
+            network_policy(&in_claim(), Some("textnlp-system"), None, None),
             json!({
                 "apiVersion": "networking.k8s.io/v1",
                 "kind": "NetworkPolicy",
@@ -214,7 +218,8 @@ mod tests {
                 },
             }),
         );
-        let alone = network_policy(&in_claim(), None, None).spec.and_then(|spec| spec.ingress);
+        let alone =
+            network_policy(&in_claim(), None, None, None).spec.and_then(|spec| spec.ingress);
         check(
             alone,
             json!([{"from": [{"podSelector": {}}], "ports": [{"port": 8000, "protocol": "TCP"}]}]),

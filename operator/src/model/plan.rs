@@ -112,6 +112,7 @@ pub fn plan(
             model,
             operator_namespace,
             config.access.as_ref(),
+            config.traces.as_ref(),
         ))),
         service: Wish::Have(Box::new(network::service(model))),
         headless_service: Wish::Have(Box::new(network::headless_service(model))),

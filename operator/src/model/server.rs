@@ -80,6 +80,7 @@ fn server_args(
             .map(Into::into)
             .into();
     args.extend(["--listen".into(), format!("0.0.0.0:{SERVER_PORT}")]);
+    args.extend(["--log-format", "json"].map(Into::into));
     if let Some(digest) = &fetched.model.digest {
         args.extend(["--expect-digest".into(), digest.clone()]);
     }
@@ -200,7 +201,8 @@ mod tests {
                             "imagePullPolicy": "IfNotPresent",
                             "args": [
                                 "serve", "--model", "/var/lib/textnlp/models/smollm2.gguf", "--name", "smollm2",
-                                "--listen", "0.0.0.0:8000", "--expect-digest", "sha256:d1", "--drain-seconds", "60",
+                                "--listen", "0.0.0.0:8000", "--log-format", "json",
+                                "--expect-digest", "sha256:d1", "--drain-seconds", "60",
                             ],
                             "ports": [{"name": "http", "containerPort": 8000, "protocol": "TCP"}],
                             "startupProbe": probe("/healthz", 2, 60),

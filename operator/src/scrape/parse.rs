@@ -1,5 +1,7 @@
 //! The text format of Prometheus and OpenMetrics, as far as counters and gauges need it. Lines that are none are passed over. No I/O.
 
+use std::collections::BTreeSet;
+
 /// One line of metrics.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
@@ -27,6 +29,11 @@ impl Samples {
             self.0.iter().filter(|sample| sample.name == name && passes(sample)).peekable();
         samples.peek()?;
         Some(samples.map(|sample| sample.value).sum())
+    }
+
+    /// The values that a label has.
+    pub fn values_of(&self, label: &str) -> BTreeSet<&str> {
+        self.0.iter().filter_map(|sample| sample.label(label)).collect()
     }
 }
 
@@ -111,5 +118,6 @@ mod tests {
         assert_eq!(samples.sum("n"), None);
         assert_eq!(samples.sum("missing"), None);
         assert_eq!(samples.0[0].label("y"), Some("a \"b\" }\n"));
+        assert_eq!(samples.values_of("x").into_iter().collect::<Vec<_>>(), ["1", "2"]);
     }
 }

@@ -19,8 +19,10 @@ fn finalize(args: &FinalizeArgs) -> Result<Termination, Error> {
     let store = task.store()?;
     let place = task.place(&*store);
     let missing = if args.lost_shards { Missing::Fail } else { Missing::Refuse };
-    let closing = Closing { missing, place: &place, begun };
-    let finished = steps::finalize(&task.job, &task.models, &*store, &task.owner, closing)?;
+    let mut span = super::step(&task, "finalize");
+    let closing = Closing { missing, place: &place, begun, trace: &span.context().clone() };
+    let finished = steps::finalize(&task.job, &task.models, &*store, &task.owner, closing);
+    let finished = super::told(&mut span, finished)?;
     let answer = status::finalized(&finished, &task.told.spec.output.formats);
     Ok(Termination::Finalized(Box::new(answer)))
 }

@@ -9,6 +9,7 @@ use textnlp_crds::task::{TaskFailure, Termination};
 use textnlp_dataset::net::Access;
 use textnlp_generation::Error;
 use textnlp_generation::task::Task;
+use textnlp_telemetry::trace::{JobTrace, Span};
 
 use crate::args::pods::{JobPodArgs, PodArgs};
 use crate::failure::Failure;
@@ -21,6 +22,18 @@ pub(crate) use worker::run as worker;
 /// Reads the pod's task.
 fn read(args: &JobPodArgs) -> Result<Task, Error> {
     Task::read(&args.task, &args.pod.mounts, Access::from_environment())
+}
+
+/// A step's span, inside the trace of its job.
+fn step(task: &Task, name: &'static str) -> Span {
+    let mut span = JobTrace::new(&task.told.uid).context().child(name);
+    span.set("textnlp.attempt", i64::from(task.told.attempt));
+    span
+}
+
+/// Says in a step's span that it failed.
+fn told<T>(span: &mut Span, result: Result<T, Error>) -> Result<T, Error> {
+    result.inspect_err(|error| span.failed(error.reason()))
 }
 
 /// Ends a pod: the answer for the operator, a line of the log, the exit code.

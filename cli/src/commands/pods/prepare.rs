@@ -18,7 +18,10 @@ fn prepare(args: &JobPodArgs) -> Result<Termination, Error> {
     let store = task.store()?;
     let source = task.source()?;
     let sharding = Sharding::of(&task.job, task.told.attempt);
-    let split = steps::prepare(&task.job, &task.models, &source, &*store, &task.owner, sharding)?;
+    let mut span = super::step(&task, "prepare");
+    let split = steps::prepare(&task.job, &task.models, &source, &*store, &task.owner, sharding);
+    let split = super::told(&mut span, split)?;
+    span.set("textnlp.rows", i64::try_from(split.prepared.rows()).unwrap_or(i64::MAX));
     Ok(Termination::Prepared(status::prepared(&split)))
 }
 

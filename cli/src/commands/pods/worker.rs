@@ -14,8 +14,10 @@ use textnlp_generation::rows::Options;
 use textnlp_generation::steps::{self, Part};
 use textnlp_generation::task::{Connected, RowLimit, Task};
 use textnlp_generation::{Cancel, Concurrency, Error, Progress};
+use textnlp_telemetry::trace::TraceContext;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use crate::args::pods::WorkerArgs;
 use crate::commands::run::interrupted;
@@ -41,10 +43,15 @@ fn start(args: &WorkerArgs) -> Result<Termination, Error> {
     let part =
         steps::part(&task.job, &task.models, &*store, &task.owner, task.told.attempt, args.index)?;
     let progress = Arc::new(Progress::default());
+    let mut span = super::step(&task, "shard");
+    span.set("textnlp.shard", i64::from(args.index));
+    let trace = span.context().clone();
     // Whatever still runs after the last row (a scrape, a lookup) is not waited for.
-    let worked = runtime.block_on(work(args, &task, &part, &*store, progress.clone()));
+    let work = work(args, &task, &part, &*store, progress.clone(), trace.clone());
+    let worked = runtime.block_on(work.instrument(trace.log()));
     runtime.shutdown_background();
-    worked?;
+    super::told(&mut span, worked)?;
+    drop(span);
     let count = |counter| i64::try_from(Progress::get(counter)).unwrap_or(i64::MAX);
     Ok(Termination::Generated(Generated {
         shard: i32::try_from(args.index).unwrap_or(i32::MAX),
@@ -59,6 +66,7 @@ async fn work(
     part: &Part,
     store: &dyn textnlp_dataset::store::Store,
     progress: Arc<Progress>,
+    trace: TraceContext,
 ) -> Result<(), Error> {
     let cancel = Cancel::new();
     listen(cancel.clone());
@@ -78,7 +86,7 @@ async fn work(
         "working"
     );
     let grace = Some(Duration::from_secs(args.grace.into()));
-    let options = Options { grace, ..Options::new(concurrency, cancel) };
+    let options = Options { grace, trace, ..Options::new(concurrency, cancel) };
     // `beside` ends with this function.
     steps::work(task.job.clone(), connected.models, store, part, progress, &options).await
 }

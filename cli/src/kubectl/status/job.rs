@@ -4,8 +4,9 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use textnlp_crds::GenerationJob;
 use textnlp_crds::conditions::{Condition, Failure};
+use textnlp_crds::cost;
 use textnlp_crds::job_status::{
-    GenerationJobStatus, JobModel, OutputStatus, Progress, Rows, Score,
+    GenerationJobStatus, JobModel, OutputStatus, Progress, Rows, Score, Usage,
 };
 use textnlp_dataset::display;
 use textnlp_generation::report::number;
@@ -107,13 +108,14 @@ fn fields(
     );
     fields.add_some(
         "tokens",
-        status.usage.map(|usage| {
+        status.usage.as_ref().map(|usage| {
             format!(
                 "{} of prompts, {} of completions, {} requests",
                 usage.prompt_tokens, usage.completion_tokens, usage.requests
             )
         }),
     );
+    fields.add_some("cost", status.usage.as_ref().and_then(cost));
     fields.add_some("output", status.output.as_ref().and_then(output));
     let digest = status.output.as_ref().and_then(|output| output.digest.as_ref());
     fields.add_some("digest", digest);
@@ -154,6 +156,20 @@ fn rows(rows: Rows, standing: Standing) -> String {
             requested.saturating_sub(made).max(0)
         ),
     }
+}
+
+/// What the tokens cost, by model too where the job calls several.
+fn cost(usage: &Usage) -> Option<String> {
+    let all = cost::line(&usage.costs)?;
+    let parts: Vec<String> = usage
+        .models
+        .iter()
+        .map(|part| match &part.cost {
+            Some(cost) => format!("{} {cost}", part.name),
+            None => format!("{} has no price", part.name),
+        })
+        .collect();
+    Some(if parts.len() > 1 { format!("{all}: {}", parts.join(", ")) } else { all })
 }
 
 fn output(output: &OutputStatus) -> Option<String> {
@@ -303,6 +319,10 @@ mod tests {
             "progress": {"summary": "412/1000", "percent": 41, "tokensPerSecond": 123.4,
                 "estimatedCompletionTime": "2026-01-01T00:15:00Z"},
             "shards": {"total": 4, "succeeded": 1, "running": 2, "failed": 0},
+            "usage": {"promptTokens": 5, "completionTokens": 6, "requests": 7,
+                "models": [{"name": "smollm2", "promptTokens": 5, "completionTokens": 6, "requests": 7,
+                    "cost": {"currency": "EUR", "amount": "1.500000"}}],
+                "costs": [{"currency": "EUR", "amount": "1.500000"}], "costSummary": "1.500000 EUR"},
             "model": {"name": "smollm2", "digest": "abc", "numerics": "cpu-1/int8", "reproducible": true},
         });
         check(
@@ -315,6 +335,8 @@ mod tests {
                 "  records  500",
                 "  rows     1000: 400 accepted, 10 rejected, 2 failed, 588 to come",
                 "  shards   1 of 4 done, 2 running",
+                "  tokens   5 of prompts, 6 of completions, 7 requests",
+                "  cost     1.500000 EUR",
                 "  time     since 2026-01-01 00:00:00 UTC (10 min 0 s)",
                 "",
                 "  condition    status  reason      message",
@@ -334,7 +356,13 @@ mod tests {
                 condition("Succeeded", "False", "GateFailed", "duplicateRate is 0.4, at most 0.1 passes")],
             "rows": {"requested": 10, "accepted": 8, "rejected": 2, "failed": 0},
             "rejections": [{"filter": "long-enough", "rows": 2}, {"filter": "polite", "rows": 0}],
-            "usage": {"promptTokens": 5, "completionTokens": 6, "requests": 10},
+            "usage": {"promptTokens": 5, "completionTokens": 6, "requests": 10,
+                "models": [
+                    {"name": "free", "promptTokens": 0, "completionTokens": 1, "requests": 5},
+                    {"name": "smollm2", "promptTokens": 5, "completionTokens": 5, "requests": 5,
+                        "cost": {"currency": "EUR", "amount": "0.012345"}},
+                ],
+                "costs": [{"currency": "EUR", "amount": "0.012345"}], "costSummary": "0.012345 EUR"},
             "validation": {"passed": false, "scores": [
                 {"metric": "wordCount", "column": "text", "value": 12.5},
                 {"metric": "duplicateRate", "column": "text", "value": 0.4, "gate": {"max": 0.1, "passed": false}},
@@ -352,6 +380,7 @@ mod tests {
                 "  rows      10 = 8 accepted + 2 rejected + 0 failed",
                 "  rejected  2 by long-enough",
                 "  tokens    5 of prompts, 6 of completions, 10 requests",
+                "  cost      0.012345 EUR: free has no price, smollm2 0.012345 EUR",
                 "  output    pvc://claim/dataset  JSONL, CSV  8 rows  2.0 KiB",
                 "  digest    d1",
                 "  report    pvc://claim/dataset/report.md",

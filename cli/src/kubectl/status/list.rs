@@ -11,6 +11,8 @@ use crate::table;
 
 /// Where a cell has nothing to say.
 const NONE: &str = "-";
+/// Which column the cost is.
+const COST: usize = 6;
 
 /// The tables.
 pub(crate) fn page(
@@ -24,12 +26,14 @@ pub(crate) fn page(
     }
     let mut tables = Vec::new();
     if !jobs.is_empty() {
-        let rows: Vec<_> = jobs.iter().map(|job| job_row(job, now)).collect();
-        tables.push(table::render(
-            &["job", "model", "phase", "progress", "valid", "reason", "age"],
-            &[],
-            &rows,
-        ));
+        // Where no model has a price, nobody asks for a cost.
+        let with_cost = jobs.iter().any(|job| cost(job).is_some());
+        let rows: Vec<_> = jobs.iter().map(|job| job_row(job, with_cost, now)).collect();
+        let mut heading = vec!["job", "model", "phase", "progress", "valid", "reason", "age"];
+        if with_cost {
+            heading.insert(COST, "cost");
+        }
+        tables.push(table::render(&heading, &[], &rows));
     }
     if !models.is_empty() {
         let rows: Vec<_> = models.iter().map(|model| model_row(model, now)).collect();
@@ -42,12 +46,16 @@ pub(crate) fn page(
     tables.join("\n")
 }
 
-fn job_row(job: &GenerationJob, now: Timestamp) -> Vec<String> {
+fn cost(job: &GenerationJob) -> Option<String> {
+    job.status.as_ref()?.usage.as_ref()?.cost_summary.clone()
+}
+
+fn job_row(job: &GenerationJob, with_cost: bool, now: Timestamp) -> Vec<String> {
     let status = job.status.clone().unwrap_or_default();
     let cell = |value: Option<String>| {
         value.filter(|value| !value.is_empty()).unwrap_or_else(|| NONE.into())
     };
-    vec![
+    let mut row = vec![
         job.name_any(),
         cell(job.spec.model_ref.as_ref().map(|model| model.name.clone())),
         cell(status.phase.map(|phase| format!("{phase:?}"))),
@@ -58,7 +66,11 @@ fn job_row(job: &GenerationJob, now: Timestamp) -> Vec<String> {
         ),
         cell(telling(job).map(|condition| condition.reason.clone())),
         age(job.metadata.creation_timestamp.as_ref(), now),
-    ]
+    ];
+    if with_cost {
+        row.insert(COST, cell(cost(job)));
+    }
+    row
 }
 
 fn model_row(model: &ModelDeployment, now: Timestamp) -> Vec<String> {
@@ -105,6 +117,16 @@ mod tests {
             "",
         ];
         assert_eq!(page("shop", &jobs, &models, now), expect.join("\n"));
+        let mut priced = jobs;
+        let usage = json!({"promptTokens": 1, "completionTokens": 2, "requests": 3, "costSummary": "0.5 EUR + 2.0 USD"});
+        priced[1] = job(json!({}), json!({"phase": "Running", "usage": usage}));
+        let expect = [
+            "job      model    phase    progress  valid  reason  cost               age",
+            "tickets  smollm2  -        -         -      -       -                  10m",
+            "tickets  smollm2  Running  -         -      -       0.5 EUR + 2.0 USD  10m",
+            "",
+        ];
+        assert_eq!(page("shop", &priced, &[], now), expect.join("\n"));
         assert_eq!(page("shop", &[], &[], now), "no jobs and no models in the namespace shop\n");
     }
 }

@@ -6,6 +6,8 @@ mod list;
 mod model;
 mod watch;
 
+use std::time::Duration;
+
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::{Value, json};
@@ -18,21 +20,30 @@ use super::standing::{
     Standing, exit_code, is_ready, is_stalled, standing, telling, telling_of_model,
 };
 use super::target::{Found, find};
+use super::why;
 use crate::failure::Failure;
 use crate::{print_json, print_text};
 
 /// Shows what was asked for.
 pub(crate) async fn run(cluster: &Cluster, args: &StatusArgs) -> Result<(), Failure> {
     let Some(name) = &args.name else { return Ok(all(cluster, args.json).await?) };
-    let mut found = find(cluster, name).await?;
-    if args.watch {
-        found = watch::until_end(cluster, found).await?;
+    let found = find(cluster, name).await?;
+    if !args.watch {
+        show(&found, args.json);
+        return Ok(());
     }
-    show(&found, args.json);
-    if args.watch && ended_with(&found) != 0 {
-        return Err(Failure::silent(ended_with(&found)));
+    let limit = args.timeout_seconds.map(Duration::from_secs);
+    let watched = watch::until_end(cluster, found, limit).await?;
+    show(&watched.found, args.json);
+    if watched.is_late {
+        let limit = limit.unwrap_or_default().as_secs();
+        let why = why::text(cluster, &watched.found).await?;
+        return Err(Failure::failed(format!("{name}: not at its end within {limit} s\n{why}")));
     }
-    Ok(())
+    match ended_with(&watched.found) {
+        0 => Ok(()),
+        code => Err(Failure::silent(code)),
+    }
 }
 
 /// The exit code of a verb that follows something to its end.

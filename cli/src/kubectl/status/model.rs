@@ -3,6 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use textnlp_crds::ModelDeployment;
+use textnlp_crds::cost::Price;
 use textnlp_crds::model_status::{ColdStart, Load, ModelDeploymentStatus, ModelInfo};
 use textnlp_dataset::display;
 
@@ -46,6 +47,7 @@ fn fields(model: &ModelDeployment, status: &ModelDeploymentStatus, now: Timestam
     fields.add_some("url", status.url.as_ref());
     fields.add_some("model", status.model.as_ref().and_then(info));
     fields.add_some("digest", status.model.as_ref().and_then(|model| model.digest.as_ref()));
+    fields.add_some("price", model.spec.price.as_ref().map(price));
     fields.add_some("load", status.load.as_ref().map(load));
     fields.add_some("last start", status.cold_start.as_ref().and_then(cold_start));
     fields.add("age", age(model.metadata.creation_timestamp.as_ref(), now));
@@ -73,6 +75,13 @@ fn info(model: &ModelInfo) -> Option<String> {
         None => {}
     }
     (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+fn price(price: &Price) -> String {
+    let Price { currency, prompt_tokens, completion_tokens } = price;
+    format!(
+        "{prompt_tokens} {currency} for a million tokens of prompts, {completion_tokens} {currency} of completions"
+    )
 }
 
 fn load(load: &Load) -> String {
@@ -143,6 +152,20 @@ mod tests {
                 "  Ready      True    Serving  2 of 2 servers answer",
             ],
         );
+    }
+
+    #[test]
+    fn a_model_with_a_price_shows_it() {
+        let now = "2026-01-01T00:10:00Z".parse().expect("a time");
+        let mut priced = model(json!({"observedGeneration": -1}));
+        priced.spec.price = Some(Price {
+            currency: "EUR".into(),
+            prompt_tokens: "0.15".into(),
+            completion_tokens: "0.6".into(),
+        });
+        let expect = "  price  0.15 EUR for a million tokens of prompts, 0.6 EUR of completions\n  age    10m\n";
+        let page = page(&priced, now);
+        assert!(page.contains(expect), "{page}");
     }
 
     #[test]

@@ -21,15 +21,28 @@ const AWAY_LIMIT: Duration = Duration::from_secs(300);
 /// Lines that differ in figures alone are this far apart.
 const LINE: Duration = Duration::from_secs(5);
 
-/// Looks again and again until there is nothing more to wait for.
-pub(crate) async fn until_end(cluster: &Cluster, mut found: Found) -> Result<Found, Error> {
+/// What was seen last.
+pub(crate) struct Watched {
+    pub(crate) found: Found,
+    /// The time was over before the end had come.
+    pub(crate) is_late: bool,
+}
+
+/// Looks again and again until there is nothing more to wait for, or until the time is over.
+pub(crate) async fn until_end(
+    cluster: &Cluster,
+    mut found: Found,
+    limit: Option<Duration>,
+) -> Result<Watched, Error> {
+    let begun = Instant::now();
     let mut shown = Shown::new();
     let mut away: Option<Instant> = None;
     loop {
         shown.show(&found);
-        if is_over(&found) {
+        let is_over = is_over(&found);
+        if is_over || limit.is_some_and(|limit| begun.elapsed() >= limit) {
             shown.clear();
-            return Ok(found);
+            return Ok(Watched { found, is_late: !is_over });
         }
         tokio::time::sleep(LOOK_AGAIN).await;
         match again(cluster, &found).await {

@@ -70,9 +70,24 @@ pub(crate) async fn run(cluster: &Cluster, args: &WhyArgs) -> Result<(), Error> 
         print_text(&page(&steps, remedy.as_deref(), now));
     }
     for what in &world.unread {
-        note(&format!("note: the chain may end early: {what}"));
+        note(&unread(what));
     }
     Ok(())
+}
+
+/// Why, for the message of a verb that waits no longer.
+pub(crate) async fn text(cluster: &Cluster, found: &Found) -> Result<String, Error> {
+    let world = fetch::world(cluster, found).await?;
+    let steps = explain(found, &world);
+    let mut text = page(&steps, remedy(&world, &steps).as_deref(), Timestamp::now());
+    for what in &world.unread {
+        text.push_str(&format!("{}\n", unread(what)));
+    }
+    Ok(text)
+}
+
+fn unread(what: &str) -> String {
+    format!("note: the chain may end early: {what}")
 }
 
 /// The chain from the resource that was asked about to the root of the matter. It has at least one link.

@@ -20,6 +20,11 @@ pub struct Request {
 /// is cancelled.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
+    /// The first of its prompt is computed now. Comes once, before all else, where anything is computed.
+    Begun {
+        /// Tokens of the prompt whose keys and values are there already.
+        cached_tokens: usize,
+    },
     /// A token was drawn, or text that was held back is certain.
     Token {
         /// Text that now belongs to the completion: whole characters, none of them the beginning of a stop text. Often

@@ -137,8 +137,10 @@ fn run(setting: &Setting, wishes: &[Wish], speculation: bool) -> (Vec<Vec<Event>
 /// What others computed before decides how much of a prompt was there already; with several at a time that is chance.
 fn without_cached_tokens(events: &mut [Vec<Event>]) {
     for event in events.iter_mut().flatten() {
-        if let Event::Finished(completion) = event {
-            completion.cached_tokens = 0;
+        match event {
+            Event::Begun { cached_tokens } => *cached_tokens = 0,
+            Event::Finished(completion) => completion.cached_tokens = 0,
+            Event::Token { .. } | Event::Failed(_) => {}
         }
     }
 }

@@ -66,6 +66,7 @@ fn outcome(events: &Receiver<Event>) -> (String, Result<Completion, RowError>) {
     let mut streamed = String::new();
     loop {
         match events.recv_timeout(Duration::from_secs(60)).expect("the engine answers") {
+            Event::Begun { .. } => {}
             Event::Token { text, .. } => streamed.push_str(&text),
             Event::Finished(completion) => return (streamed, Ok(completion)),
             Event::Failed(error) => return (streamed, Err(error)),
@@ -174,6 +175,7 @@ fn logprobs_come_with_every_token() {
     request.params.logprobs = Some(2);
     let engine = successor();
     let (_ticket, events) = submit(&engine, request);
+    assert_eq!(events.recv(), Ok(Event::Begun { cached_tokens: 0 }));
     let streamed: Vec<u32> = (0..3)
         .map(|_| match events.recv().expect("three tokens") {
             Event::Token { logprob: Some(logprob), .. } => logprob.token,
@@ -341,7 +343,10 @@ fn a_sink_that_panics_loses_its_own_request_only() {
 fn blocking() -> (Sink, std::sync::mpsc::Sender<()>, Receiver<()>) {
     let (go, gate) = channel::<()>();
     let (entered, inside) = channel();
-    let sink = Box::new(move |_| {
+    let sink = Box::new(move |event| {
+        if let Event::Begun { .. } = event {
+            return;
+        }
         let _ = entered.send(());
         let _ = gate.recv_timeout(Duration::from_secs(60));
     });
@@ -379,7 +384,7 @@ fn a_dropped_ticket_stops_generation() {
         inside.recv_timeout(Duration::from_secs(60)).is_err(),
         "no event follows, the sink is dropped"
     );
-    assert!(matches!(events.recv(), Err(_) | Ok(Event::Token { .. })));
+    assert!(matches!(events.recv(), Err(_) | Ok(Event::Begun { .. } | Event::Token { .. })));
     assert_eq!(complete(&engine, greedy("a", 1)).expect("completed").text, "b");
     engine.shutdown();
     assert_eq!((engine.stats().running, engine.stats().kv_used_bytes), (0, 0));

@@ -27,6 +27,8 @@ struct Active {
     params: SamplingParams,
     seed: u64,
     choice: u32,
+    /// Whether its prompt is being computed, or was.
+    begun: bool,
     prompt_tokens: usize,
     /// Tokens drawn, the end token not among them.
     completion_tokens: usize,
@@ -126,6 +128,7 @@ impl Worker {
         let mut active = Active {
             sink,
             cancelled,
+            begun: false,
             prompt_tokens: request.prompt.len(),
             completion_tokens: 0,
             text: CompletionText::new(Arc::clone(&self.tokenizer), request.params.stop.clone()),
@@ -174,6 +177,7 @@ impl Worker {
         if plan.is_empty() {
             return Ok(());
         }
+        self.tell_begun(&plan);
         let started = Instant::now();
         if let Err(error) = self.forward(&plan) {
             return self.abort(&plan, &error);
@@ -194,6 +198,17 @@ impl Worker {
                 return Ok(());
             }
             self.drop_cancelled();
+        }
+    }
+
+    /// Tells the sinks of sequences that are part of a step for the first time.
+    fn tell_begun(&mut self, plan: &Plan) {
+        for id in plan.sequences() {
+            let cached_tokens = self.scheduler.cached_tokens(id);
+            if let Some(active) = self.active.get_mut(&id).filter(|active| !active.begun) {
+                active.begun = true;
+                active.send(Event::Begun { cached_tokens });
+            }
         }
     }
 

@@ -20,6 +20,7 @@ use textnlp_dataset::manifest::{self, FileSummary, Manifest, ModelSummary, Sourc
 use textnlp_dataset::plan::RowRange;
 use textnlp_dataset::store::Store;
 use textnlp_dataset::{Record, Row, card};
+use textnlp_telemetry::trace::TraceContext;
 
 pub(crate) use self::judge::Judge;
 pub use self::losses::LOST_STAGE;
@@ -32,7 +33,7 @@ use crate::completer::Models;
 use crate::error::Error;
 use crate::job::Job;
 use crate::prepare::Prepared;
-use crate::report::{ModelReport, OutputReport, Report, passes};
+use crate::report::{ModelReport, OutputReport, Report, UsageReport, passes};
 use crate::rows;
 use crate::scoring::Judgement;
 
@@ -106,6 +107,8 @@ pub struct Closing<'a> {
     pub place: &'a str,
     /// When the run began.
     pub begun: Instant,
+    /// What it is part of.
+    pub trace: &'a TraceContext,
 }
 
 /// Merges, filters, scores and writes.
@@ -125,13 +128,18 @@ pub fn finalize(
     }
     // From here on the files change one by one: without a manifest, nobody takes them for a finished dataset.
     store.delete(manifest::PATH)?;
+    let merging = closing.trace.child("merge and judge");
     let mut pass = Pass::new(job, prepared, store)?;
     let mut judge = Judge::new(job);
     for row in WithLosses::new(job, prepared, store)? {
         let (row, judgement) = judge.row(row?);
         pass.row(row, judgement)?;
     }
+    drop(merging);
+    let scoring = closing.trace.child("score");
     let mut result = pass.finish()?;
+    drop(scoring);
+    let _writing = closing.trace.child("write");
     if job.spec.output.formats.contains(&OutputFormat::Parquet) {
         result.files.push(write_parquet(job, prepared, store, &result.schema)?);
     }
@@ -299,7 +307,7 @@ fn report(
             rows: rows.counts.accepted,
             bytes,
         },
-        usage: rows.usage,
+        usage: UsageReport::new(rows.usage, &rows.by_model, models),
         seconds: closing.begun.elapsed().as_secs_f64(),
     }
 }

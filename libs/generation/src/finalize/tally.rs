@@ -1,5 +1,7 @@
 //! What is counted, scored and digested of rows as they pass in their order, whoever wants the rows themselves.
 
+use std::collections::BTreeMap;
+
 use textnlp_dataset::digest::DatasetDigest;
 use textnlp_dataset::format::{self, Verdict};
 use textnlp_dataset::manifest::RowCounts;
@@ -18,6 +20,9 @@ pub(crate) struct Tally<'a> {
     rejections: Vec<Rejection>,
     failures: Vec<Failures>,
     usage: Usage,
+    by_model: BTreeMap<String, Usage>,
+    /// The model of each generated column.
+    models: BTreeMap<&'a str, &'a str>,
 }
 
 /// A row as it is written, and among which rows.
@@ -37,6 +42,8 @@ pub(crate) struct Tallied {
     pub(crate) rejections: Vec<Rejection>,
     pub(crate) failures: Vec<Failures>,
     pub(crate) usage: Usage,
+    /// The same, by the name of the model.
+    pub(crate) by_model: BTreeMap<String, Usage>,
     /// `sha256:…` over the accepted rows.
     pub(crate) digest: String,
     pub(crate) scores: Vec<Score>,
@@ -47,6 +54,10 @@ impl<'a> Tally<'a> {
     /// Of a job that should have so many rows.
     pub(crate) fn new(job: &'a Job, requested: u64) -> Self {
         let rejections = job.scoring.rejecters();
+        let generated = job
+            .columns
+            .iter()
+            .filter_map(|column| Some((column.name.as_str(), column.generated()?.model.as_str())));
         Self {
             scorer: job.scoring.scorer(),
             digest: DatasetDigest::new(),
@@ -56,15 +67,20 @@ impl<'a> Tally<'a> {
                 .collect(),
             failures: Vec::new(),
             usage: Usage::default(),
+            by_model: BTreeMap::new(),
+            models: generated.collect(),
         }
     }
 
     /// The next row.
     pub(crate) fn add(&mut self, row: Row, judgement: Judgement) -> Result<Counted, Error> {
-        for tokens in row.meta.tokens.values() {
-            self.usage.prompt_tokens += tokens.prompt;
-            self.usage.completion_tokens += tokens.completion;
-            self.usage.requests += 1;
+        for (column, tokens) in &row.meta.tokens {
+            self.usage.add(tokens);
+            let Some(model) = self.models.get(column.as_str()) else { continue };
+            match self.by_model.get_mut(*model) {
+                Some(used) => used.add(tokens),
+                None => self.by_model.entry((*model).to_owned()).or_default().add(tokens),
+            }
         }
         match judgement {
             Judgement::Accepted { scores } => {
@@ -111,6 +127,7 @@ impl<'a> Tally<'a> {
             rejections: self.rejections,
             failures: self.failures,
             usage: self.usage,
+            by_model: self.by_model,
             digest: format!("sha256:{}", self.digest.current()),
             scores,
             distributions,

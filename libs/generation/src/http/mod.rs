@@ -18,6 +18,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use textnlp_crds::model::ExternalLimits;
 use textnlp_crds::task::MODEL_DIGEST_HEADER;
 use textnlp_dataset::net::{self, Access, AddressError};
+use textnlp_telemetry::trace::Span;
 use tokio::sync::watch;
 
 use self::bearer::Bearer;
@@ -166,6 +167,7 @@ impl HttpCompleter {
         let path = wire::path(&request.prompt);
         let timeout = timeout(request);
         let mut round: u32 = 0;
+        let mut tries: i64 = 0;
         // Pods that were asked in this round.
         let mut asked: Vec<SocketAddr> = Vec::new();
         let mut doubted = false;
@@ -173,7 +175,16 @@ impl HttpCompleter {
             let pod = self.next_pod(request.record, &asked);
             let url = self.url(pod, path);
             let mut wait = None;
-            match self.once(&url, body.clone(), timeout).await {
+            let mut span = request.trace.request(format!("POST /{path}"));
+            span.set("http.request.method", "POST");
+            span.set("url.full", url.clone());
+            if tries > 0 {
+                span.set("http.request.resend_count", tries);
+            }
+            tries += 1;
+            let tried = self.once(&url, body.clone(), timeout, &mut span).await;
+            drop(span);
+            match tried {
                 Try::Meaning(Meaning::Done(done)) => return Ok(done),
                 Try::Meaning(Meaning::Row(message)) => {
                     return Err(CompletionError::Request(message));
@@ -236,7 +247,7 @@ impl HttpCompleter {
     }
 
     /// Sends a request once.
-    async fn once(&self, url: &str, body: String, timeout: Duration) -> Try {
+    async fn once(&self, url: &str, body: String, timeout: Duration, span: &mut Span) -> Try {
         let request = match self.client.request(http::Method::POST, url) {
             Ok(request) => request.header(CONTENT_TYPE, "application/json").timeout(timeout),
             Err(error) => return Try::Meaning(Meaning::End(self.refused(&error))),
@@ -250,22 +261,33 @@ impl HttpCompleter {
             Some(Err(error)) => return Try::Meaning(Meaning::End(error)),
             None => request,
         };
+        let mut traced = http::HeaderMap::new();
+        span.context().write(&mut traced);
+        let request = request.headers(traced);
         let _in_flight = self.metrics.begin();
         let response = match request.body(body).send().await {
             Ok(response) => response,
             Err(error) => {
-                self.metrics.count("error");
+                self.metrics.count(&self.endpoint.name, "error");
+                span.failed(cause(&error));
                 return match AddressError::of(&error).filter(|refusal| refusal.is_refusal()) {
                     Some(refusal) => Try::Meaning(Meaning::End(self.refused(refusal))),
                     None => Try::Lost { why: cause(&error), connected: !error.is_connect() },
                 };
             }
         };
-        self.metrics.count(response.status().as_str());
+        self.metrics.count(&self.endpoint.name, response.status().as_str());
+        span.set("http.response.status_code", i64::from(response.status().as_u16()));
+        if !response.status().is_success() {
+            span.failed(response.status().to_string());
+        }
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = match read(response).await {
             Ok(body) => body,
-            Err(why) => return Try::Lost { why, connected: true },
+            Err(why) => {
+                span.failed(why.clone());
+                return Try::Lost { why, connected: true };
+            }
         };
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let answer = Answer {
@@ -289,10 +311,12 @@ impl HttpCompleter {
         request: &Request,
     ) -> Result<Completion, CompletionError> {
         let reserved = estimate(request);
+        let waiting = request.trace.child("rate limit");
         let _permit = tokio::select! {
             permit = limiter.acquire(reserved) => permit,
             () = self.cancel.cancelled() => return Err(CompletionError::Interrupted),
         };
+        drop(waiting);
         let answer = self.persist(request).await;
         if let Ok(done) = &answer
             && done.prompt_tokens + done.completion_tokens > 0

@@ -240,7 +240,7 @@ mod tests {
             stop: vec!["\n\n".to_owned()],
             ..ResolvedSampling::default()
         };
-        Request { prompt, sampling, seed: (1 << 53) - 1, record: 3 }
+        Request { prompt, sampling, seed: (1 << 53) - 1, record: 3, trace: Default::default() }
     }
 
     #[test]

@@ -181,12 +181,13 @@ impl Report {
             html.push_str("</ul>\n");
         }
         let mut foot = vec![format!("{} records", grouped(self.records))];
-        if self.usage != super::Usage::default() {
-            let usage = &self.usage;
+        let usage = &self.usage.total;
+        if *usage != super::Usage::default() {
             foot.push(format!("{} prompt tokens", grouped(usage.prompt_tokens)));
             foot.push(format!("{} completion tokens", grouped(usage.completion_tokens)));
             foot.push(format!("{} requests", grouped(usage.requests)));
         }
+        foot.extend(self.usage.cost_line().map(|cost| escape(&cost)));
         foot.push(format!("{} s", number(self.seconds)));
         let _ = writeln!(html, "<footer>{}</footer>", foot.join(" · "));
         html

@@ -40,6 +40,9 @@ impl Report {
             let (name, numerics) = (escape_markdown(&model.name), &model.numerics);
             writeln!(out, "Model {name}, numerics `{numerics}`, digest `{}`.", model.digest)?;
         }
+        if let Some(cost) = self.usage.cost_line() {
+            writeln!(out, "Cost {cost}.")?;
+        }
         if !self.scores.is_empty() {
             writeln!(
                 out,

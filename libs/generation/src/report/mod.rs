@@ -3,6 +3,7 @@
 mod html;
 mod markdown;
 mod plot;
+mod usage;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use textnlp_dataset::Record;
 use textnlp_dataset::manifest::RowCounts;
 use textnlp_validation::{DatasetScore, Gate};
 
+pub use self::usage::{Usage, UsageReport};
 use crate::completer::Models;
 use crate::job::Job;
 
@@ -47,8 +49,8 @@ pub struct Report {
     #[serde(default, skip_serializing_if = "OutputReport::is_none")]
     pub output: OutputReport,
     /// What was asked of models, over all runs of this output, if anything was.
-    #[serde(default, skip_serializing_if = "Usage::is_none")]
-    pub usage: Usage,
+    #[serde(default, skip_serializing_if = "UsageReport::is_none")]
+    pub usage: UsageReport,
     /// Seconds that the last run took.
     pub seconds: f64,
 }
@@ -180,26 +182,7 @@ pub struct OutputReport {
     pub bytes: u64,
 }
 
-/// What was asked of models.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "RowsUsage")]
-pub struct Usage {
-    /// Tokens read.
-    pub prompt_tokens: u64,
-    /// Tokens written.
-    pub completion_tokens: u64,
-    /// Completions.
-    pub requests: u64,
-}
-
 impl OutputReport {
-    fn is_none(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-impl Usage {
     fn is_none(&self) -> bool {
         *self == Self::default()
     }

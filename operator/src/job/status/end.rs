@@ -109,7 +109,7 @@ impl Writer<'_> {
         self.conditions.set(types::SUCCEEDED, State::from(succeeded), reason, &message);
         self.status.rows = Some(done.rows);
         self.status.rejections.clone_from(&done.rejections);
-        self.status.usage = Some(done.usage);
+        self.status.usage = Some(self.usage_at_the_end(&done.usage));
         self.status.validation = Some(done.validation.clone());
         self.status.validation_hash = Some(position::validation_hash(&self.observed.job.spec));
         self.status.output = Some(done.output.clone());

@@ -55,7 +55,7 @@ impl Writer<'_> {
             0 => missing,
             total => missing.saturating_mul(i64::from(shards.succeeded)) / i64::from(total),
         };
-        let rates = self.observed.rates.unwrap_or_default();
+        let rates = self.observed.rates.clone().unwrap_or_default();
         let before = self.status.rows.unwrap_or_default();
         let finished = (prepared.finished + complete + rates.finished).clamp(0, prepared.rows);
         let finished = finished.max(before.accepted + before.failed).min(prepared.rows);
@@ -73,12 +73,7 @@ impl Writer<'_> {
             estimated_completion_time: eta.and_then(|seconds| self.after(seconds)),
             ..done_of(finished, prepared.rows)
         });
-        let used = self.before.usage.unwrap_or_default();
-        let usage = Usage {
-            prompt_tokens: rates.usage.prompt_tokens.max(used.prompt_tokens),
-            completion_tokens: rates.usage.completion_tokens.max(used.completion_tokens),
-            requests: rates.usage.requests.max(used.requests),
-        };
+        let usage = self.usage_so_far(&rates.usage);
         self.status.usage = (usage != Usage::default()).then_some(usage);
     }
 

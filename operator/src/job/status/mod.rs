@@ -1,4 +1,5 @@
-//! Step 5: the status that follows from what was applied. No I/O. Here is a job on its way; `end.rs` has its end, `figures.rs` its numbers.
+//! Step 5: the status that follows from what was applied. No I/O. Here is a job on its way; `end.rs` has its end, `figures.rs` its numbers,
+//! `usage.rs` what it used of models and what that cost.
 //!
 //! Conditions follow kstatus: `Reconciling` from creation to the end, `Stalled` after a failure, neither while the user has suspended
 //! the job, never both. `Succeeded` is Unknown until the end.
@@ -7,6 +8,7 @@ mod end;
 mod figures;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;

@@ -203,7 +203,7 @@ fn finalized(verdict: Verdict, passed: bool) -> Finalized {
 
 #[test]
 fn a_dataset_that_passed_is_current() {
-    let status = write(&running(), Stand::Done(finalized(Verdict::Succeeded, true), None));
+    let status = write(&running(), Stand::Done(finalized(Verdict::Succeeded, true).into(), None));
     check(
         &status,
         JobPhase::Succeeded,
@@ -223,7 +223,8 @@ fn a_dataset_that_passed_is_current() {
 
 #[test]
 fn a_gate_that_refuses_fails_the_job_and_one_that_warns_does_not() {
-    let refused = write(&running(), Stand::Done(finalized(Verdict::GateFailed, false), None));
+    let refused =
+        write(&running(), Stand::Done(finalized(Verdict::GateFailed, false).into(), None));
     check(
         &refused,
         JobPhase::Failed,
@@ -237,7 +238,7 @@ fn a_gate_that_refuses_fails_the_job_and_one_that_warns_does_not() {
         ],
     );
     assert_eq!(refused.failure.and_then(|failure| failure.reason).as_deref(), Some("GateFailed"));
-    let warned = write(&running(), Stand::Done(finalized(Verdict::Succeeded, false), None));
+    let warned = write(&running(), Stand::Done(finalized(Verdict::Succeeded, false).into(), None));
     check(
         &warned,
         JobPhase::Succeeded,
@@ -256,7 +257,8 @@ fn a_gate_that_refuses_fails_the_job_and_one_that_warns_does_not() {
 fn the_first_cause_of_lost_shards_stays() {
     let cause =
         Failure { reason: Some("OutOfMemory".into()), exit_code: Some(137), ..Failure::default() };
-    let status = write(&running(), Stand::Done(finalized(Verdict::ShardsLost, true), Some(cause)));
+    let status =
+        write(&running(), Stand::Done(finalized(Verdict::ShardsLost, true).into(), Some(cause)));
     assert!(words(&status).contains(&"Generated=False/ShardsLost".to_owned()));
     assert_eq!(status.failure.and_then(|failure| failure.reason).as_deref(), Some("OutOfMemory"));
 }
@@ -269,7 +271,8 @@ fn a_worker_that_can_never_work_names_the_reason_of_the_end() {
         exit_code: Some(2),
         ..Failure::default()
     };
-    let status = write(&running(), Stand::Done(finalized(Verdict::ShardsLost, true), Some(cause)));
+    let status =
+        write(&running(), Stand::Done(finalized(Verdict::ShardsLost, true).into(), Some(cause)));
     let end = conditions::find(&status.conditions, types::SUCCEEDED).expect("the condition");
     assert_eq!((end.reason.as_str(), end.message.as_str()), ("ModelChanged", "412; told"));
     assert!(words(&status).contains(&"Generated=False/ShardsLost".to_owned()));
@@ -349,8 +352,8 @@ fn a_status_that_says_the_same_again_is_the_same() {
         assert_eq!(json!(first), json!(second), "{stand:?}");
     }
     for stand in [
-        Stand::Done(finalized(Verdict::Succeeded, true), None),
-        Stand::Done(finalized(Verdict::ShardsLost, true), Some(failure("OutOfMemory"))),
+        Stand::Done(finalized(Verdict::Succeeded, true).into(), None),
+        Stand::Done(finalized(Verdict::ShardsLost, true).into(), Some(failure("OutOfMemory"))),
         Stand::Failed(failure("ModelChanged")),
         Stand::Obstructed(Obstacle {
             is_final: true,
