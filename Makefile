@@ -20,7 +20,7 @@ help: ## lists the targets
 run: model build ## the main job: a real model, 64 airports, one validated dataset in ./airport-tickets
 	$(TARGET)/debug/textnlp run examples/airport-tickets/base --model "$(MODEL)" --output airport-tickets
 
-test: lint deny unit manifests sbom e2e ## format, lint, licences, unit and integration tests, end to end on a real Kubernetes (root)
+test: lint deny unit manifests sbom docs-check e2e ## format, lint, licences, unit and integration tests, end to end on a real Kubernetes (root)
 
 model: ## fetches the example's model into $TEXTNLP_CACHE and checks its digest
 	@scripts/fetch-model.sh
@@ -70,19 +70,38 @@ clients: model build ## stock clients of OpenAI's API against the server: openai
 openapi-check: model build ## schemathesis over /openapi.json with a real model: no 5xx, no answer that it does not describe
 	scripts/test-openapi.sh
 
+.PHONY: docs docs-check docs-cluster
+docs: ## builds the documentation into target/book, and checks its links
+	python3 -B -m unittest discover --start-directory scripts/docs
+	scripts/docs/links.py
+	CARGO_PROFILE_DEV_DEBUG=0 INSTALL_FLAGS="--debug --no-default-features --features search" scripts/cargo-tool.sh mdbook 0.5.4 build
+	scripts/docs/built.py target/book
+
+docs-check: model build docs ## the same; the programs' reference is fresh, the tutorial's commands do what it says (without a cluster)
+	scripts/docs/cli.py --check $(TARGET)/debug
+	scripts/docs/tutorial.py docs/tutorial/laptop.md
+
+docs-cluster: model build ## the tutorial's commands on the cluster that KUBECONFIG names, as `make cluster` leaves it
+	scripts/docs/tutorial.py docs/tutorial/laptop.md docs/tutorial/cluster.md
+
 .PHONY: manifests
-manifests: ## tests of the chart, of deploy/ (overlays, Argo CD, Flux, Compose), health scripts, kstatus, rules and dashboards (needs Go)
+manifests: ## tests of the chart, of deploy/ (overlays, Argo CD, Flux, Compose), health scripts, kstatus, rules, dashboards, workflows (needs Go)
 	scripts/test-manifests.sh
 
 .PHONY: observability
 observability: model build ## a real Prometheus scrapes the cluster (root): every panel and recording must have data; PICTURES=1 draws them
 	scripts/test-observability.sh $(if $(PICTURES),--pictures)
 
-generate: ## writes the generated files again: the CRDs, openapi.json, then what is made from them and from the chart
-	$(CARGO) build $(ALL) --bin crdgen --bin openapigen
+.PHONY: terraform-check
+terraform-check: ## terraform/ with Terraform (which must be there) and tflint: validated, tested with mocked providers, linted
+	scripts/check-terraform.sh
+
+generate: ## writes the generated files again: the CRDs, openapi.json, what is made from them and from the chart, reference pages
+	$(CARGO) build $(ALL) --bins
 	$(TARGET)/debug/crdgen
 	$(TARGET)/debug/openapigen
 	scripts/generate-manifests.sh
+	scripts/docs/cli.py $(TARGET)/debug
 
 .PHONY: bench-operator
 bench-operator: ## the operator with JOBS (1000) jobs at once, beside a plain client; its memory with HELD (10000) resources (root)

@@ -30,3 +30,5 @@ $CARGO test --workspace --features textnlp-engine/candle --test e2e -- --test-th
 for alone in release rights; do
     $CARGO test --workspace --features textnlp-engine/candle --test $alone
 done
+# Where a reader stands after `make cluster`: what the tutorial says happens.
+scripts/docs/tutorial.py docs/tutorial/laptop.md docs/tutorial/cluster.md

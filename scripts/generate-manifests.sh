@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Writes what is derived from the CRDs, the chart and the health scripts: the chart's copy of the CRDs and its README, deploy/base; and from
-# observability/: the chart's dashboards, and the rules of the service level objectives.
+# Writes what is derived from the CRDs, the chart and the health scripts: the chart's copy of the CRDs and its README, deploy/base, and the
+# reference pages of the kinds, the chart and the HTTP API; and from observability/: the chart's dashboards, and the rules of the service
+# level objectives.
 # With --check, writes nothing and fails if a committed file is stale.
 # usage: generate-manifests.sh [--check]
 set -euo pipefail
@@ -8,12 +9,20 @@ cd "$(dirname "$0")/.."
 chart=charts/textnlp-operator
 helm=${HELM:-$(tests/cluster/tool helm)}
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-mkdir -p "$work/$chart/files/crds" "$work/deploy/argocd" "$work/deploy/base/crds"
+json=$(mktemp -d)
+trap 'rm -rf "$work" "$json"' EXIT
+mkdir -p "$work/$chart/files/crds" "$work/deploy/argocd" "$work/deploy/base/crds" "$json/templates"
 
 cp crds/*.yaml "$work/$chart/files/crds/"
 scripts/chart-readme.py "$chart" >"$work/$chart/README.md"
 observability/make.py "$work/$chart"
+
+# Python reads no YAML, Helm does: a chart whose only template writes each CRD as a line of JSON.
+printf 'apiVersion: v2\nname: json\nversion: 0.0.0\n' >"$json/Chart.yaml"
+cp crds/*.yaml "$json/"
+echo '{{ range $path, $_ := .Files.Glob "*.yaml" }}{{ with $.Files.Get $path | fromYaml }}{{ toJson . }}{{ "\n---\n" }}{{ end }}{{ end }}' >"$json/templates/crds.yaml"
+"$helm" template json "$json" >"$json/crds.json"
+scripts/docs/reference.py "$json/crds.json" "$work/docs/reference"
 
 generated="# Generated. Do not edit: change the chart, then run \`make generate\`."
 
@@ -63,7 +72,7 @@ while IFS= read -r file; do
         cp "$work/$file" "$file"
         echo "wrote $file"
     fi
-done < <(cd "$work" && find charts deploy -type f | sort)
+done < <(cd "$work" && find charts deploy docs -type f | sort)
 
 # A CRD that is gone must not live on in the chart.
 for copy in "$chart"/files/crds/*.yaml; do

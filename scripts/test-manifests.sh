@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Tests what is no Rust: the chart (with Helm and helm-unittest), deploy/ (overlays, Argo CD, Flux, Compose), Argo CD's health
-# scripts, kstatus, rules, dashboards and runbooks (with promtool), Terraform, the workflows. Manifests are validated by kubeconform.
+# Tests what is no Rust: the chart (with Helm and helm-unittest), deploy/ (overlays, Argo CD, Flux, Compose), Argo CD's health scripts, the
+# kstatus of our kinds, rules, dashboards and runbooks (with promtool), the workflows,
+# Terraform's files as text. Manifests are validated by kubeconform.
 # Results are not cached: the tests read files outside their modules.
 # usage: test-manifests.sh [GO TEST ARGUMENT...]
 set -euo pipefail
@@ -14,10 +15,10 @@ export HELM PROMTOOL KUBECONFORM
 failed=()
 unittest=$(tests/cluster/tool helm-unittest)
 "$unittest" --strict charts/textnlp-operator || failed+=("charts/textnlp-operator/tests")
-for module in kubeconform chart deploy argocd kstatus prometheus workflows; do
+for module in kubeconform chart deploy argocd kstatus prometheus workflows terraform; do
     (cd "tests/$module" && go vet ./... && go test -count=1 "$@" ./...) || failed+=("tests/$module")
 done
 if [ ${#failed[@]} -gt 0 ]; then
-    echo "error: failed: ${failed[*]} (alone: cd tests/chart && HELM=$HELM go test -count=1 -run NAME ./..., or $unittest charts/textnlp-operator)" >&2
+    echo "error: failed: ${failed[*]} (alone: cd tests/chart && HELM=$HELM PROMTOOL=$PROMTOOL KUBECONFORM=$KUBECONFORM go test -count=1 -run NAME ./..., or $unittest charts/textnlp-operator)" >&2
     exit 1
 fi

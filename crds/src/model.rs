@@ -235,7 +235,7 @@ pub struct ExternalLimits {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Cache {
-    /// How much space to ask for. Default: what the model's files need.
+    /// How much space to ask for. Default: 20Gi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<Quantity>,
     /// The storage class. Default: the cluster's default class.

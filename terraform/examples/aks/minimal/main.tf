@@ -1,0 +1,31 @@
+# AKS with nodes for jobs and models on CPUs, from zero; the operator; a namespace whose pods may use the bucket.
+
+locals {
+  workload = { namespace = "datasets", service_account = "textnlp" }
+}
+
+module "cluster" {
+  source = "../../../modules/aks"
+
+  name                = "textnlp"
+  location            = var.location
+  administrators      = var.administrators
+  authorized_networks = var.authorized_networks
+  workloads           = [local.workload]
+}
+
+module "operator" {
+  source = "../../../modules/operator"
+
+  chart          = "${path.module}/../../../../charts/textnlp-operator"
+  image          = { registry = var.registry }
+  workload_image = { registry = var.registry }
+  storage_class  = module.cluster.storage_class
+
+  workspaces = {
+    (local.workload.namespace) = {
+      service_account = local.workload.service_account
+      annotations     = module.cluster.service_account_annotations
+    }
+  }
+}
