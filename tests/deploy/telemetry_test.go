@@ -65,16 +65,20 @@ func TestPrometheusScrapesTheServerWithItsKeyAndHasTheChartsRules(t *testing.T) 
 		}
 	}
 	// The rules and dashboards ask for these labels.
-	if labels := scraped["server:8000"]; labels["namespace"] == "" || labels["pod"] == "" {
+	if labels := scraped["server:8000"]; labels["namespace"] == "" || labels["pod"] == "" || labels["modeldeployment"] != "smollm2" {
 		t.Errorf("%v", scraped)
 	}
+}
+
+func TestPrometheussRightsInAClusterAreValid(t *testing.T) {
+	conform(t, map[string]objects{"access": parse(t, read(t, "deploy/prometheus/access.yaml"))})
 }
 
 // The whole configuration as promtool reads it, in the places where the container has it.
 func TestPromtoolAcceptsTheConfigurationWithItsRules(t *testing.T) {
 	promtool := os.Getenv("PROMTOOL")
 	if promtool == "" {
-		t.Skip("PROMTOOL names no program (scripts/test-manifests.sh sets it)")
+		promtool = tool(t, "promtool")
 	}
 	project, checkout := compose(t)
 	container := t.TempDir()
