@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Serve(Box<serve::ServeArgs>),
     /// Make an API key for `serve --keys`
     Key(KeyArgs),
+    /// Ask a server whether it is ready, for containers that have nothing else to ask with
+    Health(HealthArgs),
     /// Bring a model into a cluster's cache, and look at it (the operator starts this)
     Fetch(pods::FetchArgs),
     /// Fix a job's source and plan its shards (the operator starts this)
@@ -249,6 +251,16 @@ fn key_name(text: &str) -> Result<String, String> {
         true => Ok(text.to_owned()),
         false => Err("a name has 1 to 63 letters, digits, `-`, `_` and `.`".to_owned()),
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HealthArgs {
+    /// Address that answers with a status of success when the server is ready
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8000/readyz")]
+    pub(crate) url: String,
+    /// Seconds to wait for the answer
+    #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = clap::value_parser!(u16).range(1..=60))]
+    pub(crate) timeout: u16,
 }
 
 #[derive(Debug, Args)]

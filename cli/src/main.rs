@@ -81,6 +81,7 @@ fn dispatch(command: &Command) -> Result<(), Failure> {
         Command::Bench(args) => commands::bench::run(args),
         Command::Serve(args) => commands::serve::run(args),
         Command::Key(args) => commands::key::run(args),
+        Command::Health(args) => commands::health::run(args),
         Command::Fetch(args) => commands::fetch::run(args),
         Command::Prepare(args) => commands::pods::prepare(args),
         Command::Worker(args) => commands::pods::worker(args),

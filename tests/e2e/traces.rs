@@ -114,12 +114,18 @@ fn a_rows_trace_has_every_stage_from_its_job_to_the_last_token() {
     space.start(&Model::small("smollm2"), &job);
     let done = space.until("gj/tickets", "Succeeded", |o| o["status"]["phase"] == "Succeeded");
     let uid = text(&done["metadata"]["uid"]);
-    let trace = eventually("the job's root span", || trace_of(&uid).ok_or_else(|| "it is not there".to_owned()));
+    let trace = eventually("the job's root span", || {
+        trace_of(&uid).ok_or_else(|| "it is not there".to_owned())
+    });
     let read = || spans(|_, span| span["traceId"] == trace.as_str());
     // The server sends its spans a few seconds later.
     let all = eventually("a span of decoding", || {
         let all = read();
-        if all.iter().any(|span| span.name == "decode") { Ok(all) } else { Err("there is none".to_owned()) }
+        if all.iter().any(|span| span.name == "decode") {
+            Ok(all)
+        } else {
+            Err("there is none".to_owned())
+        }
     });
 
     let name = format!("GenerationJob {}/tickets", space.name());
@@ -132,8 +138,7 @@ fn a_rows_trace_has_every_stage_from_its_job_to_the_last_token() {
         assert_eq!(child(&all, root, step).service, service);
     }
     let shards = children(&all, root, "shard");
-    let rows: Vec<&Span> =
-        shards.iter().flat_map(|shard| children(&all, shard, "row")).collect();
+    let rows: Vec<&Span> = shards.iter().flat_map(|shard| children(&all, shard, "row")).collect();
     assert_eq!(Some(rows.len() as i64), done["status"]["rows"]["requested"].as_i64());
 
     // One row, all the way down. Each part lies within the one around it, and the stages come one after the other.
@@ -141,7 +146,10 @@ fn a_rows_trace_has_every_stage_from_its_job_to_the_last_token() {
     let column = child(&all, row, "column");
     let call = child(&all, column, "POST /v1/chat/completions");
     let served = child(&all, call, "POST /v1/chat/completions");
-    assert_eq!((call.service.as_str(), served.service.as_str()), ("textnlp-worker", "textnlp-server"));
+    assert_eq!(
+        (call.service.as_str(), served.service.as_str()),
+        ("textnlp-worker", "textnlp-server")
+    );
     assert!(!served.pod.is_empty() && served.pod != call.pod, "{served:?}");
     assert_eq!(served.said("http.response.status_code"), 200);
     let stages = ["encode", "queue", "prefill", "decode"].map(|stage| child(&all, served, stage));
@@ -151,16 +159,33 @@ fn a_rows_trace_has_every_stage_from_its_job_to_the_last_token() {
     // Stages are told by a clock of their own, which is set by the wall's once: a moment may lie between the two.
     const MOMENT: u64 = 5_000_000;
     let path = [row, column, call, served];
-    for (outer, inner) in path.iter().zip(&path[1..]).map(|(outer, inner)| (*outer, *inner)).chain(stages.map(|stage| (served, stage))) {
-        assert!(outer.start <= inner.start + MOMENT && inner.end <= outer.end + MOMENT, "{outer:?} {inner:?}");
+    for (outer, inner) in path
+        .iter()
+        .zip(&path[1..])
+        .map(|(outer, inner)| (*outer, *inner))
+        .chain(stages.map(|stage| (served, stage)))
+    {
+        assert!(
+            outer.start <= inner.start + MOMENT && inner.end <= outer.end + MOMENT,
+            "{outer:?} {inner:?}"
+        );
     }
     for pair in [stages[1], stages[2], stages[3]].windows(2) {
         assert!(pair[0].end <= pair[1].start + MOMENT, "{pair:?}");
     }
     let shard = shards.iter().find(|shard| shard.id == row.parent).expect("its shard");
-    for (depth, span) in [root, shard, row, column, render, call, served].into_iter().chain(stages).enumerate() {
+    for (depth, span) in
+        [root, shard, row, column, render, call, served].into_iter().chain(stages).enumerate()
+    {
         let since = span.start.saturating_sub(root.start) as f64 / 1e6;
-        println!("{:indent$}{:<40} {since:>9.1} ms  + {:>9.1} ms  {}", "", span.name, span.milliseconds(), span.service, indent = depth.min(7) * 2);
+        println!(
+            "{:indent$}{:<40} {since:>9.1} ms  + {:>9.1} ms  {}",
+            "",
+            span.name,
+            span.milliseconds(),
+            span.service,
+            indent = depth.min(7) * 2
+        );
     }
 
     // And the log says to which trace a call belongs.
@@ -175,7 +200,8 @@ fn a_rows_trace_has_every_stage_from_its_job_to_the_last_token() {
 #[test]
 fn a_local_run_is_part_of_the_trace_that_has_started_it() {
     let _undisturbed = together();
-    let service = kubectl(&["--namespace", "observability", "get", "service/otelcol", "--output", "json"]);
+    let service =
+        kubectl(&["--namespace", "observability", "get", "service/otelcol", "--output", "json"]);
     let service: Value = serde_json::from_str(&service.expect("the collector")).expect("JSON");
     let endpoint = format!("http://{}:4318", text(&service["spec"]["clusterIP"]));
     let directory = tempfile::tempdir().expect("a directory");

@@ -5,6 +5,7 @@ pub(crate) mod explain;
 pub(crate) mod fetch;
 pub(crate) mod format;
 pub(crate) mod generate;
+pub(crate) mod health;
 pub(crate) mod inspect;
 pub(crate) mod interactive;
 pub(crate) mod key;
