@@ -170,7 +170,7 @@ fn a_rows_trace_has_every_stage_from_its_job_to_the_last_token() {
             "{outer:?} {inner:?}"
         );
     }
-    for pair in [stages[1], stages[2], stages[3]].windows(2) {
+    for pair in stages.windows(2) {
         assert!(pair[0].end <= pair[1].start + MOMENT, "{pair:?}");
     }
     let shard = shards.iter().find(|shard| shard.id == row.parent).expect("its shard");
