@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use textnlp_tests::disturb::together;
@@ -118,14 +119,13 @@ fn a_rows_trace_has_every_stage_from_its_job_to_the_last_token() {
         trace_of(&uid).ok_or_else(|| "it is not there".to_owned())
     });
     let read = || spans(|_, span| span["traceId"] == trace.as_str());
-    // The server sends its spans a few seconds later.
-    let all = eventually("a span of decoding", || {
+    // The server sends its spans a few seconds later, the one around the stages of a request last of these.
+    let requests = done["status"]["usage"]["requests"].as_u64().expect("a number");
+    let all = eventually("the servers' spans of all requests", || {
         let all = read();
-        if all.iter().any(|span| span.name == "decode") {
-            Ok(all)
-        } else {
-            Err("there is none".to_owned())
-        }
+        let served = all.iter().filter(|span| span.service == "textnlp-server");
+        let found = served.filter(|span| span.name == "POST /v1/chat/completions").count() as u64;
+        if found >= requests { Ok(all) } else { Err(format!("{found} of {requests}")) }
     });
 
     let name = format!("GenerationJob {}/tickets", space.name());
@@ -208,7 +208,9 @@ fn a_local_run_is_part_of_the_trace_that_has_started_it() {
     let manifest = directory.path().join("job.yaml");
     let job = Job::small("local").with("source/limit", json!(3));
     fs::write(&manifest, job.0.to_string()).expect("it is written");
-    let (trace, parent) = (format!("{:032x}", std::process::id()), "b7ad6b7169203331");
+    // The collector's file may have the spans of earlier runs.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos();
+    let (trace, parent) = (format!("{now:032x}"), "b7ad6b7169203331");
     let output = Command::new(binary("textnlp"))
         .arg("run")
         .arg(&manifest)
