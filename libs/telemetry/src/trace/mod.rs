@@ -176,6 +176,7 @@ mod tests {
         let header = headers["traceparent"].to_str().expect("ASCII");
         let context = span.context();
         assert_eq!(header, format!("00-{}-{}-01", context.trace_id(), context.span_id()));
+        assert_eq!(headers.len(), 1, "{headers:?}");
         let read = TraceContext::of_headers(&headers);
         assert_eq!((read.trace_id(), read.is_sampled()), (context.trace_id(), true));
         let mut server = Span::serve("POST /v1/completions", &read);
