@@ -23,7 +23,17 @@ impl Writer<'_> {
     /// What was used in all, as the rows record it.
     pub(super) fn usage_at_the_end(&self, recorded: &Usage) -> Usage {
         let known = self.before.usage.as_ref().map_or(&[][..], |usage| usage.models.as_slice());
-        self.priced(self.by_model(recorded.clone(), known))
+        // A pod with an image of the user's may say anything, and anything twice.
+        let called = spec::models(&self.observed.job.spec);
+        let mut usage = Usage { models: Vec::new(), ..recorded.clone() };
+        for part in recorded.models.iter().filter(|part| called.contains(&part.name)) {
+            let model = usage.of_model(&part.name);
+            model.prompt_tokens = model.prompt_tokens.saturating_add(part.prompt_tokens);
+            model.completion_tokens =
+                model.completion_tokens.saturating_add(part.completion_tokens);
+            model.requests = model.requests.saturating_add(part.requests);
+        }
+        self.priced(self.by_model(usage, known))
     }
 
     /// Pods of an older version do not tell models apart, and the parts of very many models do not fit into a pod's message. The
