@@ -128,8 +128,8 @@ fn a_rows_trace_has_every_stage_from_its_job_to_the_last_token() {
         if found >= requests { Ok(all) } else { Err(format!("{found} of {requests}")) }
     });
 
-    let name = format!("GenerationJob {}/tickets", space.name());
-    let root = all.iter().find(|span| span.name == name).expect("the root");
+    let root = all.iter().find(|span| span.name == "GenerationJob").expect("the root");
+    assert_eq!(root.said("k8s.namespace.name"), space.name());
     assert_eq!((root.parent.as_str(), root.service.as_str()), ("", "textnlp-operator"));
     assert_eq!(root.said("textnlp.rows.accepted"), done["status"]["rows"]["accepted"]);
     let usage = &done["status"]["usage"];
