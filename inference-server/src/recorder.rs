@@ -64,9 +64,9 @@ impl Recorder {
         self.account = Some((access, caller, prompt));
     }
 
-    /// Writes its stages into a trace.
+    /// Writes its stages into a trace. It waits from now on: what came before (the body, the prompt's tokens) is not the line's.
     pub(crate) fn trace(&mut self, traced: Traced) {
-        self.stages = Some((Stages::new(traced.context().clone(), self.arrived), traced));
+        self.stages = Some((Stages::new(traced.context().clone(), Instant::now()), traced));
     }
 
     /// Takes an event at its time.

@@ -5,8 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::Response;
+use http::Method;
 use textnlp_telemetry::trace::{Span, TraceContext};
 use tracing::Instrument;
+
+use crate::routes::is_api;
 
 /// A request's span, and where in it something happens.
 #[derive(Debug, Clone, Default)]
@@ -42,16 +45,17 @@ impl Traced {
 
 /// Gives the request a span, and its log lines the span's ids. Of callers that were let in only: strangers could fill the collector.
 pub(crate) async fn traced(mut request: Request, next: Next) -> Response {
-    let method = request.method().clone();
+    let method = known(request.method());
     // With the parameters' names, not their values: there must not be a name for each model that somebody asks for.
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let route = match route {
-        Some(route) if is_traced(&route) => route,
+        // Probes and scrapes come every few seconds, and say nothing that a trace could show.
+        Some(route) if is_api(&route) => route,
         _ => return next.run(request).await,
     };
     let caller = TraceContext::of_headers(request.headers());
-    let mut span = Span::serve(format!("{method} {route}"), &caller);
-    span.set("http.request.method", method.to_string());
+    let mut span = Span::serve(format!("{} {route}", method.unwrap_or("HTTP")), &caller);
+    span.set("http.request.method", method.unwrap_or("_OTHER"));
     span.set("http.route", route);
     let traced = Traced::new(span);
     let context = traced.context().clone();
@@ -68,7 +72,20 @@ pub(crate) async fn traced(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// Probes and scrapes come every few seconds, and say nothing that a trace could show.
-fn is_traced(route: &str) -> bool {
-    route.starts_with("/v1/") || ["/generate", "/validate", "/format"].contains(&route)
+/// The method, if it is one that everybody knows: there must not be a name for each word that somebody sends.
+fn known(method: &Method) -> Option<&'static str> {
+    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"]
+        .into_iter()
+        .find(|known| method.as_str() == *known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_that_nobody_knows_has_no_name() {
+        assert_eq!(known(&Method::POST), Some("POST"));
+        assert_eq!(known(&Method::from_bytes(b"BREW").expect("a word")), None);
+    }
 }

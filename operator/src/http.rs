@@ -9,6 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
@@ -21,12 +22,14 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 pub struct Health {
     metrics: Arc<Metrics>,
     ready: Arc<AtomicBool>,
+    /// Held by the one for whom the metrics are written.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Health {
     /// Alive, not ready yet.
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, ready: Arc::default() }
+        Self { metrics, ready: Arc::default(), turn: Arc::default() }
     }
 
     /// A standby replica is ready too: it can take over.
@@ -62,8 +65,13 @@ async fn ready(State(health): State<Health>) -> (StatusCode, &'static str) {
 }
 
 async fn metrics(State(health): State<Health>) -> Response {
-    // Thousands of jobs are megabytes of text: other requests need not wait for it.
-    match tokio::task::spawn_blocking(move || health.metrics.text()).await {
+    // Thousands of jobs are megabytes of text: probes need not wait for it, and many who ask wait for one another.
+    let turn = health.turn.clone().lock_owned().await;
+    let write = move || {
+        let _turn = turn;
+        health.metrics.text()
+    };
+    match tokio::task::spawn_blocking(write).await {
         Ok(Ok(text)) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Ok(Err(error)) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, EmptyDirVolumeSource, PodSecurityContext, PodSpec, PodTemplateSpec,
-    SeccompProfile, SecurityContext, Volume, VolumeMount,
+    Capabilities, Container, EmptyDirVolumeSource, EnvVar, PodSecurityContext, PodSpec,
+    PodTemplateSpec, SeccompProfile, SecurityContext, Volume, VolumeMount,
 };
 use kube::api::ObjectMeta;
 use textnlp_crds::pod::Pod;
@@ -86,13 +86,13 @@ fn container(
         ..VolumeMount::default()
     });
     // What must be ours comes last: of two variables of one name, the last counts.
-    let env: Vec<_> = config
+    let env = config
         .traces
         .iter()
         .flat_map(|traces| traces.environment(namespace))
         .chain(user.env.iter().flatten().cloned())
-        .chain(given.env.into_iter().flatten())
-        .collect();
+        .chain(given.env.into_iter().flatten());
+    let env = last_of_each(env);
     Container {
         name: CONTAINER.into(),
         image: Some(user.image.clone().unwrap_or_else(|| config.image.clone())),
@@ -110,6 +110,16 @@ fn container(
         }),
         ..given
     }
+}
+
+/// Server-side apply refuses a list in which a name comes twice.
+fn last_of_each(variables: impl Iterator<Item = EnvVar>) -> Vec<EnvVar> {
+    let mut kept: Vec<EnvVar> = Vec::new();
+    for variable in variables {
+        kept.retain(|before| before.name != variable.name);
+        kept.push(variable);
+    }
+    kept
 }
 
 fn pod(given: PodSpec, container: Container, user: Pod) -> PodSpec {

@@ -21,7 +21,8 @@ const OTHERS: [&str; 8] = [
 const HEADERS_SECRET: &str = "TEXTNLP_TRACE_HEADERS_SECRET";
 /// Where the credentials are.
 const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
-const POD_NAME: &str = "POD_NAME";
+/// Not `POD_NAME`: users call theirs so.
+const POD_NAME: &str = "TEXTNLP_POD_NAME";
 
 /// How the pods send their spans.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,8 +151,8 @@ mod tests {
         let traces = traces.expect("valid").expect("on");
         let environment = serde_json::to_value(traces.environment("shop")).expect("JSON");
         let expect = json!([
-            {"name": "POD_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}},
-            {"name": "OTEL_RESOURCE_ATTRIBUTES", "value": "k8s.namespace.name=shop,k8s.pod.name=$(POD_NAME)"},
+            {"name": "TEXTNLP_POD_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}},
+            {"name": "OTEL_RESOURCE_ATTRIBUTES", "value": "k8s.namespace.name=shop,k8s.pod.name=$(TEXTNLP_POD_NAME)"},
             {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector.obs:4318"},
             {"name": "OTEL_TRACES_SAMPLER", "value": "parentbased_traceidratio"},
             {"name": "OTEL_TRACES_SAMPLER_ARG", "value": "0.1"},

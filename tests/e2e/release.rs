@@ -76,7 +76,7 @@ fn in_the_midst_of(job: &Job, space: &Space, disturb: impl FnOnce()) -> Value {
     space.until_half_done(job);
     disturb();
     let done = space.expect_local_digest(job);
-    assert_eq!(done["status"]["usage"]["requests"], 96, "no row was made twice");
+    assert_eq!(done["status"]["usage"]["requests"], 96, "every row is counted once");
     done["status"]["output"]["digest"].clone()
 }
 
@@ -117,9 +117,10 @@ fn an_upgrade_and_a_rollback_while_jobs_run_change_no_row_and_no_server() {
 /// What `helm test` left in a namespace.
 fn left(namespace: &str) -> String {
     let kinds = "generationjobs,modeldeployments,pods,roles,rolebindings,serviceaccounts,networkpolicies,pvc";
-    let answer = kubectl(&["--namespace", namespace, "get", kinds, "--output", "name"]);
+    let names = kubectl(&["--namespace", namespace, "get", kinds, "--output", "name"]);
+    let names = names.expect("kubectl get");
     let is_left = |line: &&str| line.contains(TEST);
-    answer.stdout.lines().filter(is_left).collect::<Vec<_>>().join("\n")
+    names.lines().filter(is_left).collect::<Vec<_>>().join("\n")
 }
 
 #[track_caller]

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, ValueHint};
 use sha2::{Digest, Sha256};
@@ -13,6 +14,10 @@ use super::send::digest;
 use crate::failure::Failure;
 use crate::print_text;
 
+/// How files begin that are not whole yet.
+const PREFIX: &str = ".receive-";
+/// After so long without a byte, nobody writes any more.
+const LEFT_BEHIND: Duration = Duration::from_secs(3_600);
 /// Bytes that are read at once.
 const BUFFER: usize = 128 << 10;
 
@@ -60,8 +65,9 @@ fn is_there(path: &Path, args: &ReceiveArgs) -> io::Result<bool> {
 }
 
 fn receive(args: &ReceiveArgs, path: &Path, from: &mut impl Read) -> io::Result<()> {
+    remove_left_behind(&args.root);
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".receive-");
+    builder.prefix(PREFIX);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -96,6 +102,18 @@ fn receive(args: &ReceiveArgs, path: &Path, from: &mut impl Read) -> io::Result<
     file.as_file().sync_all()?;
     file.persist(path).map_err(|failure| failure.error)?;
     Ok(())
+}
+
+/// Removes what pods that were killed have not finished: it may be gigabytes. What cannot be removed is in nobody's way.
+fn remove_left_behind(root: &Path) {
+    for entry in fs::read_dir(root).into_iter().flatten().flatten() {
+        let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        let written = entry.metadata().and_then(|metadata| metadata.modified());
+        let age = written.ok().and_then(|time| time.elapsed().ok());
+        if is_ours && age.is_some_and(|age| age > LEFT_BEHIND) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 fn file_name(text: &str) -> Result<String, String> {
@@ -155,6 +173,20 @@ mod tests {
             assert_eq!(fs::read(&path).expect("the file"), b"old");
             assert_eq!(names(root.path()), ["m.gguf"]);
         }
+    }
+
+    #[test]
+    fn what_a_killed_pod_has_left_behind_goes_and_what_another_writes_now_stays() {
+        let root = tempfile::tempdir().expect("a directory");
+        for (name, age) in [(".receive-old", 7_200), (".receive-new", 5), ("other.gguf", 7_200)] {
+            let file = fs::File::create(root.path().join(name)).expect("a file");
+            let time = std::time::SystemTime::now() - Duration::from_secs(age);
+            file.set_modified(time).expect("its time");
+        }
+        remove_left_behind(root.path());
+        let mut names = names(root.path());
+        names.sort();
+        assert_eq!(names, [".receive-new", "other.gguf"]);
     }
 
     #[cfg(unix)]

@@ -133,9 +133,13 @@ fn is_foreign(state: &AppState, request: &Request) -> bool {
     is_foreign || (state.is_local && !cors::is_meant(headers, origins))
 }
 
+/// Whether a path, or a route, is of work that is asked for, rather than of what the server tells of itself.
+pub(crate) fn is_api(path: &str) -> bool {
+    path.starts_with("/v1/") || ["/generate", "/validate", "/format"].contains(&path)
+}
+
 async fn every_response(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    let is_api = path.starts_with("/v1/") || ["/generate", "/validate", "/format"].contains(&path);
+    let is_api = is_api(request.uri().path());
     let mut response = next.run(request).await;
     let is_stranger = response.extensions().get::<ToStranger>().is_some();
     let opens_socket = response.status() == StatusCode::SWITCHING_PROTOCOLS;

@@ -21,6 +21,8 @@ const SCRAPES_AT_ONCE: usize = 32;
 const SCRAPE_LIMIT: Duration = Duration::from_secs(5);
 /// Weight of the newest rate among those before.
 const NEWEST: f64 = 0.4;
+/// Models that are counted apart: as many as a job has columns. A pod with an image of the user's may name more.
+const MODELS: usize = 32;
 
 /// What the workers of a job say together.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -77,7 +79,7 @@ impl Figures {
             finished,
             failed: sum("textnlp_rows_failed_total"),
             used: Used::read(|name| samples.sum(name)),
-            models: samples.values_of("model").into_iter().map(of_model).collect(),
+            models: samples.values_of("model").into_iter().take(MODELS).map(of_model).collect(),
         })
     }
 }
@@ -160,6 +162,9 @@ impl Workers {
         add(&mut usage.requests, &|f| f.used.requests);
         let models: BTreeSet<&String> = figures.values().flat_map(|f| f.models.keys()).collect();
         for model in models {
+            if usage.models.len() >= MODELS && !usage.models.iter().any(|m| m.name == *model) {
+                continue;
+            }
             let of = |f: &Figures| f.models.get(model).copied().unwrap_or_default();
             let part = usage.of_model(model);
             add(&mut part.prompt_tokens, &|f| of(f).prompt_tokens);
@@ -250,6 +255,21 @@ mod tests {
         let read = Figures::read(&parse(text)).expect("a worker");
         assert_eq!((read.used.completion_tokens, read.used.requests), (70.0, 2.0));
         assert!(read.models.is_empty());
+    }
+
+    #[test]
+    fn a_pod_that_makes_up_models_fills_no_memory() {
+        let page = |first: usize| {
+            let line = |n: usize| format!("textnlp_prompt_tokens_total{{model=\"m{n:05}\"}} 1\n");
+            let lines: String = (first..first + 1000).map(line).collect();
+            Figures::read(&parse(&format!("textnlp_rows_finished_total 1\n{lines}")))
+        };
+        let figures =
+            |first: usize| HashMap::from([("one".to_owned(), page(first).expect("a worker"))]);
+        let start = Instant::now();
+        let workers = Workers::default().next(figures(0), start).next(figures(5000), start);
+        assert_eq!(workers.by_pod["one"].models.len(), MODELS);
+        assert_eq!(workers.rates.usage.models.len(), MODELS);
     }
 
     #[test]

@@ -160,6 +160,7 @@ mod tests {
         self, NAME, config, container_security, fetched, in_claim, metadata, model, pod_security,
     };
     use super::*;
+    use crate::traces::Traces;
     use serde_json::{Value, json};
 
     fn value(object: impl serde::Serialize) -> Value {
@@ -270,6 +271,33 @@ mod tests {
             "8",
         ];
         assert_eq!(args[args.len() - engine.len()..], engine.map(Value::from));
+    }
+
+    #[test]
+    fn where_traces_go_the_user_s_variables_take_the_places_of_the_operator_s() {
+        let model = model(json!({
+            "source": {"persistentVolumeClaim": {"claimName": "models", "path": "smollm2.gguf"}},
+            "pod": {"env": [{"name": "POD_NAME", "value": "mine"}, {"name": "OTEL_TRACES_SAMPLER", "value": "always_off"}]},
+        }));
+        let variable = |name: &str| match name {
+            "OTEL_EXPORTER_OTLP_ENDPOINT" => Some("http://collector:4318".to_owned()),
+            "OTEL_TRACES_SAMPLER" => Some("always_on".to_owned()),
+            _ => None,
+        };
+        let traces = Traces::of(variable).expect("valid");
+        assert!(traces.is_some());
+        let deployment = value(deployment(&model, &fetched(), &Config { traces, ..config() }));
+        let env = &deployment["spec"]["template"]["spec"]["containers"][0]["env"];
+        let env = env.as_array().expect("variables");
+        let value = |name: &str| {
+            let found: Vec<&Value> = env.iter().filter(|one| one["name"] == name).collect();
+            // Server-side apply refuses a name that comes twice.
+            assert_eq!(found.len(), 1, "{name}: {found:?}");
+            found[0]["value"].clone()
+        };
+        assert_eq!(value("OTEL_TRACES_SAMPLER"), "always_off");
+        assert_eq!(value("POD_NAME"), "mine");
+        assert_eq!(value("OTEL_EXPORTER_OTLP_ENDPOINT"), "http://collector:4318");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::SystemTime;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::Span as _;
 use opentelemetry::trace::{
@@ -57,6 +57,10 @@ impl TraceContext {
         if self.is_valid() {
             let context = self.as_parent();
             TraceContextPropagator::new().inject_context(&context, &mut HeaderInjector(headers));
+            // The library writes one without contents, which the W3C advises against.
+            if headers.get("tracestate").is_some_and(HeaderValue::is_empty) {
+                headers.remove("tracestate");
+            }
         }
     }
 

@@ -86,7 +86,12 @@ fn resource(service: &'static str) -> Resource {
     let own = |name: &str, value: String| opentelemetry::KeyValue::new(name.to_owned(), value);
     let mut builder = Resource::builder()
         .with_attribute(own("service.version", env!("CARGO_PKG_VERSION").into()));
-    if std::env::var_os("OTEL_SERVICE_NAME").is_none() {
+    let said = |name: &str| std::env::var(name).unwrap_or_default();
+    let names_service =
+        |one: &str| one.split_once('=').is_some_and(|(name, _)| name.trim() == "service.name");
+    let is_named = !said("OTEL_SERVICE_NAME").is_empty()
+        || said("OTEL_RESOURCE_ATTRIBUTES").split(',').any(names_service);
+    if !is_named {
         builder = builder.with_service_name(service);
     }
     if let Ok(instance) = std::env::var("HOSTNAME") {
@@ -181,6 +186,7 @@ mod tests {
         let header = headers["traceparent"].to_str().expect("ASCII");
         let context = span.context();
         assert_eq!(header, format!("00-{}-{}-01", context.trace_id(), context.span_id()));
+        assert_eq!(headers.len(), 1, "{headers:?}");
         let read = TraceContext::of_headers(&headers);
         assert_eq!((read.trace_id(), read.is_sampled()), (context.trace_id(), true));
         let mut server = Span::serve("POST /v1/completions", &read);

@@ -57,6 +57,11 @@ impl Settings {
         if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
             return Err(wrong(name, &endpoint, "use an address such as http://collector:4318"));
         }
+        let authority = endpoint.split('/').nth(2).unwrap_or_default();
+        if authority.contains('@') {
+            let allowed = "credentials belong into OTEL_EXPORTER_OTLP_HEADERS, where no manifest and no log shows them";
+            return Err(wrong(name, "an address with credentials", allowed));
+        }
         if let Some((name, found)) = PROTOCOLS.iter().find_map(|name| Some((*name, get(name)?)))
             && found != "http/protobuf"
         {
@@ -181,6 +186,8 @@ mod tests {
         assert!(grpc.contains("http/protobuf") && grpc.contains("4318"), "{grpc}");
         assert!(with("OTEL_TRACES_EXPORTER", "zipkin").contains("otlp"));
         assert!(with("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "collector:4318").contains("http://"));
+        let secret = with("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://me:secret@c:4318");
+        assert!(secret.contains("HEADERS") && !secret.contains("me:"), "{secret}");
         assert!(with("TEXTNLP_TRACE_ROWS", "-1").contains("TEXTNLP_TRACE_ROWS is \"-1\""));
     }
 }

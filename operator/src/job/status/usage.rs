@@ -13,23 +13,38 @@ impl Writer<'_> {
     pub(super) fn usage_so_far(&self, told: &Usage) -> Usage {
         let nothing = Usage::default();
         let known = self.before.usage.as_ref().unwrap_or(&nothing);
-        self.priced(self.by_model(most(known, told), &[]))
+        let mut told = told.clone();
+        // A pod with an image of the user's may say anything.
+        let called = spec::models(&self.observed.job.spec);
+        told.models.retain(|part| called.contains(&part.name));
+        self.priced(self.by_model(most(known, &told), &[]))
     }
 
     /// What was used in all, as the rows record it.
     pub(super) fn usage_at_the_end(&self, recorded: &Usage) -> Usage {
         let known = self.before.usage.as_ref().map_or(&[][..], |usage| usage.models.as_slice());
-        self.priced(self.by_model(recorded.clone(), known))
+        // A pod with an image of the user's may say anything, and anything twice.
+        let called = spec::models(&self.observed.job.spec);
+        let mut usage = Usage { models: Vec::new(), ..recorded.clone() };
+        for part in recorded.models.iter().filter(|part| called.contains(&part.name)) {
+            let model = usage.of_model(&part.name);
+            model.prompt_tokens = model.prompt_tokens.saturating_add(part.prompt_tokens);
+            model.completion_tokens =
+                model.completion_tokens.saturating_add(part.completion_tokens);
+            model.requests = model.requests.saturating_add(part.requests);
+        }
+        self.priced(self.by_model(usage, known))
     }
 
     /// Pods of an older version do not tell models apart, and the parts of very many models do not fit into a pod's message. The
-    /// only model of a job has used all of it; of several, what was `known` of them last is the best that there is.
+    /// only model of a job has used all of it, whoever tells; of several, what was `known` of them last is the best that there is.
     fn by_model(&self, mut usage: Usage, known: &[ModelUsage]) -> Usage {
-        if !usage.models.is_empty() || usage == Usage::default() {
+        if usage == Usage::default() {
             return usage;
         }
         let models = spec::models(&self.observed.job.spec);
-        match models.first().filter(|_| models.len() == 1) {
+        let alone = |name: &str| models.len() == 1 && usage.models.iter().all(|m| m.name == name);
+        match models.first().filter(|name| alone(name)) {
             Some(only) => {
                 let Usage { prompt_tokens, completion_tokens, requests, .. } = usage;
                 *usage.of_model(only) = ModelUsage {
@@ -40,7 +55,8 @@ impl Writer<'_> {
                     cost: None,
                 };
             }
-            None => usage.models = known.to_vec(),
+            None if usage.models.is_empty() => usage.models = known.to_vec(),
+            None => {}
         }
         usage
     }
@@ -241,6 +257,13 @@ mod tests {
         let mut one = running(&[("smollm2", euros("1000000", "1000000"))]);
         let expect = json!([part_for("smollm2", 7, 8, "15.000000")]);
         assert_eq!(told(&mut one, bare.clone())["models"], expect);
+        // What they say later is its part, too; and so is what newer pods add that do tell.
+        let more = json!({"promptTokens": 9, "completionTokens": 8, "requests": 1});
+        let expect_more = json!([part_for("smollm2", 9, 8, "17.000000")]);
+        assert_eq!(told(&mut one, more)["models"], expect_more);
+        let mixed = total(20, 8, json!([part("smollm2", 11, 0)]));
+        let expect_mixed = json!([part_for("smollm2", 20, 8, "28.000000")]);
+        assert_eq!(told(&mut one, mixed)["models"], expect_mixed);
         assert_eq!(recorded(&mut one, bare.clone())["models"], expect);
 
         // Of several, what was known last.
@@ -251,5 +274,13 @@ mod tests {
         assert_eq!((&end["promptTokens"], &end["completionTokens"]), (&json!(7), &json!(8)));
         let expect = json!([part_for("a", 3, 0, "3.000000"), part_for("b", 4, 0, "8.000000")]);
         assert_eq!(end["models"], expect);
+    }
+
+    #[test]
+    fn a_pod_cannot_make_up_models() {
+        let mut observed = running(&[("a", Value::Null), ("b", Value::Null)]);
+        let say = total(9, 0, json!([part("a", 3, 0), part("b", 4, 0), part("c", 2, 0)]));
+        let expect = total(9, 0, json!([part("a", 3, 0), part("b", 4, 0)]));
+        assert_eq!(told(&mut observed, say), expect);
     }
 }
