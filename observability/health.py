@@ -48,8 +48,9 @@ NOW = row(
          (f"count by (phase) (max by ({JOB_LABELS}, phase) (textnlp_job_info{{{JOBS}}}))", "{{phase}}"),
          runbooks=["TextNLPJobFailed", "TextNLPJobWaits"], thresholds=[(None, BLUE)]),
     stat("Operator", "Replicas of the operator that are scraped, and those that lead. Exactly one should.",
-         ("count(textnlp_operator_is_leader)", "replicas"), ("sum(textnlp_operator_is_leader)", "leaders"),
-         runbooks=["TextNLPOperatorDown", "TextNLPOperatorNoLeader"], thresholds=[(None, RED), (1, GREEN)]),
+         ("count(textnlp_operator_is_leader) or vector(0)", "replicas"), ("sum(textnlp_operator_is_leader) or vector(0)", "leaders"),
+         runbooks=["TextNLPOperatorDown", "TextNLPOperatorNoLeader"], thresholds=[(None, RED), (1, GREEN)],
+         overrides=[grafana.thresholds_of("leaders", [(None, RED), (1, GREEN), (2, RED)])]),
     stat("Alerts", "Alerts of these rules that fire now: somebody should look now (page), or today (ticket).",
          ('count(ALERTS{alertname=~"TextNLP.+", alertstate="firing", severity="page"}) or vector(0)', "page"),
          ('count(ALERTS{alertname=~"TextNLP.+", alertstate="firing", severity="ticket"}) or vector(0)', "ticket"),
@@ -74,9 +75,9 @@ OBJECTIVES = row(
                (f"textnlp:job_plan:ratio_rate1h{{{JOBS}}}", "{{namespace}}/{{generationjob}} 1 h"),
                thresholds=[(None, RED), (0.5, ORANGE), (1, GREEN)], runbooks=["TextNLPJobBehindPlan"]),
     table("Firing alerts", "Alerts of these rules that fire now. Their names are those of the runbooks.",
-          'ALERTS{alertname=~"TextNLP.+", alertstate="firing"}', width=16,
+          """label_replace(ALERTS{alertname=~"TextNLP.+", alertstate="firing"}, "modeldeployment", "$1", "model_name", "(.+)")""", width=16,
           columns=[("alertname", "alert"), ("severity", "severity"), ("window", "over"), ("namespace", "namespace"), ("modeldeployment", "model"),
-                   ("model_name", "server"), ("generationjob", "job"), ("pod", "pod"), ("controller", "controller")]),
+                   ("generationjob", "job"), ("pod", "pod"), ("controller", "controller")]),
 )
 
 SERVING = row(
@@ -93,7 +94,7 @@ SERVING = row(
     timeseries("Completions by how they ended", "stop and length are as they should be; abort: the client went; error: the engine gave up.",
                (f"sum by (finished_reason) (rate(vllm:request_success_total{{{SERVERS}}}[$__rate_interval]))", "{{finished_reason}}"),
                unit="reqps", stack=True, runbooks=["TextNLPCompletionsFail"]),
-    timeseries("Servers ready and wanted", "A line that goes up and down while the wanted number stays is a crash loop.",
+    timeseries("Servers ready and wanted", "A line that goes up and down while the wanted number stays is a rollout, or a crash loop.",
                (f'max by (namespace, modeldeployment) (textnlp_model_replicas{{{MODELS}, state="ready"}})',
                 "{{namespace}}/{{modeldeployment}} ready"),
                (f'max by (namespace, modeldeployment) (textnlp_model_replicas{{{MODELS}, state="desired"}})',
