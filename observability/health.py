@@ -91,7 +91,7 @@ SERVING = row(
                     or 0 * sum by (namespace, model_name) (rate(textnlp_http_responses_total{{{SERVERS}}}[$__rate_interval]))""",
                 "{{namespace}}/{{model_name}}"),
                unit="percentunit", thresholds=[(None, GREEN), (0.05, RED)], runbooks=["TextNLPModelQueueFull"]),
-    timeseries("Completions by how they ended", "stop and length are as they should be; abort: the client went; error: the engine gave up.",
+    timeseries("Completions by how they ended", "stop and length are as they should be; abort: the client went, or its time was over; error: the engine gave up.",
                (f"sum by (finished_reason) (rate(vllm:request_success_total{{{SERVERS}}}[$__rate_interval]))", "{{finished_reason}}"),
                unit="reqps", stack=True, runbooks=["TextNLPCompletionsFail"]),
     timeseries("Servers ready and wanted", "A line that goes up and down while the wanted number stays is a rollout, or a crash loop.",
