@@ -134,7 +134,7 @@ class Schema(unittest.TestCase):
         self.assertEqual([text.splitlines()[0] for text in found], ["## `spec`", "### `spec.inner[]`"])
         self.assertIn("| `inner` | list of [object](#specinner) |", found[0])
         self.assertIn("| `foreign` | object |", found[0])
-        self.assertTrue(found[1].endswith("Rules: x must be."))
+        self.assertTrue(found[1].endswith("refused, in these words:\n\n- x must be"))
 
 
 class Tutorial(unittest.TestCase):
