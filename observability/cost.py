@@ -39,6 +39,8 @@ def by_key():
 
 ACCEPTED = f'max by ({JOB_LABELS}) (last_over_time(textnlp_job_rows{{{JOBS}, outcome="accepted"}}[$__range]))'
 WHOLE = f"sum by ({JOB_LABELS}, currency) (max by ({COST_LABELS}) (last_over_time(textnlp_job_cost{{{JOBS}}}[$__range])))"
+# The rows of jobs that have a cost, once for each of its currencies.
+PAID_ROWS = f"0 * {WHOLE} + on ({JOB_LABELS}) group_left () {ACCEPTED}"
 RUNNING = f"""max by ({JOB_LABELS}) (textnlp_job_info{{{JOBS}, phase="Running"}})"""
 
 TOTALS = row(
@@ -47,9 +49,8 @@ TOTALS = row(
          (f"sum by (currency) {costs()}", "{{currency}}"), decimals=4, width=6),
     stat("All calls", "What all tokens that servers computed would cost by the same prices, whoever asked.",
          (served("currency"), "{{currency}}"), decimals=4, width=6),
-    stat("Per 1000 accepted rows", "Cost of all jobs in this range, divided by the rows of their datasets.",
-         (f"""1000 * sum by (currency) ({WHOLE} and on ({JOB_LABELS}) {ACCEPTED} > 0)
-              / on () group_left () sum({ACCEPTED} and on ({JOB_LABELS}) {WHOLE})""", "{{currency}}"), decimals=4, width=6),
+    stat("Per 1000 accepted rows", "Whole cost of the jobs in this range, failed ones included, divided by the rows of their datasets.",
+         (f"1000 * sum by (currency) ({WHOLE}) / (sum by (currency) ({PAID_ROWS}) > 0)", "{{currency}}"), decimals=4, width=6),
     stat("An hour, now", "What servers compute now, projected to an hour.",
          (f"3600 * sum by (currency) (textnlp:model_cost:rate5m{{{MODELS}}})", "{{currency}}"), decimals=4, width=6),
 )
@@ -76,9 +77,9 @@ JOBS_AND_PRICES = row(
     "Jobs and prices",
     table("Jobs", "Whole cost of the jobs in this range, also of those that are deleted by now, and what an accepted row came to.",
           f"sum by (namespace, generationjob, currency) ({WHOLE})",
-          f"sum by (namespace, generationjob, currency) (0 * {WHOLE} + on ({JOB_LABELS}) group_left () {ACCEPTED})",
+          f"sum by (namespace, generationjob, currency) ({PAID_ROWS})",
           f"""sum by (namespace, generationjob, currency) ({WHOLE})
-              / on (namespace, generationjob) group_left () (sum by (namespace, generationjob) ({ACCEPTED}) > 0)""",
+              / (sum by (namespace, generationjob, currency) ({PAID_ROWS}) > 0)""",
           width=12, decimals=6,
           columns=[("namespace", "namespace"), ("generationjob", "job"), ("currency", "currency"), ("Value #A", "cost"),
                    ("Value #B", "accepted rows"), ("Value #C", "cost of a row")]),

@@ -63,6 +63,12 @@ def steps(thresholds):
     return [{"color": color, "value": value} for value, color in thresholds]
 
 
+def thresholds_of(legend, thresholds):
+    """Other thresholds for one series of a panel, by its legend."""
+    value = {"mode": "absolute", "steps": steps(thresholds)}
+    return {"matcher": {"id": "byName", "options": legend}, "properties": [{"id": "thresholds", "value": value}]}
+
+
 def panel(kind, title, description, queries, *, unit, width, height, thresholds=(), runbooks=(), minimum=None,
           maximum=None, decimals=None, custom=None, options=None, instant=False, transformations=(), overrides=()):
     """Any panel: `queries` are (PromQL, legend); `runbooks` the names of the alerts that speak of the same thing."""

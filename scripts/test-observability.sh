@@ -22,7 +22,10 @@ server=
 finish() {
     [ -z "$server" ] || { kill "$server" && wait "$server"; } 2>/dev/null || true
     kubectl delete -k $live/workload --ignore-not-found --wait=false >/dev/null 2>&1 || true
-    kubectl delete -f deploy/prometheus/access.yaml --ignore-not-found --wait=false >/dev/null 2>&1 || true
+    # A namespace that was there before has more in it than ours.
+    kubectl delete --namespace monitoring serviceaccount/textnlp-prometheus --ignore-not-found >/dev/null 2>&1 || true
+    kubectl delete clusterrolebinding/textnlp-prometheus clusterrole/textnlp-prometheus --ignore-not-found >/dev/null 2>&1 || true
+    [ -z "${made:-}" ] || kubectl delete namespace monitoring --wait=false >/dev/null 2>&1 || true
     [ -z "${started:-}" ] || tests/cluster/cluster down
     rm -rf "$work"
 }
@@ -37,6 +40,7 @@ step() { printf '%4ds  %s\n' "$SECONDS" "$*" >&2; }
 k() { kubectl --namespace "$namespace" "$@"; }
 
 step "a Prometheus with the rights of deploy/prometheus and no others"
+kubectl get namespace monitoring >/dev/null 2>&1 || made=yes
 kubectl apply -f deploy/prometheus/access.yaml >/dev/null
 until kubectl --namespace monitoring get serviceaccount textnlp-prometheus >/dev/null 2>&1; do sleep 0.2; done
 token() { kubectl --namespace monitoring create token textnlp-prometheus --duration 2h "$@"; }

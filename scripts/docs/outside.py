@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""A preprocessor of mdBook: a link to a file of the repository that is not part of the book becomes the file's path.
+"""A preprocessor of mdBook for links that hold on GitHub and in an editor, and would lead nowhere in the book.
 
-On GitHub, and in an editor, such a link opens the file; in the book it would lead nowhere.
+A link to a file of the repository that is not part of the book becomes the file's path; one to a README.md in the book leads to index.html, which
+mdBook makes of it.
 """
 
 import json
@@ -11,6 +12,7 @@ import sys
 from pathlib import PurePosixPath
 
 LINK = re.compile(r"(?<!!)\[(?P<text>[^\[\]]*)\]\((?P<target>\.\./[^)\s]+)\)")
+README = re.compile(r"(\]\((?:[^():\s]*/)?)README\.md(?=[)#])")
 
 
 def rewritten(content, page, source):
@@ -23,7 +25,7 @@ def rewritten(content, page, source):
         plain = link["text"].replace("`", "")
         return link["text"] if PurePosixPath(target) == PurePosixPath(plain) else f"{link['text']} (`{target}`)"
 
-    return LINK.sub(path_of, content)
+    return README.sub(r"\1index.md", LINK.sub(path_of, content))
 
 
 def rewrite(items, source):

@@ -40,7 +40,9 @@ def sections(path, node, level, link=lambda node, word: word):
         parts.append(s.escaped(node["description"]))
     parts.append(s.fields(inner, words))
     if rules(node):
-        parts.append("Rules: " + "; ".join(s.escaped(rule) for rule in rules(node)) + ".")
+        # Rules are messages: some say what must be, others what was found.
+        parts.append("What breaks a rule is refused, in these words:")
+        parts.append("\n".join(f"- {s.escaped(rule)}" for rule in rules(node)))
     found = ["\n\n".join(parts)]
     for name, longer in nested.items():
         found += sections(longer, fields[name], level if "." in path else level + 1, link)
