@@ -52,7 +52,7 @@ fn attributes(list: &Value) -> BTreeMap<String, Value> {
 }
 
 /// All spans that the collector has of a trace.
-fn spans(trace: impl Fn(&BTreeMap<String, Value>, &Value) -> bool) -> Vec<Span> {
+fn spans(mut trace: impl FnMut(&BTreeMap<String, Value>, &Value) -> bool) -> Vec<Span> {
     let mut spans = Vec::new();
     // The last line may be half written.
     let file = fs::read_to_string(traces_file()).unwrap_or_default();
