@@ -89,6 +89,10 @@ impl Metrics {
             // A series that is there from the start can be rated from the first event.
             drop(metrics.success.get_or_create(&vec![("finished_reason", reason.to_owned())]));
         }
+        // Without the first of them in it, an error rate misses the first errors.
+        for status in ["200", "429", "500", "503", "504"] {
+            drop(metrics.responses.get_or_create(&vec![("status", status.to_owned())]));
+        }
         metrics.register();
         let clocks = [Source::Job, Source::External].map(|source| (source, metrics.clock(source)));
         metrics.registry.register_collector(Box::new(Scrape { readiness, line, clocks }));

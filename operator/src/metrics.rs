@@ -78,6 +78,12 @@ impl Default for Metrics {
             resources: Resources::default(),
             length: AtomicUsize::default(),
         };
+        // Series that are there from the start can be rated from the first event: these are what alerts ask for.
+        for controller in [crate::job::CONTROLLER, crate::model::CONTROLLER] {
+            drop(metrics.invalid.get_or_create(&ControllerLabels { controller }));
+            let labels = ErrorLabels { controller, reason: "Panicked" };
+            drop(metrics.errors.get_or_create(&labels));
+        }
         metrics.register();
         metrics
     }
