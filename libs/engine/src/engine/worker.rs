@@ -177,7 +177,10 @@ impl Worker {
         if plan.is_empty() {
             return Ok(());
         }
-        self.tell_begun(&plan);
+        if self.tell_begun(&plan) {
+            // Whoever goes at this hears nothing more, as at any other event.
+            self.drop_cancelled();
+        }
         let started = Instant::now();
         if let Err(error) = self.forward(&plan) {
             return self.abort(&plan, &error);
@@ -201,15 +204,18 @@ impl Worker {
         }
     }
 
-    /// Tells the sinks of sequences that are part of a step for the first time.
-    fn tell_begun(&mut self, plan: &Plan) {
+    /// Tells the sinks of sequences that are part of a step for the first time; whether there are any.
+    fn tell_begun(&mut self, plan: &Plan) -> bool {
+        let mut told = false;
         for id in plan.sequences() {
             let cached_tokens = self.scheduler.cached_tokens(id);
             if let Some(active) = self.active.get_mut(&id).filter(|active| !active.begun) {
                 active.begun = true;
                 active.send(Event::Begun { cached_tokens });
+                told = true;
             }
         }
+        told
     }
 
     /// Draws a token for each of the plan's outputs, and tells the sinks.

@@ -111,39 +111,49 @@ pub fn rows(total: u64) -> Rows {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
     use std::time::{Instant, SystemTime};
 
     use opentelemetry::trace::{SpanKind, Status};
-    use opentelemetry_sdk::trace::{InMemorySpanExporter, SpanData};
+    use opentelemetry_sdk::error::OTelSdkResult;
+    use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
     use super::*;
 
-    /// Spans of this process's tests, by their trace.
-    fn spans(of: &TraceContext) -> Vec<SpanData> {
-        exporter()
-            .get_finished_spans()
-            .expect("no test panics with it")
-            .into_iter()
-            .filter(|span| span.span_context.trace_id().to_string() == of.trace_id())
-            .collect()
+    /// Keeps all spans. The library's own would bring features of tokio that only tests have, and with them a second build of everything.
+    #[derive(Debug, Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<SpanData>>>);
+
+    impl SpanExporter for Kept {
+        async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+            self.0.lock().expect("no test panics with it").extend(batch);
+            Ok(())
+        }
     }
 
-    fn exporter() -> &'static InMemorySpanExporter {
-        static EXPORTER: OnceLock<InMemorySpanExporter> = OnceLock::new();
-        EXPORTER.get_or_init(|| {
-            let exporter = InMemorySpanExporter::default();
-            let builder = SdkTracerProvider::builder().with_simple_exporter(exporter.clone());
-            let settings =
-                Settings { sampler: Sampler::ParentBased(Box::new(Sampler::AlwaysOn)), rows: 10 };
+    /// Spans of this process's tests, by their trace.
+    fn spans(of: &TraceContext) -> Vec<SpanData> {
+        let all = kept().0.lock().expect("no test panics with it");
+        let is_of = |span: &&SpanData| span.span_context.trace_id().to_string() == of.trace_id();
+        all.iter().filter(is_of).cloned().collect()
+    }
+
+    /// Turns traces on.
+    fn kept() -> &'static Kept {
+        static KEPT: OnceLock<Kept> = OnceLock::new();
+        KEPT.get_or_init(|| {
+            let kept = Kept::default();
+            let builder = SdkTracerProvider::builder().with_simple_exporter(kept.clone());
+            let sampler = Sampler::ParentBased(Box::new(Sampler::AlwaysOn));
             // It ends with the process.
-            std::mem::forget(install(builder, settings, "test"));
-            exporter
+            std::mem::forget(install(builder, Settings { sampler, rows: 10 }, "test"));
+            kept
         })
     }
 
     #[test]
     fn pods_of_one_job_write_one_trace_without_having_met() {
-        exporter();
+        kept();
         let job = JobTrace::new("3f0a9c1e-uid-1");
         let context = job.context();
         // Two pods.
@@ -164,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_context_goes_through_headers_as_the_w3c_writes_it() {
-        exporter();
+        kept();
         let span = JobTrace::new("uid-headers").context().request("POST");
         let mut headers = http::HeaderMap::new();
         span.context().write(&mut headers);
@@ -184,7 +194,7 @@ mod tests {
 
     #[test]
     fn what_is_no_context_begins_a_trace_and_one_that_is_not_sampled_stays_so() {
-        exporter();
+        kept();
         for header in
             ["", "00-0-0-01", "hello", "00-00000000000000000000000000000000-0000000000000000-01"]
         {
@@ -208,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_completion_has_its_three_stages_and_one_that_is_given_up_says_where() {
-        exporter();
+        kept();
         let parent = JobTrace::new("uid-stages").context();
         let at = Instant::now();
         let after = |ms| at + Duration::from_millis(ms);
@@ -240,7 +250,7 @@ mod tests {
 
     #[test]
     fn the_traced_rows_are_spread_over_the_job() {
-        exporter();
+        kept();
         let chosen =
             |total| (0..total).filter(|&row| rows(total).includes(row)).collect::<Vec<_>>();
         assert_eq!(chosen(5), [0, 1, 2, 3, 4]);
