@@ -7,7 +7,7 @@ SHELL := /bin/bash
 export TEXTNLP_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/textnlp
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-MODEL = $(TEXTNLP_CACHE)/models/SmolLM2-135M-Instruct.Q4_1.gguf
+MODEL ?= $(TEXTNLP_CACHE)/models/SmolLM2-135M-Instruct.Q4_1.gguf
 # One set of crates and features for every build: cargo would compile the dependencies again for another.
 ALL := --workspace --features textnlp-engine/candle
 FUZZ_SECONDS ?= 600

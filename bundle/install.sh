@@ -21,7 +21,6 @@
 set -euo pipefail
 shopt -s globstar dotglob nullglob
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
-PATH=$here/bin:$PATH
 
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 say() { printf '%s\n' "$*"; }
@@ -205,6 +204,7 @@ YAML
 }
 
 verify
+PATH=$here/bin:$PATH # not before: nothing of this directory runs that was not compared
 version=$(<"$here/VERSION")
 say "TextNLP $version: all files are as they should be"
 [ "$images" != check ] || exit 0

@@ -19,6 +19,12 @@ done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export HELM_CACHE_HOME=$work HELM_CONFIG_HOME=$work HELM_DATA_HOME=$work
+manifest=$("$here/bin/helm" get manifest textnlp-operator --namespace "$namespace")
+if [[ $manifest == *"kind: CustomResourceDefinition"* && $manifest != *"helm.sh/resource-policy: keep"* ]]; then
+    echo "error: this release has crds.keep=false: without it all jobs and models would be gone, too. Keep them: run install.sh again, with" \
+        "--set crds.keep=true. Or, if they may go: $here/bin/helm uninstall textnlp-operator --namespace $namespace" >&2
+    exit 1
+fi
 "$here/bin/helm" uninstall textnlp-operator --namespace "$namespace" --wait --timeout "$timeout"
 cat <<TEXT
 

@@ -7,6 +7,10 @@ shift 2
 root=${TEXTNLP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/textnlp}/tools/$crate-$version
 if [ ! -x "$root/bin/$crate" ]; then
     echo "installing $crate $version" >&2
-    CARGO_TARGET_DIR=$(mktemp -d) cargo install --quiet --locked ${INSTALL_FLAGS:-} --root "$root" --version "$version" "$crate" >&2
+    build=$(mktemp -d)
+    trap 'rm -rf "$build"' EXIT # gigabytes, also of a build that failed
+    read -ra flags <<<"${INSTALL_FLAGS:-}"
+    CARGO_TARGET_DIR=$build cargo install --quiet --locked "${flags[@]}" --root "$root" --version "$version" "$crate" >&2
+    rm -rf "$build"
 fi
 exec "$root/bin/$crate" "$@"

@@ -54,6 +54,7 @@ step "make bundle again: a newer version, without a model"
 version=$(cat "$work/first/VERSION")
 second=$(bundle "${version%.*}.$((${version##*.} + 1))" none | tail -n 1)
 unpack "$second" "$work/second"
+[ -z "$(ls -A "$work/second/model")" ] || fail "a bundle without a model has one: $(ls -A "$work/second/model")"
 if [ -z "${EXPECTED_DIGEST:-}" ]; then
     step "the digest of a local run"
     EXPECTED_DIGEST=$("$programs/textnlp" run examples/airport-tickets/base --model "$(scripts/fetch-model.sh)" --output "$work/local" --json |

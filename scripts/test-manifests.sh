@@ -11,6 +11,8 @@ HELM=${HELM:-$(tests/cluster/tool helm)}
 PROMTOOL=${PROMTOOL:-$(tests/cluster/tool promtool)}
 KUBECONFORM=${KUBECONFORM:-$(tests/cluster/tool kubeconform)}
 export HELM PROMTOOL KUBECONFORM
+# As tests/cluster/tool builds: the packages that both need are compiled once.
+export GOFLAGS=-trimpath CGO_ENABLED=0
 
 failed=()
 unittest=$(tests/cluster/tool helm-unittest)

@@ -18,14 +18,15 @@ if [ "${1:-}" = --pictures ]; then
 fi
 prometheus=$(tests/cluster/tool prometheus)
 work=$(mktemp -d)
-server=
+server='' made=()
+# Takes away what was made here, and nothing else: not before the cluster is known, and no namespace that was there before.
 finish() {
     [ -z "$server" ] || { kill "$server" && wait "$server"; } 2>/dev/null || true
-    kubectl delete -k $live/workload --ignore-not-found --wait=false >/dev/null 2>&1 || true
-    # A namespace that was there before has more in it than ours.
-    kubectl delete --namespace monitoring serviceaccount/textnlp-prometheus --ignore-not-found >/dev/null 2>&1 || true
-    kubectl delete clusterrolebinding/textnlp-prometheus clusterrole/textnlp-prometheus --ignore-not-found >/dev/null 2>&1 || true
-    [ -z "${made:-}" ] || kubectl delete namespace monitoring --wait=false >/dev/null 2>&1 || true
+    local what
+    for what in "${made[@]}"; do
+        # shellcheck disable=SC2086 # words of a command
+        kubectl delete $what --ignore-not-found --wait=false >/dev/null 2>&1 || true
+    done
     [ -z "${started:-}" ] || tests/cluster/cluster down
     rm -rf "$work"
 }
@@ -40,7 +41,12 @@ step() { printf '%4ds  %s\n' "$SECONDS" "$*" >&2; }
 k() { kubectl --namespace "$namespace" "$@"; }
 
 step "a Prometheus with the rights of deploy/prometheus and no others"
-kubectl get namespace monitoring >/dev/null 2>&1 || made=yes
+made+=(clusterrolebinding/textnlp-prometheus clusterrole/textnlp-prometheus)
+if [ -n "$(kubectl get namespace monitoring --ignore-not-found --output name)" ]; then
+    made+=("--namespace monitoring serviceaccount/textnlp-prometheus")
+else
+    made+=(namespace/monitoring)
+fi
 kubectl apply -f deploy/prometheus/access.yaml >/dev/null
 until kubectl --namespace monitoring get serviceaccount textnlp-prometheus >/dev/null 2>&1; do sleep 0.2; done
 token() { kubectl --namespace monitoring create token textnlp-prometheus --duration 2h "$@"; }
@@ -69,6 +75,7 @@ start=$(date +%s)
 
 step "the example's job with a price and a deadline, a job that fails, a model that no node can run"
 k delete generationjob airport-tickets no-rows --ignore-not-found >/dev/null
+made+=("-k $live/workload")
 kubectl apply -k $live/workload >/dev/null
 k wait --for=condition=Ready modeldeployment/smollm2 --timeout=5m >/dev/null
 service=$(k get modeldeployment smollm2 -o jsonpath='{.status.url}')

@@ -5,10 +5,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 package='cyclonedx-python-lib[json-validation]==11.12.0'
 cache=${TEXTNLP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/textnlp}/sbom
-if [ "$(cat "$cache/complete" 2>/dev/null)" != "$package" ]; then
+# Some of it is compiled for one version of Python.
+complete="$package $(python3 --version)"
+if [ "$(cat "$cache/complete" 2>/dev/null)" != "$complete" ]; then
     rm -rf "$cache"
     python3 -m pip install --quiet --disable-pip-version-check --no-warn-conflicts --root-user-action ignore --target "$cache/packages" "$package"
-    echo "$package" >"$cache/complete"
+    echo "$complete" >"$cache/complete"
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

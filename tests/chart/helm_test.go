@@ -81,9 +81,15 @@ func renderWithTests(t *testing.T, values string) objects {
 
 func template(t *testing.T, directory, values string, flags ...string) objects {
 	t.Helper()
+	return parse(t, templateText(t, directory, values, flags...))
+}
+
+// templateText is what Helm prints, word for word.
+func templateText(t *testing.T, directory, values string, flags ...string) string {
+	t.Helper()
 	key := fmt.Sprint(directory, flags, values)
 	if text, known := rendered.Load(key); known {
-		return parse(t, text.(string))
+		return text.(string)
 	}
 	arguments := []string{"template", "textnlp-operator", directory, "--namespace", "textnlp-system", "--kube-version", "1.34.0"}
 	text, err := helm(t, values, append(arguments, flags...)...)
@@ -91,7 +97,7 @@ func template(t *testing.T, directory, values string, flags ...string) objects {
 		t.Fatalf("helm template with %s: %v", values, err)
 	}
 	rendered.Store(key, text)
-	return parse(t, text)
+	return text
 }
 
 // parse reads YAML documents. Two objects of one kind and name must differ in namespace, which is then part of the key.

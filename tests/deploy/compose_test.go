@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"io/fs"
 	"maps"
 	"net"
 	"net/url"
@@ -59,10 +60,20 @@ func compose(t *testing.T) (*types.Project, string) {
 	return composed, checkout
 }
 
+// committed hides what `setup` has made in the checkout itself: models of gigabytes, and settings that are no default.
+type committed struct{ fs.FS }
+
+func (c committed) ReadDir(name string) ([]fs.DirEntry, error) {
+	entries, err := fs.ReadDir(c.FS, name)
+	return slices.DeleteFunc(entries, func(entry fs.DirEntry) bool {
+		return name == "." && slices.Contains([]string{".env", "datasets", "models", "secrets"}, entry.Name())
+	}), err
+}
+
 // prepare copies the directory, and runs its `setup` with a model.
 func prepare(t *testing.T, directory string) {
 	t.Helper()
-	if err := os.CopyFS(directory, os.DirFS(inRoot(composeDirectory))); err != nil {
+	if err := os.CopyFS(directory, committed{os.DirFS(inRoot(composeDirectory))}); err != nil {
 		t.Fatal(err)
 	}
 	model := filepath.Join(t.TempDir(), "model.gguf")

@@ -226,6 +226,11 @@ func TestInAnAirGapNoPolicyLeadsToAPublicAddress(t *testing.T) {
 	if !everyPod["models"] {
 		t.Error("pods of the namespace `models` are not held back")
 	}
+	for key, object := range policies {
+		if !reachesPodsAt(as[networkingv1.NetworkPolicy](t, object), 53) {
+			t.Errorf("%s: names are asked of pods, which to Cilium are in no ipBlock", key)
+		}
+	}
 }
 
 func TestOnOpenShiftTheOperatorsUserIsChosenAndTheModelsMayHaveTheirs(t *testing.T) {
@@ -253,6 +258,17 @@ func TestOnOpenShiftTheOperatorsUserIsChosenAndTheModelsMayHaveTheirs(t *testing
 	if want := []int{53, 53, 443, 6443, 8000, 9400, 5353, 5353}; !slices.Equal(ports, want) {
 		t.Errorf("got %v, want %v", ports, want)
 	}
+}
+
+// reachesPodsAt tells whether pods of all namespaces are reached at a port.
+func reachesPodsAt(policy networkingv1.NetworkPolicy, port int) bool {
+	return slices.ContainsFunc(policy.Spec.Egress, func(rule networkingv1.NetworkPolicyEgressRule) bool {
+		return slices.ContainsFunc(rule.Ports, func(one networkingv1.NetworkPolicyPort) bool { return one.Port.IntValue() == port }) &&
+			slices.ContainsFunc(rule.To, func(peer networkingv1.NetworkPolicyPeer) bool {
+				return peer.NamespaceSelector != nil && len(peer.NamespaceSelector.MatchLabels)+len(peer.NamespaceSelector.MatchExpressions) == 0 &&
+					peer.PodSelector == nil
+			})
+	})
 }
 
 // images are those of a pod's containers, and the one of the pods that the operator starts.

@@ -16,6 +16,7 @@ var ecosystems = map[string]*regexp.Regexp{
 	"gomod":          regexp.MustCompile(`(^|/)go\.mod$`),
 	"github-actions": regexp.MustCompile(`^\.github/workflows/.*\.yaml$`),
 	"docker":         regexp.MustCompile(`(^|/)Dockerfile$`),
+	"docker-compose": regexp.MustCompile(`(^|/)compose\.yaml$`),
 	"npm":            regexp.MustCompile(`(^|/)package\.json$`),
 	"terraform":      regexp.MustCompile(`\.tf$`),
 }

@@ -21,7 +21,12 @@ const root = "../.."
 type workflow struct {
 	Permissions any `json:"permissions"`
 	Concurrency any `json:"concurrency"`
-	Jobs        map[string]struct {
+	Defaults    struct {
+		Run struct {
+			Shell string `json:"shell"`
+		} `json:"run"`
+	} `json:"defaults"`
+	Jobs map[string]struct {
 		Permissions    any    `json:"permissions"`
 		TimeoutMinutes int    `json:"timeout-minutes"`
 		Environment    any    `json:"environment"`
@@ -33,9 +38,10 @@ type workflow struct {
 }
 
 type step struct {
-	Uses string         `json:"uses"`
-	Run  string         `json:"run"`
-	With map[string]any `json:"with"`
+	Uses  string         `json:"uses"`
+	Run   string         `json:"run"`
+	Shell string         `json:"shell"`
+	With  map[string]any `json:"with"`
 }
 
 func all(t *testing.T) map[string]workflow {
@@ -109,6 +115,22 @@ func TestEveryActionIsPinnedByItsCommitAndSaysItsVersion(t *testing.T) {
 				t.Errorf("%s is used as %s and as %s", action, other, version)
 			}
 			versions[action] = version
+		}
+	}
+}
+
+// `bash -e` is what runs without a name, and `publish | tee` would succeed where `publish` did not; the name brings `-o pipefail`.
+func TestAScriptEndsWhereAnyPartOfItFails(t *testing.T) {
+	for path, workflow := range all(t) {
+		if shell := workflow.Defaults.Run.Shell; shell != "bash" {
+			t.Errorf("%s: scripts run in %q, not in bash by name", path, shell)
+		}
+		for name, job := range workflow.Jobs {
+			for _, step := range job.Steps {
+				if step.Shell != "" {
+					t.Errorf("%s: a step of %s runs in %s", path, name, step.Shell)
+				}
+			}
 		}
 	}
 }

@@ -39,6 +39,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{/* Each label once, also where the user says the same: Flux and kustomize read no manifest that names a key twice. */}}
+{{- define "textnlp-operator.nodeSelector" -}}
+{{- merge (dict "kubernetes.io/os" "linux") (default (dict) .Values.nodeSelector) | toYaml }}
+{{- end }}
+
 {{/* registry/repository:tag, or @digest. Takes {image, root}. */}}
 {{- define "textnlp-operator.image" -}}
 {{- $tag := .image.tag | default .root.Chart.AppVersion }}

@@ -52,7 +52,7 @@ use crate::error::Error;
 use crate::{controller, pods};
 
 /// Name of the controller, in metrics and logs.
-const NAME: &str = "modeldeployment";
+pub const CONTROLLER: &str = "modeldeployment";
 /// Time until something that waits for others is looked at again.
 const RECHECK: Duration = Duration::from_secs(15);
 /// Time until the API server is asked again for a child that it refused.
@@ -62,7 +62,7 @@ const REFUSED: Duration = Duration::from_secs(60);
 pub async fn controller(context: Arc<Context>, models: Writer<ModelDeployment>) {
     let (caches, triggers) = triggers::triggers(&context, models);
     let store = context.models.clone();
-    controller::run(NAME, context, store, triggers, move |model, context| {
+    controller::run(CONTROLLER, context, store, triggers, move |model, context| {
         let caches = caches.clone();
         async move { reconcile(model, &context, &caches).await }
     })
