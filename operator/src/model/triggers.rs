@@ -15,7 +15,7 @@ use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates};
 use textnlp_crds::{GenerationJob, ModelDeployment};
 
 use super::demand::{called, hold};
-use super::{NAME, caches::Caches};
+use super::{CONTROLLER, caches::Caches};
 use crate::context::Context;
 use crate::watch;
 
@@ -30,7 +30,7 @@ pub fn triggers(
     let (caches, children) = Caches::new(context);
     let caches = Arc::new(caches);
     let (caught_up, remembering) = (context.clone(), caches.clone());
-    let own = watch::guarded::<ModelDeployment>(context.clone(), NAME)
+    let own = watch::guarded::<ModelDeployment>(context.clone(), CONTROLLER)
         .default_backoff()
         .reflect(models)
         .inspect_ok(move |event| {
@@ -46,9 +46,10 @@ pub fn triggers(
             predicates::generation.combine(predicates::finalizers),
             PredicateConfig::default(),
         );
-    let jobs =
-        watch::touched(watch::guarded::<GenerationJob>(context.clone(), NAME).default_backoff())
-            .predicate_filter(what_models_see, PredicateConfig::default());
+    let jobs = watch::touched(
+        watch::guarded::<GenerationJob>(context.clone(), CONTROLLER).default_backoff(),
+    )
+    .predicate_filter(what_models_see, PredicateConfig::default());
     let all = [
         trigger_self(own, ()).boxed(),
         trigger_with(jobs, |job| models_of(&job)).boxed(),
