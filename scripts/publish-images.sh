@@ -30,5 +30,12 @@ for name in textnlp textnlp-operator; do
     "$CRANE" index append "${insecure[@]}" "${manifests[@]}" --tag "$registry/$name:$version" >&2
     echo "index $registry/$name@$("$CRANE" digest "${insecure[@]}" "$registry/$name:$version")"
 done
-"$HELM" push "${plain[@]}" "$chart" "oci://$registry/charts" >&2
+# The chart pulls its images from where it was pulled itself. The file's time stays, which Helm writes down.
+tar -xzf "$chart" -C "$work"
+values=$work/textnlp-operator/values.yaml
+sed -i "s#^  registry: textnlp\.dev\$#  registry: $registry#" "$values"
+[ "$(grep -cxF "  registry: $registry" "$values")" = 2 ] || { echo "error: $chart does not name the two images' registry as it is expected to" >&2; exit 1; }
+touch --reference="$work/textnlp-operator/Chart.yaml" "$values"
+"$HELM" package "$work/textnlp-operator" --destination "$work/chart" >&2
+"$HELM" push "${plain[@]}" "$work"/chart/*.tgz "oci://$registry/charts" >&2
 echo "chart $registry/charts/textnlp-operator@$("$CRANE" digest "${insecure[@]}" "$registry/charts/textnlp-operator:$version")"
