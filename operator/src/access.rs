@@ -7,8 +7,10 @@ use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
 use serde::Deserialize;
 use textnlp_crds::task::SERVER_TOKEN_FILE;
 
-/// Port of an issuer whose address names none.
-const HTTPS: u16 = 443;
+use crate::egress;
+
+/// Port of an issuer whose address names none, and of its keys.
+pub(crate) const HTTPS: u16 = 443;
 
 /// Who may call the servers. Without any of it: everybody who reaches them.
 #[derive(Clone, Debug, clap::Args)]
@@ -153,11 +155,7 @@ impl Access {
 }
 
 fn oidc(issuer: String, audience: String, algorithms: &[String]) -> Result<Oidc, Error> {
-    let address: Option<http::Uri> = issuer.parse().ok();
-    let port = address
-        .filter(|address| address.scheme_str() == Some("https") && address.host().is_some())
-        .map(|address| address.port_u16().unwrap_or(HTTPS));
-    let Some(port) = port else { return Err(Error::Issuer(issuer)) };
+    let Some((true, port)) = egress::port_of(&issuer) else { return Err(Error::Issuer(issuer)) };
     let algorithms = algorithms.iter().map(|name| name.trim().to_owned());
     let algorithms = algorithms.filter(|name| !name.is_empty()).collect();
     Ok(Oidc { issuer, port, audience, algorithms })

@@ -11,6 +11,7 @@ pub mod conditions;
 pub mod config;
 pub mod context;
 pub mod controller;
+mod egress;
 pub mod error;
 pub mod events;
 pub mod filling;

@@ -1,8 +1,9 @@
 //! Settings: where traces go. The operator's own, in OpenTelemetry's variables, are those of all pods that it starts. No I/O.
 
 use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, ObjectFieldSelector, SecretKeySelector};
-use k8s_openapi::api::networking::v1::{NetworkPolicyEgressRule, NetworkPolicyPort};
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
+
+use crate::egress;
 
 /// Where spans are sent: the first that is set counts.
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
@@ -55,7 +56,7 @@ impl Traces {
             (!value.is_empty()).then_some((name, value))
         };
         let Some((name, endpoint)) = ENDPOINTS.into_iter().find_map(get) else { return Ok(None) };
-        let port = port(&endpoint).ok_or(Error::Endpoint(name, endpoint))?;
+        let (_, port) = egress::port_of(&endpoint).ok_or(Error::Endpoint(name, endpoint))?;
         let headers = get(HEADERS_SECRET).map(|(_, found)| match found.split_once('/') {
             Some((secret, key)) if !secret.is_empty() && !key.is_empty() => {
                 Ok((secret.to_owned(), key.to_owned()))
@@ -104,24 +105,7 @@ impl Traces {
 
     /// The way to the collector, by name or address.
     pub(crate) fn egress(&self) -> NetworkPolicyEgressRule {
-        let port = |protocol: &str, number: u16| NetworkPolicyPort {
-            port: Some(IntOrString::Int(number.into())),
-            protocol: Some(protocol.into()),
-            end_port: None,
-        };
-        let ports = vec![port("UDP", 53), port("TCP", 53), port("TCP", self.port)];
-        NetworkPolicyEgressRule { ports: Some(ports), to: None }
-    }
-}
-
-fn port(endpoint: &str) -> Option<u16> {
-    let address: http::Uri = endpoint.parse().ok()?;
-    address.host()?;
-    match (address.port_u16(), address.scheme_str()?) {
-        (Some(port), "http" | "https") => Some(port),
-        (None, "http") => Some(80),
-        (None, "https") => Some(443),
-        _ => None,
+        egress::by_name([self.port])
     }
 }
 

@@ -5,13 +5,13 @@ use k8s_openapi::api::core::v1::{
     ObjectFieldSelector, ProjectedVolumeSource, SecretVolumeSource, ServiceAccountTokenProjection,
     Volume, VolumeMount, VolumeProjection,
 };
-use k8s_openapi::api::networking::v1::{NetworkPolicyEgressRule, NetworkPolicyPort};
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
 use textnlp_crds::task::{ACCOUNT_MOUNT, KEYS_MOUNT};
 
 use super::place::mount;
 use super::validate::Validated;
-use crate::access::Access;
+use crate::access::{Access, HTTPS};
+use crate::egress;
 use crate::pod_template::{READ_ONLY, TOKEN_SECONDS};
 
 /// Name of the volume with the account's token.
@@ -111,22 +111,15 @@ fn key_to_path(key: &str) -> KeyToPath {
 
 /// To whom the servers talk: the API server, and the issuer and whoever has its keys, by name.
 pub(super) fn egress(access: &Access) -> Vec<NetworkPolicyEgressRule> {
-    let port = |protocol: &str, number: u16| NetworkPolicyPort {
-        port: Some(IntOrString::Int(number.into())),
-        protocol: Some(protocol.into()),
-        end_port: None,
-    };
     let api = &access.api_server;
     let mut rules = vec![NetworkPolicyEgressRule {
-        ports: Some(api.ports.iter().map(|number| port("TCP", *number)).collect()),
+        ports: Some(api.ports.iter().map(|number| egress::port("TCP", *number)).collect()),
         to: (!api.to.is_empty()).then(|| api.to.clone()),
     }];
     if let Some(oidc) = &access.oidc {
-        let mut ports = vec![port("UDP", 53), port("TCP", 53), port("TCP", 443)];
-        if oidc.port != 443 {
-            ports.push(port("TCP", oidc.port));
-        }
-        rules.push(NetworkPolicyEgressRule { ports: Some(ports), to: None });
+        // Its keys may lie elsewhere, where the usual port is all that is known.
+        let own = Some(oidc.port).filter(|port| *port != HTTPS);
+        rules.push(egress::by_name([HTTPS].into_iter().chain(own)));
     }
     rules
 }

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Service, ServiceAccount, ServicePort, ServiceSpec};
 use k8s_openapi::api::networking::v1::{
-    NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
-    NetworkPolicySpec,
+    NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicySpec,
 };
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -16,6 +15,7 @@ use textnlp_crds::task::{SERVER_PORT, labels};
 use super::access::egress;
 use super::validate::Validated;
 use crate::access::Access;
+use crate::egress::port;
 use crate::names;
 use crate::traces::Traces;
 
@@ -93,11 +93,7 @@ pub fn network_policy(
             policy_types: Some(vec!["Ingress".into(), "Egress".into()]),
             ingress: Some(vec![NetworkPolicyIngressRule {
                 from: Some(from),
-                ports: Some(vec![NetworkPolicyPort {
-                    port: Some(IntOrString::Int(SERVER_PORT.into())),
-                    protocol: Some("TCP".into()),
-                    end_port: None,
-                }]),
+                ports: Some(vec![port("TCP", SERVER_PORT)]),
             }]),
             egress: Some(egress).filter(|rules| !rules.is_empty()),
         }),

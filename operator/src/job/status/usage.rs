@@ -13,36 +13,32 @@ impl Writer<'_> {
     pub(super) fn usage_so_far(&self, told: &Usage) -> Usage {
         let nothing = Usage::default();
         let known = self.before.usage.as_ref().unwrap_or(&nothing);
-        let mut told = told.clone();
-        // A pod with an image of the user's may say anything.
-        let called = spec::models(&self.observed.job.spec);
-        told.models.retain(|part| called.contains(&part.name));
-        self.priced(self.by_model(most(known, &told), &[]))
+        self.priced(self.by_model(most(known, told), &[]))
     }
 
     /// What was used in all, as the rows record it.
     pub(super) fn usage_at_the_end(&self, recorded: &Usage) -> Usage {
         let known = self.before.usage.as_ref().map_or(&[][..], |usage| usage.models.as_slice());
-        // A pod with an image of the user's may say anything, and anything twice.
-        let called = spec::models(&self.observed.job.spec);
-        let mut usage = Usage { models: Vec::new(), ..recorded.clone() };
-        for part in recorded.models.iter().filter(|part| called.contains(&part.name)) {
-            let model = usage.of_model(&part.name);
-            model.prompt_tokens = model.prompt_tokens.saturating_add(part.prompt_tokens);
-            model.completion_tokens =
-                model.completion_tokens.saturating_add(part.completion_tokens);
-            model.requests = model.requests.saturating_add(part.requests);
-        }
-        self.priced(self.by_model(usage, known))
+        self.priced(self.by_model(recorded.clone(), known))
     }
 
     /// Pods of an older version do not tell models apart, and the parts of very many models do not fit into a pod's message. The
     /// only model of a job has used all of it, whoever tells; of several, what was `known` of them last is the best that there is.
     fn by_model(&self, mut usage: Usage, known: &[ModelUsage]) -> Usage {
+        let models = spec::models(&self.observed.job.spec);
+        // A pod with an image of the user's may say anything, and anything twice.
+        for part in std::mem::take(&mut usage.models) {
+            if models.contains(&part.name) {
+                let model = usage.of_model(&part.name);
+                model.prompt_tokens = model.prompt_tokens.saturating_add(part.prompt_tokens);
+                model.completion_tokens =
+                    model.completion_tokens.saturating_add(part.completion_tokens);
+                model.requests = model.requests.saturating_add(part.requests);
+            }
+        }
         if usage == Usage::default() {
             return usage;
         }
-        let models = spec::models(&self.observed.job.spec);
         let alone = |name: &str| models.len() == 1 && usage.models.iter().all(|m| m.name == name);
         match models.first().filter(|name| alone(name)) {
             Some(only) => {
